@@ -1,0 +1,34 @@
+# Two commands for a newcomer: `make search` (the main job on real data) and `make test`. Both begin with `make install`.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install search test check claims clean
+
+install: $(STAMP)
+
+# Pip and not another installer: the CPU build of the pinned torch is where pip looks.
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || python3 -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable . --group check --group test
+	@touch $(STAMP)
+
+search: install
+	$(BIN)/actsearch search classification --space rectifiers --trials 30 --study digits
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest -m "not long" --durations=15
+
+claims: install
+	$(BIN)/python -m pytest -m long -s
+
+clean:
+	rm -rf .venv build dist

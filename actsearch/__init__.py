@@ -1,0 +1,35 @@
+"""Find which activation function belongs where in a neural network.
+
+Names load when used: reusing a placement imports torch, and neither Optuna, MLflow nor Lightning.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actsearch.activations import activation as activation
+    from actsearch.activations import properties as properties
+    from actsearch.errors import ActsearchError as ActsearchError
+    from actsearch.placement import Placement as Placement
+    from actsearch.placement import Site as Site
+    from actsearch.placement import find_sites as find_sites
+
+_HOME = {
+    "activation": "actsearch.activations",
+    "properties": "actsearch.activations",
+    "ActsearchError": "actsearch.errors",
+    "Placement": "actsearch.placement",
+    "Site": "actsearch.placement",
+    "find_sites": "actsearch.placement",
+}
+__all__ = list(_HOME)  # noqa: PLE0605  # the table is the one place where a name is written
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'actsearch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

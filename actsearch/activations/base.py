@@ -1,0 +1,184 @@
+"""What an activation is: a named elementwise function with parameters, any of which may be learned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import constraints, transform_to
+
+from actsearch.errors import InvalidValueError, UnknownNameError
+
+Share = Literal["layer", "channel"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A scalar parameter of an activation: fixed, searched or learned.
+
+    Args:
+        default: value when none is given.
+        constraint: the set of allowed values. A learned parameter is stored unconstrained and mapped into the
+            set by :func:`torch.distributions.transform_to`, so training cannot leave it.
+        learn: whether it is learned unless the user says otherwise.
+        symbol: how the formula writes it.
+    """
+
+    default: float
+    constraint: constraints.Constraint = constraints.real
+    learn: bool = False
+    symbol: str = ""
+
+    def check(self, name: str, value: object) -> float:
+        """Return ``value`` as a float, or raise :class:`InvalidValueError` with the rule that it breaks."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise InvalidValueError(f"{name} must be a finite number, but got {value!r}. Its default is {self.default}.")
+        if not bool(self.constraint.check(torch.tensor(float(value), dtype=torch.float64))):
+            raise InvalidValueError(f"{name} must be in {self.constraint}, but got {value!r}. Default: {self.default}.")
+        return float(value)
+
+
+@dataclass(frozen=True)
+class Option:
+    """A structural choice of an activation (a degree, a list of members): never learned, part of its identity.
+
+    Args:
+        default: value when none is given.
+        choices: the allowed values, or ``None`` where the class itself checks.
+    """
+
+    default: Any
+    choices: tuple[Any, ...] | None = None
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return ``value``, or raise :class:`InvalidValueError` with the allowed choices."""
+        if self.choices is not None and value not in self.choices:
+            raise InvalidValueError(f"{name} must be one of {list(self.choices)}, but got {value!r}.")
+        return value
+
+
+class Activation(nn.Module):
+    """An elementwise function :math:`y = \\varphi(x; \\theta)` with named parameters :math:`\\theta`.
+
+    A member of the catalogue is a subclass, decorated with :func:`actsearch.activations.registry.register`, that states
+
+    - ``name``: the field's standard name; the family is the stem of its file;
+    - ``arguments``: its parameters and options, by name;
+    - ``formula``: one line of text, and ``reference``: title, authors, year, link;
+    - :meth:`function`: the formula as code;
+    - :meth:`declare`: its analytically known facts at given parameter values.
+
+    Laws, checked for every member by ``tests/laws``: shape, dtype and device of the input are kept; the function acts on
+    each element alone (a per-channel parameter aside); every declared fact holds numerically; ``spec`` rebuilds it.
+
+    Args:
+        learn: names of the parameters to learn; ``None`` takes each parameter's own default.
+        share: one learned value per layer, or one per channel.
+        channels: number of channels; needed where ``share="channel"``.
+        channel_dim: the dimension of the input that runs over channels.
+        **values: parameter and option values by name; a learned parameter starts at its value.
+
+    Shapes:
+        input ``(*)``, output ``(*)``; with ``share="channel"`` the size of ``channel_dim`` must be ``channels``.
+
+    Raises:
+        UnknownNameError: a value or learned name that the activation does not have.
+        InvalidValueError: a value outside of its constraint, or ``share="channel"`` without ``channels``.
+    """
+
+    name: ClassVar[str]
+    arguments: Mapping[str, Parameter | Option] = {}
+    formula: ClassVar[str] = ""
+    reference: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        *,
+        learn: Iterable[str] | None = None,
+        share: Share = "layer",
+        channels: int | None = None,
+        channel_dim: int = 1,
+        **values: Any,
+    ) -> None:
+        super().__init__()
+        for given in values:
+            if given not in self.arguments:
+                raise UnknownNameError.among(f"parameter of {self.name}", given, self.arguments)
+        self.values = {key: argument.check(key, values.get(key, argument.default)) for key, argument in self.arguments.items()}
+        learnable = {key: argument for key, argument in self.arguments.items() if isinstance(argument, Parameter)}
+        self.learn = tuple(key for key, a in learnable.items() if a.learn) if learn is None else tuple(sorted(set(learn)))
+        for given in self.learn:
+            if given not in learnable:
+                raise UnknownNameError.among(f"learnable parameter of {self.name}", given, learnable)
+        if share not in ("layer", "channel"):
+            raise InvalidValueError(f"share must be 'layer' or 'channel', but got {share!r}.")
+        if share == "channel" and not channels:
+            raise InvalidValueError(f"channels must be given where share is 'channel', but got {channels!r}.")
+        self.share: Share = share
+        self.channels = channels if share == "channel" else None
+        self.channel_dim = channel_dim
+        for key in self.learn:
+            start = torch.full((self.channels or 1,), self.values[key], dtype=torch.float64)
+            raw = transform_to(learnable[key].constraint).inv(start)
+            self.register_parameter(f"raw_{key}", nn.Parameter(raw.to(torch.get_default_dtype())))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the function to every element of ``x``."""
+        return self.function(x, **self.current(x.ndim))
+
+    def function(self, x: Tensor, **values: Any) -> Tensor:
+        """Evaluate the formula on ``x`` with parameters as numbers, or as tensors that broadcast against ``x``."""
+        raise NotImplementedError
+
+    @classmethod
+    def declare(cls, **values: Any) -> dict[str, Any]:
+        """Return the facts known analytically at these values, keyed by the fields of :class:`Properties`."""
+        return {}
+
+    def current(self, ndim: int = 0) -> dict[str, Any]:
+        """Return every parameter's present value; learned ones as tensors shaped for an input of ``ndim`` dimensions."""
+        if not self.learn:
+            return self.values
+        present = dict(self.values)
+        for key in self.learn:
+            argument = self.arguments[key]
+            raw = getattr(self, f"raw_{key}")
+            value = raw if argument.constraint is constraints.real else transform_to(argument.constraint)(raw)  # type: ignore[union-attr]  # learn holds Parameters only
+            if self.share == "channel" and ndim:
+                shape = [1] * ndim
+                shape[self.channel_dim] = -1
+                value = value.view(shape)
+            present[key] = value
+        return present
+
+    def spec(self) -> dict[str, Any]:
+        """Return the name, the start values and the sharing as plain data, from which the registry rebuilds it."""
+        spec: dict[str, Any] = {"activation": self.name}
+        if self.values:
+            spec |= {"parameters": dict(self.values), "learn": list(self.learn)}
+        if self.has_learned():
+            spec["share"] = self.share
+            if self.share == "channel":
+                spec |= {"channels": self.channels, "channel_dim": self.channel_dim}
+        return spec
+
+    def has_learned(self) -> bool:
+        """Whether training changes the function."""
+        return any(True for _ in self.parameters(recurse=True))
+
+    def plain(self) -> Self:
+        """Return the function at its start values with nothing learned, in float64, for numeric study."""
+        return type(self)(learn=(), **self.values).double()
+
+    def extra_repr(self) -> str:
+        """Show parameters the way they are passed."""
+        parts = [f"{key}={value!r}" for key, value in self.values.items()]
+        if self.learn:
+            parts.append(f"learn={list(self.learn)}")
+        if self.share == "channel":
+            parts.append(f"share='channel', channels={self.channels}")
+        return ", ".join(parts)

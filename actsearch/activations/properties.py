@@ -1,0 +1,100 @@
+"""The facts of an activation: declared where known analytically, estimated where not, and each says which."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+INFINITY = math.inf
+
+
+@dataclass(frozen=True)
+class Properties:
+    """Machine-readable facts of an activation :math:`\\varphi` at given parameter values.
+
+    With :math:`z \\sim N(0, 1)` throughout.
+
+    Args:
+        smoothness: largest k with φ in C^k; -1 where φ itself jumps, ``inf`` where every derivative exists.
+        derivative_bound: :math:`L_\\varphi = \\sup |\\varphi'|` over the real line; ``inf`` where there is none.
+        minimum: greatest lower bound of φ.
+        maximum: least upper bound of φ.
+        monotone: φ never decreases.
+        odd: φ(-x) = -φ(x).
+        even: φ(-x) = φ(x).
+        zero_preserving: φ(0) = 0.
+        convex: φ is convex.
+        bijective: φ is one to one onto the open interval (minimum, maximum).
+        positively_homogeneous: φ(cx) = cφ(x) for c > 0.
+        pieces: number of linear pieces of a piecewise linear φ; ``None`` for any other.
+        left: limit of φ(x)/x as x → -∞ (the slope of the left asymptote; ``inf`` where it grows faster).
+        right: limit of φ(x)/x as x → ∞.
+        kappa: relative gradient noise :math:`E[\\varphi'(z)^2] / E[\\varphi'(z)]^2`.
+        forward_gain: :math:`1 / E[\\varphi(z)^2]`, the variance-preserving gain of the forward pass.
+        backward_gain: :math:`1 / E[\\varphi'(z)^2]`, that of the backward pass.
+        sparsity: :math:`P(\\varphi(z) = 0)`.
+        saturation: :math:`P(|\\varphi'(z)| < 0.01)`.
+        safe_range: by dtype (``float32``, ``float16``, ``bfloat16``), the largest R such that value and derivative
+            are finite on [-R, R].
+        cost: elementwise floating-point operations of one forward pass.
+        declared: names of the facts that are known analytically; the others are estimated.
+        scope: the parameter values that the facts hold for: ``"fixed"``, ``"initial value"`` or ``"every value"``.
+    """
+
+    smoothness: float
+    derivative_bound: float
+    minimum: float
+    maximum: float
+    monotone: bool
+    odd: bool
+    even: bool
+    zero_preserving: bool
+    convex: bool
+    bijective: bool
+    positively_homogeneous: bool
+    pieces: int | None
+    left: float
+    right: float
+    kappa: float
+    forward_gain: float
+    backward_gain: float
+    sparsity: float
+    saturation: float
+    safe_range: dict[str, float] = field(default_factory=dict)
+    cost: int = 0
+    declared: frozenset[str] = frozenset()
+    scope: str = "fixed"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether both bounds are finite."""
+        return math.isfinite(self.minimum) and math.isfinite(self.maximum)
+
+    @property
+    def non_expansive(self) -> bool:
+        """Whether |φ(x) - φ(y)| ≤ |x - y|."""
+        return self.derivative_bound <= 1.0
+
+    @property
+    def positive(self) -> bool:
+        """Whether φ is nowhere negative."""
+        return self.minimum >= 0.0
+
+    @property
+    def binaries(self) -> int | None:
+        """Binary variables that a mixed-integer program needs for one unit: a kink each."""
+        return None if self.pieces is None else self.pieces - 1
+
+    def fact(self, name: str) -> Any:
+        """Return a fact, stated or derived, by name; :class:`AttributeError` where there is none."""
+        return getattr(self, name)
+
+
+FACTS: tuple[str, ...] = (
+    *(f.name for f in fields(Properties) if f.name not in ("safe_range", "declared", "scope")),
+    "bounded",
+    "non_expansive",
+    "positive",
+    "binaries",
+)

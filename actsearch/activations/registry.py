@@ -1,0 +1,78 @@
+"""From a name or an expression to a module: every family's file is found, none is listed by hand."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from actsearch.activations import families
+from actsearch.activations.base import Activation
+from actsearch.errors import InvalidValueError, UnknownNameError
+
+_entries: dict[str, type[Activation]] = {}
+Entry = TypeVar("Entry", bound=type[Activation])
+
+
+def register(entry: Entry) -> Entry:
+    """Add a class to the catalogue under its ``name``; two classes of one name are a mistake, not a choice."""
+    if entry.name in _entries:
+        raise InvalidValueError(f"activation name {entry.name!r} must be unique, but {_entries[entry.name]} has it too.")
+    _entries[entry.name] = entry
+    return entry
+
+
+@cache
+def _import_families() -> None:
+    for module in pkgutil.iter_modules(families.__path__):
+        importlib.import_module(f"{families.__name__}.{module.name}")
+
+
+def catalogue() -> Mapping[str, type[Activation]]:
+    """Return every activation of the catalogue by name, sorted."""
+    _import_families()
+    return MappingProxyType(dict(sorted(_entries.items())))
+
+
+def family(entry: type[Activation]) -> str:
+    """Return the family of an activation: the stem of its file.
+
+    >>> family(catalogue()["relu"])
+    'fixed'
+    """
+    return entry.__module__.rpartition(".")[2]
+
+
+def activation(name_or_expression: str, **parameters: Any) -> Activation:
+    """Build an activation as a plain module.
+
+    Args:
+        name_or_expression: a name of the catalogue (``"swish"``), or an expression in ``x`` (``"mul(sigmoid(x),x)"``).
+        **parameters: its values by name, and ``learn``, ``share``, ``channels``, ``channel_dim`` as in :class:`Activation`.
+
+    Raises:
+        UnknownNameError: no such name; the message has the nearest.
+        ExpressionError: an expression outside of the grammar; the message says where.
+        InvalidValueError: a value outside of its constraint.
+
+    >>> import torch
+    >>> activation("leaky_relu", negative_slope=0.5)(torch.tensor([-2.0, 3.0]))
+    tensor([-1.,  3.])
+    """
+    from actsearch.activations.expression import Expression, is_expression
+
+    entry = catalogue().get(name_or_expression)
+    if entry is not None:
+        return entry(**parameters)
+    if is_expression(name_or_expression):
+        return Expression(name_or_expression, **parameters)
+    raise UnknownNameError.among("activation", name_or_expression, catalogue(), "`actsearch activations` lists them.")
+
+
+def from_spec(spec: Mapping[str, Any]) -> Activation:
+    """Build an activation from :meth:`Activation.spec`."""
+    options = {key: spec[key] for key in ("learn", "share", "channels", "channel_dim") if spec.get(key) is not None}
+    return activation(spec["activation"], **options, **spec.get("parameters", {}))

@@ -1,0 +1,53 @@
+"""One tree of errors: what was wrong, the value, the rule and the way out, in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ActsearchError(Exception):
+    """Anything that a user can put right; the command line prints its one line and exits with code 2."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidValueError(ActsearchError, ValueError):
+    """A value breaks a stated rule."""
+
+
+class UnknownNameError(ActsearchError, KeyError):
+    """A name that nothing is registered under; the message suggests the nearest."""
+
+    @classmethod
+    def among(cls, what: str, name: str, known: Iterable[str], way_out: str = "") -> UnknownNameError:
+        """Build the message from the names that exist.
+
+        >>> print(UnknownNameError.among("activation", "rleu", ["relu", "elu"]))
+        unknown activation 'rleu'; nearest: relu, elu
+        """
+        choices = sorted(known)
+        nearest = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+        hint = f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(choices) or 'none'}"
+        return cls(f"unknown {what} {name!r}; {hint}{'. ' + way_out if way_out else ''}")
+
+
+class RequirementError(ActsearchError, ValueError):
+    """An activation does not have the properties that a site requires."""
+
+
+class PlacementError(ActsearchError, ValueError):
+    """A placement does not fit the model that it is applied to, or its file is not one."""
+
+
+class SearchSpaceError(ActsearchError, ValueError):
+    """A search space is not valid, or fits no site of the model."""
+
+
+class StudyError(ActsearchError, RuntimeError):
+    """A study cannot be opened, resumed or confirmed as asked."""
+
+
+class TaskError(ActsearchError, RuntimeError):
+    """A task cannot be found, built, or run."""

@@ -1,0 +1,1 @@
+"""Measures: one number computed from a model and data, one file each."""

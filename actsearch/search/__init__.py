@@ -1,0 +1,1 @@
+"""What a search runs: space, sampler, trial, study, confirmation."""

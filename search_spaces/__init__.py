@@ -1,0 +1,1 @@
+"""Search spaces: YAML presets, one idea a file."""
