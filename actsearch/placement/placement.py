@@ -14,7 +14,7 @@ from torch import nn
 
 from actsearch.activations import Requirement, from_spec, properties
 from actsearch.activations.base import Activation
-from actsearch.errors import ActsearchError, PlacementError, RequirementError, UnknownNameError
+from actsearch.errors import PlacementError, RequirementError, UnknownNameError
 from actsearch.placement.discover import find_sites
 from actsearch.placement.site import FoundSite, Sites
 from actsearch.placement.surgery import replace_sites
@@ -162,7 +162,7 @@ def explain(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     cause = first.get("ctx", {}).get("error")
-    message = str(cause) if isinstance(cause, ActsearchError) else first["msg"]
+    message = first["msg"] if cause is None else str(cause)
     return f"{where}: {message}" if where else message
 
 

@@ -1,0 +1,70 @@
+"""Progress on a terminal: a bar for the trials, a bar for each running one, the confirmation."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn, TimeElapsedColumn
+
+from actsearch.placement import Placement
+from actsearch.search.study import Listener, StudyRun, outcome_of
+
+
+class Progress(Listener):
+    """Shows how a search goes; on a pipe it prints a line for each trial instead."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self.bars = Bars(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
+            console=self.console, disable=not self.console.is_terminal,
+        )  # fmt: skip
+        self.rows: dict[int, TaskID] = {}
+        self.confirmation: TaskID | None = None
+        self.epochs = 1
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bars.stop()
+
+    def started(self, run: StudyRun, total: int) -> None:
+        """Show the bar of trials."""
+        self.run = run
+        self.total = total
+        self.metric = run.plan.objectives[0].metric
+        self.epochs = run.probe.get("max_epochs") or 1
+        done = sum(t.state.is_finished() for t in run.trials)
+        self.trials = self.bars.add_task("trials", total=total, completed=done, note="")
+
+    def trial_started(self, number: int, placement: Placement | None) -> None:
+        """Show a bar for the trial's epochs."""
+        label = "  baseline" if placement is None else f"  trial {number}"
+        self.rows[number] = self.bars.add_task(label, total=self.epochs, note="")
+
+    def reported(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
+        """Move the trial's bar."""
+        self.bars.update(self.rows[number], completed=epoch + 1, note=f"{self.metric} {metrics[self.metric]:.4f}")
+
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        """Take the trial's bar away and move the bar of trials."""
+        self.bars.remove_task(self.rows.pop(trial.number))
+        ranked = self.run.ranked()
+        best = f"best {self.metric} {ranked[0].values[0]:.4f} (trial {ranked[0].number})" if ranked else ""
+        self.bars.update(self.trials, advance=1, note=best)
+        if not self.console.is_terminal:
+            value = f"{trial.values[0]:.4f}" if trial.values else outcome_of(trial).get("reason", "")
+            name = "baseline" if trial.number == 0 else f"trial {trial.number}"
+            self.console.print(f"{name} of {self.total}: {trial.state.name.lower()} {value}; {best}", highlight=False)
+
+    def confirming(self, done: int, of: int) -> None:
+        """Show the bar of the confirmation."""
+        if self.confirmation is None:
+            self.confirmation = self.bars.add_task("confirming", total=of, note="paired seeds, test split")
+        self.bars.update(self.confirmation, completed=done)
+        if not self.console.is_terminal:
+            self.console.print(f"confirming: {done} of {of} trainings", highlight=False)

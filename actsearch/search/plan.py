@@ -1,0 +1,117 @@
+"""What makes a study the study that it is: everything that decides its numbers, so that it is never resumed as another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from actsearch.errors import InvalidValueError, StudyError
+from actsearch.search.specification import Specification, Stage
+from actsearch.search.task import Mode
+
+ATTRIBUTE = "actsearch.plan"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A logged metric and the direction that is better.
+
+    Args:
+        metric: its name.
+        mode: ``"min"`` or ``"max"``.
+    """
+
+    metric: str
+    mode: Mode
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``val_accuracy:max``.
+
+        Raises:
+            InvalidValueError: not of that form.
+        """
+        metric, _, mode = text.rpartition(":")
+        if mode not in ("min", "max") or not metric:
+            raise InvalidValueError(f"an objective must read METRIC:min or METRIC:max, but got {text!r}.")
+        return cls(metric, "min" if mode == "min" else "max")
+
+    @property
+    def direction(self) -> str:
+        """Optuna's word."""
+        return "minimize" if self.mode == "min" else "maximize"
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether ``a`` beats ``b``."""
+        return a < b if self.mode == "min" else a > b
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a study.
+
+    Args:
+        task: name or dotted path of what is trained.
+        data: dotted path of its data module, or empty.
+        config: its complete options.
+        space: name or path that the search space was read from.
+        space_content: the search space itself.
+        objectives: what it is judged by; the first one is reported to the pruner.
+        test_metric: what a confirmation scores.
+        sampler: name of the sampler.
+        pruner: name of the pruner.
+        seed: seed of the search and of every training in it.
+        options: further options of every trial, as :class:`Specification` has them.
+    """
+
+    task: str
+    config: dict[str, Any]
+    space: str
+    space_content: dict[str, Any]
+    objectives: tuple[Objective, ...]
+    test_metric: str
+    data: str = ""
+    sampler: str = "tpe"
+    pruner: str = "median"
+    seed: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def specification(self, placement: dict[str, Any] | None, stage: Stage = "search", **changes: Any) -> Specification:
+        """Return one training of this plan."""
+        names = [objective.metric for objective in self.objectives]
+        given = {"seed": self.seed, **self.options, **changes}
+        return Specification(self.task, self.config, names, self.data, placement, stage=stage, **given)
+
+    def dumps(self) -> str:
+        """Return the plan as JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def loads(cls, text: str) -> Self:
+        """Read a plan from JSON."""
+        data = json.loads(text)
+        return cls(**{**data, "objectives": tuple(Objective(**o) for o in data["objectives"])})
+
+    def check_same(self, stored: Self, study: str) -> None:
+        """Raise where a study was made under another plan, with the difference and the ways on.
+
+        Raises:
+            StudyError: the plans differ.
+        """
+        now, then = flat(json.loads(self.dumps())), flat(json.loads(stored.dumps()))
+        changes = [f"{key}: {then.get(key)!r} then, {now.get(key)!r} now" for key in sorted(now | then) if now.get(key) != then.get(key)]
+        if changes:
+            raise StudyError(
+                f"study {study!r} was made under another plan ({'; '.join(changes[:5])}{'; ...' if len(changes) > 5 else ''}). "
+                f"Repeat its own command, start a new one with --study NAME, or carry its best over with --study NAME --warm-start {study}."
+            )
+
+
+def flat(data: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings and lists as one mapping of dotted keys."""
+    if isinstance(data, Mapping) and data:
+        return {k: v for key, value in data.items() for k, v in flat(value, f"{prefix}{key}.").items()}
+    return {prefix.rstrip("."): data}
+

@@ -1,0 +1,82 @@
+"""What crosses the border between the coordinator and a trial: plain data, as JSON, both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+Stage = Literal["probe", "search", "confirm"]
+State = Literal["complete", "pruned", "failed"]
+Report = Callable[[int, dict[str, float]], bool]
+"""Called by a trial after each epoch with the epoch and its metrics; answers whether to stop (prune)."""
+
+
+class _Data:
+    """Plain data that travels as JSON."""
+
+    def dumps(self) -> str:
+        """Return the data as JSON."""
+        return json.dumps(asdict(self), allow_nan=True)  # type: ignore[call-overload]  # every subclass is a dataclass
+
+    @classmethod
+    def loads(cls, text: str | bytes) -> Self:
+        """Read the data from JSON."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True)
+class Specification(_Data):
+    """One training: everything that a trial needs, wherever it runs.
+
+    Args:
+        task: a built-in task's name, or the dotted path of a LightningModule.
+        data: the dotted path of a LightningDataModule, or empty where the module has its own data.
+        config: options by part: ``task``, ``data``, ``trainer``.
+        objectives: names of the metrics that it is judged by.
+        placement: the placement file's data, or ``None`` for the model's own activations.
+        seed: seed of weights and batches.
+        stage: ``probe`` (one batch: what is there), ``search`` (train, validate), ``confirm`` (train, test).
+        learning_rate_factor: factor on the optimiser's learning rate.
+        activation_learning_rate_factor: factor on top of it for the learned parameters of activations.
+        force: place activations that a site's requirement refuses.
+        include_gates: treat gates as sites.
+        folder: where the trial writes files (weights, pictures); empty for none.
+        pictures: whether the task draws its pictures.
+    """
+
+    task: str
+    config: dict[str, Any]
+    objectives: list[str]
+    data: str = ""
+    placement: dict[str, Any] | None = None
+    seed: int = 0
+    stage: Stage = "search"
+    learning_rate_factor: float = 1.0
+    activation_learning_rate_factor: float = 1.0
+    force: bool = False
+    include_gates: bool = False
+    folder: str = ""
+    pictures: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome(_Data):
+    """What came of one training.
+
+    Args:
+        state: how it ended.
+        reason: why it failed or was pruned; one of ``diverged``, ``out_of_memory``, ``timeout``, ``error``, ... and a text.
+        metrics: the last value of every logged metric.
+        history: (epoch, metrics) after each validation.
+        seconds: wall time of the training alone.
+        probe: what the probe stage saw: sites, parameters, metrics' names.
+    """
+
+    state: State
+    reason: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    seconds: float = 0.0
+    probe: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,130 @@
+"""Where studies live: one folder with Optuna's record, MLflow's mirror, and a folder of files for each study."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import RDBStorage
+from actsearch.errors import InvalidValueError, StudyError, UnknownNameError
+
+NEEDED_BYTES = 100_000_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Store:
+    """A folder of studies.
+
+    Args:
+        root: the folder; it is made when the first study is created, not before.
+
+    Layout:
+        ``optuna.db`` the record; ``mlflow.db`` and ``artifacts/`` the mirror; ``studies/<name>/`` files of one study.
+    """
+
+    def __init__(self, root: str | Path = "mlruns") -> None:
+        self.root = Path(root).expanduser().absolute()
+        self._storage: RDBStorage | None = None
+
+    @property
+    def record(self) -> Path:
+        """Optuna's database."""
+        return self.root / "optuna.db"
+
+    def folder(self, study: str) -> Path:
+        """Return the folder of a study's files."""
+        return self.root / "studies" / check_name(study)
+
+    def storage(self, create: bool = False) -> RDBStorage:
+        """Open the record.
+
+        Raises:
+            StudyError: there is none yet and ``create`` is false, or the disk is nearly full.
+        """
+        if self._storage is None:
+            if not create and not self.record.exists():
+                raise StudyError(f"{self.root} must be a store of studies, but holds none. Run a search first, or pass --store.")
+            self._check_writable()
+            optuna.logging.set_verbosity(optuna.logging.ERROR)
+            with FileLock(self.root / ".create.lock"):
+                with contextlib.closing(sqlite3.connect(self.record, timeout=60)) as database:
+                    database.execute("PRAGMA journal_mode=WAL")  # kept by the file: readers and the one writer never wait
+                self._storage = RDBStorage(f"sqlite:///{self.record}", engine_kwargs={"connect_args": {"timeout": 60}})
+        return self._storage
+
+    def _check_writable(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(f"the store {self.root} must be a folder that can be written, but: {error.strerror}. Pass --store.") from None
+        if not os.access(self.root, os.W_OK):
+            raise StudyError(f"the store {self.root} must be a folder that can be written, but is read-only. Pass --store.")
+        if (free := shutil.disk_usage(self.root).free) < NEEDED_BYTES:
+            raise StudyError(f"the store {self.root} must have {NEEDED_BYTES >> 20} MB of free disk, but has {free >> 20} MB.")
+
+    def names(self) -> list[str]:
+        """Return the studies of the store."""
+        return sorted(optuna.get_all_study_names(self.storage())) if self.record.exists() else []
+
+    def load(self, name: str) -> optuna.Study:
+        """Open a study that exists.
+
+        Raises:
+            UnknownNameError: there is none of that name; the message has the nearest.
+        """
+        if name not in self.names():
+            raise UnknownNameError.among("study", name, self.names(), f"The store is {self.root}.")
+        return optuna.load_study(study_name=name, storage=self.storage())
+
+    @contextlib.contextmanager
+    def owned(self, name: str) -> Iterator[None]:
+        """Hold a study for this process alone; the operating system gives it up when the process dies, however it dies.
+
+        Raises:
+            StudyError: another process runs the study; the message says which.
+        """
+        folder = self.folder(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp = folder / "owner.json"
+        lock = FileLock(folder / ".owner.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            owner = json.loads(stamp.read_text()) if stamp.exists() else {}
+            who = f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"
+            raise StudyError(f"study {name!r} must be run by one process at a time, but {who} runs it. Wait, or stop it.") from None
+        try:
+            stamp.write_text(json.dumps(_owner()))
+            yield
+        finally:
+            stamp.unlink(missing_ok=True)
+            lock.release()
+
+
+def check_name(name: str) -> str:
+    """Return a study's name, or raise: it becomes a folder's name."""
+    if not _NAME.fullmatch(name):
+        raise InvalidValueError(f"a study's name must be 1 to 100 letters, digits, '.', '_' or '-', but got {name!r}.")
+    return name
+
+
+def _owner() -> dict[str, Any]:
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return {
+        "host": socket.gethostname(),
+        "boot": boot.read_text().strip() if boot.exists() else "",
+        "pid": os.getpid(),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+

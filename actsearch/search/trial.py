@@ -1,0 +1,255 @@
+"""One training, start to end, wherever it runs: build the task, apply the placement, fit, measure."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import os
+import tempfile
+import time
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from torch import nn
+
+from actsearch.errors import ActsearchError, TaskError
+from actsearch.placement import Placement, Sites, find_sites
+from actsearch.placement.optimiser import own_group
+from actsearch.search.specification import Outcome, Report, Specification
+from actsearch.search.target import Target
+
+
+class DivergedError(ActsearchError, ArithmeticError):
+    """An objective or the training loss is not a finite number."""
+
+
+class _Reporter(L.Callback):
+    """After each validation, hand the metrics over, and end the fit where the answer is to stop."""
+
+    def __init__(self, objectives: list[str], report: Report) -> None:
+        self.objectives = objectives
+        self.report = report
+        self.history: list[tuple[int, dict[str, float]]] = []
+        self.pruned = False
+        self.validated = False
+        self.batch: Any = None
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        """Keep the first batch as an example of the model's input."""
+        if self.batch is None:
+            self.batch = batch
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Note that this epoch was validated."""
+        self.validated = not trainer.sanity_checking
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Report; Lightning has validated by now, and has gathered what training logged as well."""
+        if trainer.enable_validation and not self.validated:
+            return
+        self.validated = False
+        metrics = scalars(trainer.callback_metrics)
+        require(metrics, self.objectives, type(module).__name__)
+        self.history.append((trainer.current_epoch, metrics))
+        broken = [name for name in self.objectives if not math.isfinite(metrics[name])]
+        if broken:
+            raise DivergedError(f"{broken[0]} became {metrics[broken[0]]} in epoch {trainer.current_epoch}")
+        if self.report(trainer.current_epoch, metrics):
+            self.pruned = trainer.should_stop = True
+
+
+def run_trial(specification: Specification, report: Report) -> Outcome:
+    """Run one training.
+
+    Args:
+        specification: what to train.
+        report: called after each epoch; answers whether to stop.
+
+    Returns:
+        What came of it; failures of the training itself are an outcome, not an exception.
+    """
+    quiet()
+    reporter = _Reporter(specification.objectives, report)
+    start = time.perf_counter()
+    try:
+        extra = _train(specification, reporter)
+    except (Exception, SystemExit) as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into sys.exit(1)
+            raise KeyboardInterrupt from None
+        return Outcome("failed", _reason(error), history=reporter.history, seconds=time.perf_counter() - start)
+    state = "pruned" if reporter.pruned else "complete"
+    metrics = extra.pop("metrics")
+    return Outcome(state, "pruned" if reporter.pruned else "", metrics, reporter.history, **extra)
+
+
+def _train(specification: Specification, reporter: _Reporter) -> dict[str, Any]:
+    target = Target.resolve(specification.task, specification.data)
+    config = specification.config
+    if specification.stage == "probe":
+        once = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
+        config = {**config, "trainer": {**config["trainer"], **once}}
+    seed(specification.seed)
+    module, data, trainer = target.build(config)
+    if specification.placement is not None:
+        placement = Placement.model_validate(specification.placement)
+        placement.apply(module, example_input(module, data, trainer), force=specification.force)
+        if placement.initialisation:
+            from actsearch.placement.initialise import initialise
+
+            initialise(module, placement.initialisation, example_input(module, data, trainer))
+    _own_optimiser_group(module, specification)
+    trainer.callbacks.append(reporter)
+    seed(specification.seed)  # the same batches and dropout, whatever the activations drew while they were built
+    start = time.perf_counter()
+    trainer.fit(module, datamodule=data)
+    metrics = reporter.history[-1][1] if reporter.history else scalars(trainer.callback_metrics)
+    require(metrics, specification.objectives, type(module).__name__)
+    result: dict[str, Any] = {"metrics": metrics, "seconds": time.perf_counter() - start}
+    if specification.stage == "probe":
+        result["probe"] = _probe(module, data, trainer, specification, reporter.batch)
+    if specification.stage == "confirm" and not reporter.pruned:
+        result["metrics"] = metrics | _test(module, data, trainer)
+    if specification.folder:
+        _keep(module, Path(specification.folder), specification.pictures)
+    return result
+
+
+def _own_optimiser_group(module: Any, specification: Specification) -> None:
+    """Let the module's own ``configure_optimizers`` build its optimisers, with the activations' parameters set apart."""
+    original = module.configure_optimizers
+
+    @functools.wraps(original)
+    def configure() -> Any:
+        with own_group(module, specification.activation_learning_rate_factor, specification.learning_rate_factor):
+            return original()
+
+    module.configure_optimizers = configure
+
+
+def _test(module: Any, data: Any, trainer: Any) -> dict[str, float]:
+    """Score once on the test split; nothing where the module has none."""
+    has_step = type(module).test_step is not _base(type(module)).test_step
+    if not has_step:
+        return {}
+    try:
+        results = trainer.test(module, datamodule=data, verbose=False)
+    except Exception as error:
+        if "test_dataloader" in str(error):
+            return {}
+        raise
+    return {name: float(value) for result in results for name, value in result.items()}
+
+
+def _base(cls: type[Any]) -> type[Any]:
+    return next(c for c in cls.__mro__ if c.__name__ == "LightningModule")
+
+
+def _probe(module: Any, data: Any, trainer: Any, specification: Specification, batch: Any) -> dict[str, Any]:
+    """Return what the coordinator must know before it can suggest anything."""
+    sites = sites_of(module, _input(module, batch), specification.include_gates)
+    return {
+        "sites": [asdict(site) for site in sites],
+        "method": sites.method,
+        "missed": [list(item) for item in sites.missed],
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "max_epochs": trainer.max_epochs,
+        "has_test": type(module).test_step is not _base(type(module)).test_step,
+    }
+
+
+def sites_of(module: nn.Module, example: Any, include_gates: bool = False) -> Sites:
+    """Find a module's sites with an example input where its forward pass takes it, else by its modules alone."""
+    options = {"include_gates": True} if include_gates else {}
+    if example is not None:
+        try:
+            return find_sites(module, example, **options)
+        except ActsearchError:
+            raise
+        except Exception as error:
+            logging.getLogger(__name__).warning("the forward pass refused the example input: %s", error)
+    return find_sites(module, **options)
+
+
+def example_input(module: Any, data: Any, trainer: Any) -> Any:
+    """Return one input of the model: Lightning's ``example_input_array``, or the first part of the first training batch."""
+    if module.example_input_array is not None:
+        return module.example_input_array
+    source = module if data is None else data
+    try:
+        source.prepare_data()
+        source.setup("fit")
+        batch = next(iter(source.train_dataloader()))
+    except Exception as error:
+        logging.getLogger(__name__).warning("no example input could be taken from the training data: %s", error)
+        return None
+    return _input(module, batch)
+
+
+def _input(module: Any, batch: Any) -> Any:
+    if module.example_input_array is not None:
+        return module.example_input_array
+    return batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+
+
+def _keep(module: Any, folder: Path, pictures: bool) -> None:
+    """Write the weights, whole or not at all, and the task's pictures."""
+    from safetensors.torch import save_model
+
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".weights.")
+    os.close(handle)
+    save_model(module, temporary)
+    Path(temporary).replace(folder / "weights.safetensors")
+    if pictures and hasattr(module, "pictures"):
+        module.eval()
+        module.pictures(folder)
+
+
+def scalars(metrics: Any) -> dict[str, float]:
+    """Return the metrics that are one number each."""
+    return {name: float(value) for name, value in metrics.items() if not isinstance(value, torch.Tensor) or value.numel() == 1}
+
+
+def require(metrics: dict[str, float], objectives: list[str], module: str) -> None:
+    """Raise where an objective was not logged, naming what was."""
+    for name in objectives:
+        if name not in metrics:
+            logged = ", ".join(sorted(metrics)) or "nothing"
+            raise TaskError(f"metric {name!r} must be logged by {module}, but it logs {logged}. Name one of these with --monitor.")
+
+
+def seed(value: int) -> None:
+    """Seed Python, NumPy and torch."""
+    L.seed_everything(value, verbose=False)
+
+
+def quiet() -> None:
+    """Keep Lightning's banners and hints for long runs out of a search of short ones."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a training failed: a word that can be counted, and the message."""
+    text = " ".join(str(error).split())[:500]
+    if isinstance(error, DivergedError):
+        return f"diverged: {text}"
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+        return f"out_of_memory: {text}"
+    if isinstance(error, SystemExit):
+        return f"exited: the training called sys.exit({error.code!r})"
+    if isinstance(error, ActsearchError):
+        return f"refused: {text}"
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f" ({frame.tb_frame.f_code.co_filename}:{frame.tb_lineno})" if frame else ""
+    return f"error: {type(error).__name__}: {text}{where}"

@@ -1,0 +1,266 @@
+"""The study, mirrored in MLflow: written in the background, never waited for, replayed when it was out of reach."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from optuna.trial import FrozenTrial, TrialState
+
+from actsearch.placement import Placement
+from actsearch.search.store import Store
+from actsearch.search.study import Listener, StudyRun, outcome_of
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+
+STATES = {
+    TrialState.COMPLETE: ("complete", "FINISHED"),
+    TrialState.PRUNED: ("pruned", "FINISHED"),
+    TrialState.FAIL: ("failed", "FAILED"),
+    TrialState.RUNNING: ("running", "RUNNING"),
+    TrialState.WAITING: ("stopped", "KILLED"),
+}
+PATIENCE = 20.0
+
+
+def tracking_uri(store: Store) -> str:
+    """Return where the mirror is: ``MLFLOW_TRACKING_URI``, or the store's own database."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.root / 'mlflow.db'}"
+
+
+class Mirror(Listener):
+    """Mirrors a study: a parent run for it, a child run for each trial, found again by their tags.
+
+    Args:
+        store: where the study lives.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.uri = tracking_uri(store)
+        self.problem = ""
+        self._queue: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
+        self._client: Any = None
+        self._experiment = ""
+        self._parent = ""
+        self._runs: dict[int, tuple[str, str]] = {}
+
+    @contextmanager
+    def following(self, run: StudyRun) -> Iterator[None]:
+        """Mirror a study for the time of the block, then bring over whatever is missing."""
+        self.run = run
+        worker = threading.Thread(target=self._work, daemon=True, name="mlflow-mirror")
+        worker.start()
+        state = "FAILED"
+        try:
+            yield
+            state = "FINISHED"
+        except KeyboardInterrupt:
+            state = "KILLED"
+            raise
+        finally:
+            self._queue.put(("close", state))
+            self._queue.put(None)
+            worker.join(PATIENCE)
+            if worker.is_alive():
+                self.problem = self.problem or f"it did not answer within {PATIENCE:g} s"
+
+    def trial_started(self, number: int, placement: Placement | None) -> None:
+        """Queue a new run."""
+        self._queue.put(("start", number, placement, int(time.time() * 1000)))
+
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        """Queue the end of a run."""
+        self._queue.put(("end", trial))
+
+    def _work(self) -> None:
+        while (event := self._queue.get()) is not None:
+            if self.problem and event[0] != "close":
+                continue
+            try:
+                self._connect()
+                match event:
+                    case ("start", number, placement, when):
+                        self._begin(number, placement, when)
+                    case ("end", trial):
+                        self._finish(trial)
+                    case ("close", state):
+                        self._close(state)
+                self.problem = ""
+            except Exception as error:
+                self.problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+    def sync(self, run: StudyRun) -> int:
+        """Bring over what is missing, in this thread, and return how many trials were.
+
+        Raises:
+            Exception: whatever MLflow raises.
+        """
+        self.run = run
+        self._connect()
+        missing = [t for t in run.trials if self._runs.get(t.number, ("", ""))[1] != STATES[t.state][0]]
+        self._close("FINISHED")
+        return len(missing)
+
+    def _connect(self) -> None:
+        if self._client is not None:
+            return
+        from mlflow import MlflowClient
+
+        artifacts = None
+        if self.uri.startswith("sqlite:///") and not os.environ.get("MLFLOW_TRACKING_URI"):
+            create_database(self.store.root)
+            artifacts = (self.store.root / "artifacts").as_uri()
+        client = MlflowClient(tracking_uri=self.uri)
+        task = self.run.plan.task
+        experiment = client.get_experiment_by_name(task)
+        self._experiment = experiment.experiment_id if experiment else client.create_experiment(task, artifact_location=artifacts)
+        identity = self.run.study.user_attrs["actsearch.identity"]
+        found = client.search_runs([self._experiment], f"tags.`actsearch.identity` = '{identity}'", max_results=1)
+        self._parent = found[0].info.run_id if found else self._create_parent(client, identity)
+        token = None
+        while True:
+            page = client.search_runs(
+                [self._experiment], f"tags.`mlflow.parentRunId` = '{self._parent}'", max_results=1000, page_token=token
+            )
+            for child in page:
+                self._runs[int(child.data.tags["actsearch.trial"])] = (child.info.run_id, child.data.tags["actsearch.state"])
+            token = page.token
+            if not token:
+                break
+        client.update_run(self._parent, status="RUNNING")
+        self._client = client
+
+    def _create_parent(self, client: Any, identity: str) -> str:
+        plan = self.run.plan
+        tags = {
+            "actsearch.identity": identity,
+            "actsearch.study": self.run.name,
+            "actsearch.task": plan.task,
+            "actsearch.kind": "study",
+            "actsearch.space": plan.space,
+        }
+        parent: str = client.create_run(self._experiment, run_name=self.run.name, tags=tags).info.run_id
+        from actsearch.search.plan import flat
+
+        parameters = {"space": plan.space, "sampler": plan.sampler, "pruner": plan.pruner, "seed": plan.seed} | flat(plan.config)
+        client.log_batch(parent, params=_parameters(parameters))
+        return parent
+
+    def _begin(self, number: int, placement: Placement | None, when: int) -> str:
+        if number in self._runs:
+            run_id = self._runs[number][0]
+            self._client.update_run(run_id, status="RUNNING")
+            self._client.set_tag(run_id, "actsearch.state", "running")
+        else:
+            tags = {
+                "mlflow.parentRunId": self._parent,
+                "actsearch.study": self.run.name,
+                "actsearch.task": self.run.plan.task,
+                "actsearch.kind": "baseline" if placement is None else "trial",
+                "actsearch.trial": str(number),
+                "actsearch.state": "running",
+            }
+            for site, entry in (placement.sites if placement else {}).items():
+                tags[f"actsearch.site.{_clean(site)}"] = entry.activation[:500]
+            label = "baseline" if placement is None else f"trial {number:05d}"
+            run_id = self._client.create_run(self._experiment, start_time=when, run_name=label, tags=tags).info.run_id
+        self._runs[number] = (run_id, "running")
+        return str(run_id)
+
+    def _finish(self, trial: FrozenTrial) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        placement = self.run.placement(trial)
+        began = int(trial.datetime_start.timestamp() * 1000) if trial.datetime_start else int(time.time() * 1000)
+        if trial.number not in self._runs:
+            self._begin(trial.number, placement, began)
+        run_id = self._runs[trial.number][0]
+        state, status = STATES[trial.state]
+        ended = int(trial.datetime_complete.timestamp() * 1000) if trial.datetime_complete else int(time.time() * 1000)
+        recorded = outcome_of(trial)
+        metrics = [
+            Metric(_clean(name), value, ended, epoch) for epoch, values in recorded.get("history", []) for name, value in values.items()
+        ]
+        last = len(recorded.get("history", []))
+        seen = {metric.key for metric in metrics}
+        metrics += [Metric(_clean(n), v, ended, last) for n, v in recorded.get("metrics", {}).items() if _clean(n) not in seen]
+        metrics.append(Metric("seconds", recorded.get("seconds", 0.0), ended, 0))
+        tags = [RunTag("actsearch.state", state)]
+        if reason := recorded.get("reason"):
+            tags.append(RunTag("actsearch.reason", reason[:5000]))
+        self._client.log_batch(run_id, metrics=metrics, params=_parameters(trial.params), tags=tags)
+        if placement is not None:
+            self._client.log_text(run_id, placement.dumps(), "placement.json")
+        self._client.set_terminated(run_id, status, ended)
+        self._runs[trial.number] = (run_id, state)
+
+    def _close(self, state: str) -> None:
+        """Bring over what is missing, and the study's own summary, pictures and files."""
+        from actsearch.tracking.report import write_report
+
+        for trial in self.run.trials:
+            if self._runs.get(trial.number, ("", ""))[1] != STATES[trial.state][0]:
+                self._finish(trial)
+        folder = write_report(self.run)
+        self._client.set_tag(self._parent, "mlflow.note.content", (folder / "summary.md").read_text(encoding="utf-8")[:8000])
+        for metric, value in _headline(self.run).items():
+            self._client.log_metric(self._parent, metric, value)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self._client.log_artifact(self._parent, str(path), str(path.parent.relative_to(folder)).removeprefix("."))
+        self._client.set_terminated(self._parent, state)
+
+
+def _headline(run: StudyRun) -> dict[str, float]:
+    """Return the numbers that a list of studies is sorted by."""
+    ranked = run.ranked()
+    if not ranked:
+        return {}
+    first = _clean(run.plan.objectives[0].metric)
+    numbers = {f"best.{first}": ranked[0].values[0], "trials": float(len(run.trials))}
+    baseline = next((t for t in ranked if t.number == 0), None)
+    return numbers | ({f"baseline.{first}": baseline.values[0]} if baseline else {})
+
+
+def _clean(name: str) -> str:
+    """Return a name that MLflow accepts."""
+    return re.sub(r"[^\w\-. /:]", "_", name)[:250]
+
+
+def _parameters(values: dict[str, Any]) -> list[Any]:
+    from mlflow.entities import Param
+
+    return [Param(_clean(name), str(value)[:6000]) for name, value in values.items()]
+
+
+def create_database(root: Path) -> None:
+    """Create MLflow's database once, whole: a second process, or a kill in its migrations, must not leave half of one."""
+    database = root / "mlflow.db"
+    if database.exists():
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".create.lock"):
+        if database.exists():
+            return
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        draft = Path(tempfile.mkdtemp(dir=root, prefix=".mlflow."))
+        try:
+            SqlAlchemyStore(f"sqlite:///{draft / 'mlflow.db'}", (root / "artifacts").as_uri()).engine.dispose()
+            (draft / "mlflow.db").replace(database)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
