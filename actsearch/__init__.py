@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from actsearch.placement import Placement as Placement
     from actsearch.placement import Site as Site
     from actsearch.placement import find_sites as find_sites
+    from actsearch.run import SearchResult as SearchResult
+    from actsearch.run import confirm as confirm
+    from actsearch.run import run_search as run_search
+    from actsearch.search.space import SearchSpace as SearchSpace
+    from actsearch.search.task import Task as Task
 
 _HOME = {
     "activation": "actsearch.activations",
@@ -21,6 +26,11 @@ _HOME = {
     "Placement": "actsearch.placement",
     "Site": "actsearch.placement",
     "find_sites": "actsearch.placement",
+    "SearchSpace": "actsearch.search.space",
+    "SearchResult": "actsearch.run",
+    "Task": "actsearch.search.task",
+    "confirm": "actsearch.run",
+    "run_search": "actsearch.run",
 }
 __all__ = list(_HOME)  # noqa: PLE0605  # the table is the one place where a name is written
 

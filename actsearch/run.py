@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from actsearch.search.store import Store, check_name
 from actsearch.search.study import Coordinator, Listener, StudyRun, open_study, survey, write_best
 from actsearch.search.target import Target
 from actsearch.tracking.mirror import Mirror
+from actsearch.tracking.report import write_report
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def run_search(
     intended = make_plan(task, space, **plan)
     name = check_name(study or f"{task.rpartition('.')[2]}-{Path(intended.space).stem}")
     home = Store(store)
-    with make_executor(executor, jobs, trial_timeout, home, name) as engine:
+    with make_executor(executor, jobs, trial_timeout) as engine:
         exists = name in home.names() and is_complete(home, name)
         seen = None if exists else survey(intended, engine)
         if warm_start:
@@ -163,6 +163,7 @@ def run_search(
                     confirmation = confirm_study(run, engine, confirm, seeds, jobs, progress)
                 elif run.candidates(1):
                     _write_unconfirmed(run)
+                write_report(run)
             return result_of(run, confirmation)
 
 
@@ -194,13 +195,15 @@ def confirm(
     """
     home = Store(store)
     run = StudyRun.load(home, study)
-    with make_executor(executor, jobs, trial_timeout, home, study) as engine, home.owned(study):
+    with make_executor(executor, jobs, trial_timeout) as engine, home.owned(study):
         mirror = Mirror(home)
         with mirror.following(run):
-            return result_of(run, confirm_study(run, engine, top, seeds, jobs, progress))
+            confirmation = confirm_study(run, engine, top, seeds, jobs, progress)
+            write_report(run)
+            return result_of(run, confirmation)
 
 
-def make_executor(kind: str | Executor, jobs: int, timeout: float | None, store: Store, study: str) -> Executor:
+def make_executor(kind: str | Executor, jobs: int, timeout: float | None) -> Executor:
     """Return an executor by name.
 
     Raises:
@@ -212,8 +215,7 @@ def make_executor(kind: str | Executor, jobs: int, timeout: float | None, store:
         return InlineExecutor()
     if kind != "local":
         raise UnknownNameError.among("executor", kind, ("local", "inline"))
-    logs = store.folder(study) / "logs"
-    return LocalExecutor(jobs, timeout, lambda key: logs / f"{key:05d}.log" if logs.parent.exists() else Path(os.devnull))
+    return LocalExecutor(jobs, timeout)
 
 
 def is_complete(store: Store, name: str) -> bool:

@@ -32,6 +32,7 @@ class Confirmation:
         seeds: the seeds.
         candidates: numbers of the trials that are confirmed, the best by the search first.
         scores: by trial and seed (``"3:1234"``), the score; ``None`` where the training failed.
+        failures: by trial and seed, why a training has no score.
         comparisons: one for each candidate, once all scores are there.
     """
 
@@ -41,6 +42,7 @@ class Confirmation:
     seeds: list[int]
     candidates: list[int]
     scores: dict[str, float | None] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
 
     @classmethod
@@ -74,7 +76,8 @@ class Confirmation:
     def verdict(self) -> str:
         """Return the result in one sentence, as plainly as it is."""
         number, c = self.winner
-        figures = f"{self.metric} {c.gain:+.4f}, 95 % interval [{c.low:+.4f}, {c.high:+.4f}], p = {c.p:.2g}, {c.pairs} paired seeds"
+        lost = f", {len(self.failures)} trainings failed" if self.failures else ""
+        figures = f"{self.metric} {c.gain:+.4f}, 95 % interval [{c.low:+.4f}, {c.high:+.4f}], p = {c.p:.2g}, {c.pairs} paired seeds{lost}"
         of = f"corrected for {len(self.candidates)} candidates"
         if c.significant:
             return f"trial {number} is significantly better than the baseline: {figures}, {of}."
@@ -132,14 +135,19 @@ def confirm_study(
             data = None if placement is None else json.loads(placement.dumps())
             last = seed == result.seeds[-1]
             folder = str(_folder(run, arm)) if last else ""
-            executor.submit(key, run.plan.specification(data, "confirm", seed=seed, folder=folder, pictures=last))
+            log = str(_folder(run, arm) / f"{seed}.log")
+            executor.submit(key, run.plan.specification(data, "confirm", seed=seed, folder=folder, pictures=last, log=log))
             running[key] = (arm, seed)
             key += 1
         for ended, outcome in executor.wait(lambda *_: False):
             arm, seed = running.pop(ended)
             result.scores[f"{arm}:{seed}"] = _score(outcome, result.metric, tested)
+            if result.scores[f"{arm}:{seed}"] is None:
+                result.failures[f"{arm}:{seed}"] = outcome.reason or f"{result.metric} is {outcome.metrics[result.metric]}"
             result.write(run)
             progress(sum(1 for _ in result.scores), total)
+    if not any(math.isfinite(d) for number in result.candidates for d in result.differences(number)):
+        raise StudyError(f"no pair of trainings of the confirmation ended well. Their output is in {run.folder / 'confirmed'}.")
     result.comparisons = compare([result.differences(number) for number in result.candidates])
     result.write(run)
     _write(run, result, arms)
@@ -154,7 +162,7 @@ def _begin(run: StudyRun, candidates: list[int], seeds: int) -> Confirmation:
     earlier = Confirmation.read(run)
     if earlier is not None and earlier.metric == metric:
         keys = {f"{arm}:{seed}" for arm in [BASELINE, *candidates] for seed in wanted}
-        result.scores = {key: value for key, value in earlier.scores.items() if key in keys}
+        result.scores = {key: value for key, value in earlier.scores.items() if key in keys and value is not None}
     return result
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -87,13 +87,10 @@ class LocalExecutor(Executor):
     Args:
         jobs: how many run at a time; each gets cores // jobs threads.
         timeout: seconds after which a trial is stopped; ``None`` for no limit.
-        log: where the trials' own output goes, by key; ``None`` drops it.
     """
 
-    def __init__(self, jobs: int = 1, timeout: float | None = None, log: Callable[[int], Path] | None = None) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: int = 1, timeout: float | None = None) -> None:
         self.timeout = timeout
-        self.log = log
         self._running: dict[Connection, tuple[int, BaseProcess, float]] = {}
         threads = str(max(1, (os.cpu_count() or 1) // jobs))
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -104,8 +101,7 @@ class LocalExecutor(Executor):
     def submit(self, key: int, specification: Specification) -> None:
         """Start a child for the trial."""
         ours, theirs = self._context.Pipe()
-        log = self.log(key) if self.log else None
-        child = self._context.Process(target=_child, args=(theirs, str(log) if log else os.devnull), daemon=True)
+        child = self._context.Process(target=_child, args=(theirs, specification.log or os.devnull), daemon=True)
         with _without_main():
             child.start()
         theirs.close()
@@ -149,7 +145,7 @@ class LocalExecutor(Executor):
 
 
 @contextlib.contextmanager
-def _without_main():  # type: ignore[no-untyped-def]  # a generator of nothing
+def _without_main() -> Iterator[None]:
     """Keep a child from importing the caller's script again: it needs nothing of it, and a script may lack a main guard."""
     main = sys.modules["__main__"]
     saved = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}

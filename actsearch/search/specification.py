@@ -44,6 +44,7 @@ class Specification(_Data):
         include_gates: treat gates as sites.
         folder: where the trial writes files (weights, pictures); empty for none.
         pictures: whether the task draws its pictures.
+        log: file for what the training prints, where it runs in a process of its own; empty drops it.
     """
 
     task: str
@@ -59,6 +60,7 @@ class Specification(_Data):
     include_gates: bool = False
     folder: str = ""
     pictures: bool = False
+    log: str = ""
 
 
 @dataclass(frozen=True)

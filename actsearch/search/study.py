@@ -116,14 +116,12 @@ class StudyRun:
         return sorted(complete, key=lambda t: (sign * t.values[0], t.number))
 
     def candidates(self, top: int) -> list[FrozenTrial]:
-        """Return the best trials with different placements, the baseline's own function left out."""
-        seen: set[str] = set()
-        chosen = []
+        """Return the best trials that differ from each other and from the baseline."""
+        seen: list[dict[str, Any]] = [self.decisions.own() or {}]
+        chosen: list[FrozenTrial] = []
         for trial in self.ranked():
-            placement = self.placement(trial)
-            text = "" if placement is None else placement.dumps()
-            if trial.number and placement is not None and text not in seen:
-                seen.add(text)
+            if trial.number and trial.params not in seen:
+                seen.append(trial.params)
                 chosen.append(trial)
         return chosen[:top]
 
@@ -289,9 +287,19 @@ class Coordinator:
         data = None if placement is None else json.loads(placement.dumps())
         trial.set_user_attr("placement", data)
         self._running[trial.number] = trial
-        folder = self.run.folder / "trials" / f"{trial.number:05d}"
         self._tell("trial_started", trial.number, placement)
-        self.executor.submit(trial.number, plan.specification(data, folder=str(folder)))
+        if twin := self._twin(trial.number):
+            same = {key: outcome_of(twin)[key] for key in ("metrics", "history")}
+            self._end(trial.number, Outcome("complete", f"same placement as trial {twin.number}, not trained again", **same))
+            return
+        folder = self.run.folder / "trials" / f"{trial.number:05d}"
+        self.executor.submit(trial.number, plan.specification(data, folder=str(folder), log=str(folder / "log.txt")))
+
+    def _twin(self, number: int) -> FrozenTrial | None:
+        """Return a completed trial of the same parameters: with the same seed this one would end the same."""
+        *earlier, this = self.run.trials[: number + 1]
+        same = (trial for trial in earlier if trial.state == TrialState.COMPLETE and trial.params == this.params)
+        return next(same, None) if this.params else None
 
     def _report(self, number: int, epoch: int, metrics: dict[str, float]) -> bool:
         trial = self._running[number]

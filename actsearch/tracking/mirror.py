@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import re
@@ -20,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from actsearch.placement import Placement
 from actsearch.search.store import Store
 from actsearch.search.study import Listener, StudyRun, outcome_of
+from actsearch.tracking.report import summary
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
@@ -120,6 +122,8 @@ class Mirror(Listener):
             return
         from mlflow import MlflowClient
 
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         artifacts = None
         if self.uri.startswith("sqlite:///") and not os.environ.get("MLFLOW_TRACKING_URI"):
             create_database(self.store.root)
@@ -210,18 +214,18 @@ class Mirror(Listener):
 
     def _close(self, state: str) -> None:
         """Bring over what is missing, and the study's own summary, pictures and files."""
-        from actsearch.tracking.report import write_report
-
         for trial in self.run.trials:
             if self._runs.get(trial.number, ("", ""))[1] != STATES[trial.state][0]:
                 self._finish(trial)
-        folder = write_report(self.run)
-        self._client.set_tag(self._parent, "mlflow.note.content", (folder / "summary.md").read_text(encoding="utf-8")[:8000])
+        self._client.set_tag(self._parent, "mlflow.note.content", summary(self.run)[:8000])
         for metric, value in _headline(self.run).items():
             self._client.log_metric(self._parent, metric, value)
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                self._client.log_artifact(self._parent, str(path), str(path.parent.relative_to(folder)).removeprefix("."))
+        for name in ("best.json", "confirmation.json"):
+            if (self.run.folder / name).exists():
+                self._client.log_artifact(self._parent, str(self.run.folder / name))
+        for name in ("report", "confirmed"):
+            if (self.run.folder / name).exists():
+                self._client.log_artifacts(self._parent, str(self.run.folder / name), name)
         self._client.set_terminated(self._parent, state)
 
 

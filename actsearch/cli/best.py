@@ -1,0 +1,34 @@
+"""``actsearch best STUDY``: the placement file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from actsearch.cli.options import add_store, parse
+from actsearch.errors import StudyError
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="actsearch best", description="Print or write the best placement of a study.")
+    parser.add_argument("study", help="name of the study")
+    parser.add_argument("--output", default="", help="file to write, such as best.json; printed where not given")
+    add_store(parser)
+    options = parse(parser, arguments)
+
+    from actsearch.placement import Placement
+    from actsearch.search.store import Store
+    from actsearch.search.study import StudyRun
+
+    opened = StudyRun.load(Store(options.store), options.study)
+    path = opened.folder / "best.json"
+    if not path.exists():
+        raise StudyError(f"study {options.study!r} must have a completed trial besides the baseline. Run more trials.")
+    placement = Placement.load(path)
+    if not options.output:
+        print(placement.dumps(), end="")
+        return 0
+    placement.save(Path(options.output))
+    print(f"{options.output}: {len(placement.sites)} sites. Reuse: Placement.load({options.output!r}).apply(model)")
+    return 0

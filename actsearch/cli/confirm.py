@@ -1,0 +1,39 @@
+"""``actsearch confirm STUDY``: paired seeds against the baseline on the test split."""
+
+from __future__ import annotations
+
+import argparse
+
+from actsearch.cli.options import add_store, parse
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="actsearch confirm",
+        description="Retrain the best placements of a study and its baseline on the same new seeds, and compare on the test split.",
+    )
+    parser.add_argument("study", help="name of the study")
+    parser.add_argument("--top", type=int, default=3, help="how many of the best are confirmed (default: 3)")
+    parser.add_argument("--seeds", type=int, default=8, help="paired seeds (default: 8)")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: 1)")
+    parser.add_argument("--trial-timeout", type=float, default=None, help="stop a training after so many seconds")
+    add_store(parser)
+    options = parse(parser, arguments)
+
+    from actsearch.cli.progress import Progress
+    from actsearch.cli.show import print_result
+    from actsearch.run import confirm
+
+    with Progress() as shown:
+        result = confirm(
+            options.study,
+            top=options.top,
+            seeds=options.seeds,
+            store=options.store,
+            jobs=options.jobs,
+            trial_timeout=options.trial_timeout,
+            progress=shown.confirming,
+        )
+    print_result(result, options.store)
+    return 0

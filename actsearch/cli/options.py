@@ -1,0 +1,27 @@
+"""What several commands share: the store's option, and errors of the parser as ours."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from actsearch.errors import InvalidValueError
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add ``--store``."""
+    parser.add_argument("--store", default="mlruns", help="folder of the studies (default: mlruns)")
+
+
+def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """Parse, and raise a wrong option as one line instead of a page of usage.
+
+    Raises:
+        InvalidValueError: an option that is missing, unknown or wrong.
+    """
+
+    def complain(message: str) -> NoReturn:
+        raise InvalidValueError(f"{message}. `{parser.prog} --help` lists the options.")
+
+    parser.error = complain  # type: ignore[method-assign]  # argparse's own way prints the usage and exits
+    return parser.parse_args(arguments)

@@ -1,0 +1,20 @@
+"""``actsearch spaces``: the search spaces, a line each."""
+
+from __future__ import annotations
+
+import argparse
+
+from actsearch.cli.options import parse
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command."""
+    parse(argparse.ArgumentParser(prog="actsearch spaces", description="List the search spaces."), arguments)
+
+    from actsearch.search.plugins import members
+    from actsearch.search.space import description
+
+    for name, path in members("search_spaces").items():
+        print(f"{name:<16} {description(path)}")
+    print("\nYour own: --space FILE.yaml; the files of these lie in", members("search_spaces")["rectifiers"].parent)
+    return 0

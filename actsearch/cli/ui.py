@@ -1,0 +1,53 @@
+"""``actsearch ui``: MLflow's pages on the store, light, and for this machine alone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+from actsearch.cli.options import add_store, parse
+from actsearch.errors import InvalidValueError, StudyError
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="actsearch ui", description="Open MLflow's pages on the store, for this machine alone.")
+    parser.add_argument("--port", type=int, default=5000, help="port (default: 5000)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1)")
+    parser.add_argument("--allow-remote", action="store_true", help="let other machines in: there is no password")
+    add_store(parser)
+    options = parse(parser, arguments)
+    if options.host not in LOOPBACK and not options.allow_remote:
+        raise InvalidValueError(
+            f"host must be this machine's loopback (127.0.0.1), but got {options.host!r}. Pass --allow-remote to let others in."
+        )
+
+    from actsearch.search.store import Store
+    from actsearch.tracking.mirror import create_database
+
+    store = Store(options.store)
+    if not store.record.exists():
+        raise StudyError(f"{store.root} must be a store of studies, but holds none. Run a search first, or pass --store.")
+    create_database(store.root)
+    hosts = [f"{name}:{options.port}" for name in ("localhost", "127.0.0.1", "[::1]")]
+    if options.host not in LOOPBACK:
+        hosts.append(f"{options.host}:{options.port}")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{store.root / 'mlflow.db'}"]
+    command += ["--host", options.host, "--port", str(options.port), "--workers", "1", "--allowed-hosts", ",".join(hosts)]
+    environment = os.environ | {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    }
+    print(f"MLflow's pages on {store.root}: http://{options.host}:{options.port}    (Ctrl-C ends)", flush=True)
+    with subprocess.Popen(command, env=environment, start_new_session=True) as server:  # noqa: S603  # a fixed command
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            os.killpg(server.pid, 15)
+            server.wait()
+            return 0

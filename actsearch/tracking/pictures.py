@@ -1,0 +1,160 @@
+"""Pictures of a study, drawn without a display and without matplotlib's global state, so that any thread may."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from matplotlib.figure import Figure
+from optuna.trial import TrialState
+
+from actsearch.activations.estimate import derivative
+from actsearch.placement import Placement
+from actsearch.search.confirm import Confirmation
+from actsearch.search.study import StudyRun
+
+COLOURS = {TrialState.COMPLETE: "tab:blue", TrialState.PRUNED: "tab:orange"}
+MAX_LABELS = 40
+
+
+def curves(placement: Placement, path: Path, reach: float = 4.0) -> None:
+    """Draw each activation of a placement with its derivative."""
+    entries = {entry.model_dump_json(exclude={"channels", "channel_dim"}): entry for entry in placement.sites.values()}
+    chosen = list(entries.values())[:12]
+    columns = min(4, len(chosen)) or 1
+    rows = -(-len(chosen) // columns) or 1
+    figure = Figure(figsize=(3.2 * columns, 2.8 * rows), layout="constrained")
+    x = torch.linspace(-reach, reach, 801, dtype=torch.float64)
+    for index, entry in enumerate(chosen):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        φ = entry.build(channels=1).plain()
+        axes.axhline(0, color="0.8", lw=0.8)
+        axes.axvline(0, color="0.8", lw=0.8)
+        axes.plot(x, φ(x).detach(), label="φ(x)")
+        axes.plot(x, derivative(φ, x), "--", label="φ'(x)")
+        parameters = ", ".join(f"{key}={value:.3g}" for key, value in entry.parameters.items() if isinstance(value, float))
+        axes.set_title(f"{entry.activation[:40]}\n{parameters}" if parameters else entry.activation[:40], fontsize=9)
+        axes.set_ylim(-3, 4)
+    figure.axes[0].legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def history(run: StudyRun, path: Path) -> None:
+    """Draw the first objective by trial, the best so far, and the baseline."""
+    objective = run.plan.objectives[0]
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    best: list[tuple[int, float]] = []
+    for trial in run.trials:
+        if trial.state == TrialState.COMPLETE:
+            value = trial.values[0]
+            if not best or objective.better(value, best[-1][1]):
+                best.append((trial.number, value))
+        elif trial.state == TrialState.PRUNED and trial.intermediate_values:
+            value = trial.intermediate_values[max(trial.intermediate_values)]
+        else:
+            axes.axvline(trial.number, color="tab:red", lw=0.8, alpha=0.5)
+            continue
+        axes.plot(trial.number, value, "o", ms=4, color=COLOURS[trial.state])
+    if best:
+        steps = [*best, (len(run.trials) - 1, best[-1][1])]
+        axes.step([n for n, _ in steps], [v for _, v in steps], where="post", color="tab:green", label="best so far")
+    baseline = [trial for trial in run.trials if trial.number == 0 and trial.state == TrialState.COMPLETE]
+    if baseline:
+        axes.axhline(baseline[0].values[0], color="0.4", ls="--", label="baseline")
+    for state, colour in COLOURS.items():
+        axes.plot([], [], "o", ms=4, color=colour, label=state.name.lower())
+    axes.plot([], [], color="tab:red", lw=0.8, label="failed")
+    axes.set(xlabel="trial", ylabel=objective.metric, title=f"{run.name}: one training each")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def heat_map(run: StudyRun, path: Path) -> None:
+    """Draw the mean of the first objective by site and activation, with the number of trainings in each cell."""
+    cells: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for trial in run.ranked():
+        placement = run.placement(trial)
+        for site, entry in (placement.sites if placement else {}).items():
+            cells[site, entry.activation].append(trial.values[0])
+    if not cells:
+        return
+    sites = list(dict.fromkeys(site for site, _ in cells))[:MAX_LABELS]
+    uses: dict[str, int] = defaultdict(int)
+    for (_, name), values in cells.items():
+        uses[name] += len(values)
+    names = sorted(uses, key=lambda name: -uses[name])[:MAX_LABELS]
+    grid = [[sum(v) / len(v) if (v := cells.get((site, name))) else float("nan") for name in names] for site in sites]
+    figure = Figure(figsize=(2.5 + 0.55 * len(names), 1.8 + 0.35 * len(sites)), layout="constrained")
+    axes = figure.add_subplot()
+    objective = run.plan.objectives[0]
+    image = axes.imshow(grid, aspect="auto", cmap="viridis" if objective.mode == "max" else "viridis_r")
+    for row, site in enumerate(sites):
+        for column, name in enumerate(names):
+            if count := len(cells.get((site, name), [])):
+                axes.text(column, row, str(count), ha="center", va="center", color="white", fontsize=7)
+    axes.set_xticks(range(len(names)), [name[:24] for name in names], rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(range(len(sites)), sites, fontsize=8)
+    axes.set_title(f"mean {objective.metric}; number of trainings in each cell", fontsize=9)
+    figure.colorbar(image)
+    figure.savefig(path, dpi=110)
+
+
+def importance(run: StudyRun, path: Path) -> None:
+    """Draw how much of the variation each decision explains (functional ANOVA); nothing with too few trials."""
+    names = [decision.name for decision in run.decisions.all]
+    complete = [t for t in run.trials if t.state == TrialState.COMPLETE and all(name in t.params for name in names)]
+    if len(complete) < 8 or len(names) < 2 or len({t.values[0] for t in complete}) < 2:
+        return
+    study = optuna.create_study(direction=run.plan.objectives[0].direction)
+    for trial in complete:
+        study.add_trial(
+            optuna.create_trial(
+                value=trial.values[0],
+                params={name: trial.params[name] for name in names},
+                distributions={name: trial.distributions[name] for name in names},
+            )
+        )
+    shares = optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0))
+    figure = Figure(figsize=(7, 1.2 + 0.3 * len(shares)), layout="constrained")
+    axes = figure.add_subplot()
+    labels = list(shares)[:MAX_LABELS][::-1]
+    axes.barh(labels, [shares[label] for label in labels])
+    axes.set(xlabel="share of the variation explained (fANOVA)", title=f"{run.name}: which place matters, {len(complete)} trainings")
+    figure.savefig(path, dpi=110)
+
+
+def pareto(run: StudyRun, path: Path) -> None:
+    """Draw the first two objectives of every trial, and the front."""
+    first, second = run.plan.objectives[:2]
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    complete = run.ranked()
+    axes.plot([t.values[0] for t in complete], [t.values[1] for t in complete], "o", ms=4, color="0.6", label="trials")
+    front = sorted(run.study.best_trials, key=lambda trial: trial.values[0])
+    axes.plot([t.values[0] for t in front], [t.values[1] for t in front], "o-", color="tab:green", label="Pareto front")
+    baseline = [trial for trial in complete if trial.number == 0]
+    if baseline:
+        axes.plot(*baseline[0].values[:2], "s", color="tab:red", label="baseline")
+    axes.set(xlabel=f"{first.metric} ({first.mode})", ylabel=f"{second.metric} ({second.mode})", title=run.name)
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def confirmation(result: Confirmation, path: Path) -> None:
+    """Draw each candidate's paired differences, their mean and its simultaneous interval."""
+    figure = Figure(figsize=(7, 1.6 + 0.6 * len(result.candidates)), layout="constrained")
+    axes = figure.add_subplot()
+    for row, (number, c) in enumerate(zip(result.candidates, result.comparisons, strict=True)):
+        differences = result.differences(number)
+        axes.plot(differences, [row + 0.18] * len(differences), "|", color="0.5", ms=8)
+        bar: dict[str, Any] = {"fmt": "o", "capsize": 4, "color": "tab:green" if c.significant else "tab:blue"}
+        axes.errorbar([c.gain], [row], xerr=[[c.gain - c.low], [c.high - c.gain]], **bar)
+    axes.axvline(0, color="0.3", lw=0.8)
+    axes.set_yticks(range(len(result.candidates)), [f"trial {number}" for number in result.candidates])
+    axes.set_ylim(-0.6, len(result.candidates) - 0.4)
+    axes.set(xlabel=f"gain in {result.metric} over the baseline, by seed; mean and 95 % interval", title=f"{result.split} split")
+    figure.savefig(path, dpi=110)
