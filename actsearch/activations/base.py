@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch.distributions import constraints, transform_to
 from actsearch.errors import InvalidValueError, UnknownNameError
 
 Share = Literal["layer", "channel"]
+Value = float | Tensor
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,29 @@ class Parameter:
             set by :func:`torch.distributions.transform_to`, so training cannot leave it.
         learn: whether it is learned unless the user says otherwise.
         symbol: how the formula writes it.
+        learnable: whether it can be learned at all; not where its gradient is zero almost everywhere.
     """
 
     default: float
     constraint: constraints.Constraint = constraints.real
     learn: bool = False
     symbol: str = ""
+    learnable: bool = True
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The ends of the allowed set; either may be infinite."""
+        low = getattr(self.constraint, "lower_bound", -math.inf)
+        high = getattr(self.constraint, "upper_bound", math.inf)
+        return float(low), float(high)
 
     def check(self, name: str, value: object) -> float:
         """Return ``value`` as a float, or raise :class:`InvalidValueError` with the rule that it breaks."""
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise InvalidValueError(f"{name} must be a finite number, but got {value!r}. Its default is {self.default}.")
-        if not bool(self.constraint.check(torch.tensor(float(value), dtype=torch.float64))):
+            raise InvalidValueError(
+                f"{name} must be a finite number, but got {value!r}. Its default is {self.default}."
+            )
+        if not bool(self.constraint.check(torch.tensor(float(value), dtype=torch.float64))):  # type: ignore[no-untyped-call]  # torch's own
             raise InvalidValueError(f"{name} must be in {self.constraint}, but got {value!r}. Default: {self.default}.")
         return float(value)
 
@@ -49,10 +62,12 @@ class Option:
     Args:
         default: value when none is given.
         choices: the allowed values, or ``None`` where the class itself checks.
+        symbol: how the formula writes it, where it does.
     """
 
     default: Any
     choices: tuple[Any, ...] | None = None
+    symbol: str = ""
 
     def check(self, name: str, value: Any) -> Any:
         """Return ``value``, or raise :class:`InvalidValueError` with the allowed choices."""
@@ -68,9 +83,11 @@ class Activation(nn.Module):
 
     - ``name``: the field's standard name; the family is the stem of its file;
     - ``arguments``: its parameters and options, by name;
-    - ``formula``: one line of text, and ``reference``: title, authors, year, link;
+    - ``formula``: one line of text in Python's notation, with ``x`` and the parameters' symbols; ``reference`` is taken
+      from the docstring's References;
     - :meth:`function`: the formula as code;
-    - :meth:`declare`: its analytically known facts at given parameter values.
+    - ``facts``, or :meth:`declare` where they depend on parameters: what is known analytically, by the names of
+      :class:`Properties`. A learnable member declares for every value that its constraints allow.
 
     Laws, checked for every member by ``tests/laws``: shape, dtype and device of the input are kept; the function acts on
     each element alone (a per-channel parameter aside); every declared fact holds numerically; ``spec`` rebuilds it.
@@ -91,9 +108,16 @@ class Activation(nn.Module):
     """
 
     name: ClassVar[str]
-    arguments: Mapping[str, Parameter | Option] = {}
+    arguments: ClassVar[Mapping[str, Parameter | Option]] = {}
+    facts: ClassVar[Mapping[str, Any]] = {}
     formula: ClassVar[str] = ""
     reference: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "reference" not in cls.__dict__:  # written once, in the docstring
+            _, _, listed = (inspect.getdoc(cls) or "").partition("References:\n") if cls.__doc__ else ("", "", "")
+            cls.reference = " ".join(listed.split())
 
     def __init__(
         self,
@@ -108,12 +132,17 @@ class Activation(nn.Module):
         for given in values:
             if given not in self.arguments:
                 raise UnknownNameError.among(f"parameter of {self.name}", given, self.arguments)
-        self.values = {key: argument.check(key, values.get(key, argument.default)) for key, argument in self.arguments.items()}
+        self.values = {
+            key: argument.check(key, values.get(key, argument.default)) for key, argument in self.arguments.items()
+        }
         learnable = {key: argument for key, argument in self.arguments.items() if isinstance(argument, Parameter)}
-        self.learn = tuple(key for key, a in learnable.items() if a.learn) if learn is None else tuple(sorted(set(learn)))
+        self.learn = (
+            tuple(key for key, a in learnable.items() if a.learn) if learn is None else tuple(sorted(set(learn)))
+        )
         for given in self.learn:
-            if given not in learnable:
-                raise UnknownNameError.among(f"learnable parameter of {self.name}", given, learnable)
+            if given not in learnable or not learnable[given].learnable:
+                names = [key for key, argument in learnable.items() if argument.learnable]
+                raise UnknownNameError.among(f"learnable parameter of {self.name}", given, names)
         if share not in ("layer", "channel"):
             raise InvalidValueError(f"share must be 'layer' or 'channel', but got {share!r}.")
         if share == "channel" and not channels:
@@ -124,20 +153,32 @@ class Activation(nn.Module):
         for key in self.learn:
             start = torch.full((self.channels or 1,), self.values[key], dtype=torch.float64)
             raw = transform_to(learnable[key].constraint).inv(start)
+            if not bool(raw.isfinite().all()):
+                raise InvalidValueError(
+                    f"{key} must start inside of {learnable[key].constraint} to be learned, but got {self.values[key]!r}."
+                )
             self.register_parameter(f"raw_{key}", nn.Parameter(raw.to(torch.get_default_dtype())))
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the function to every element of ``x``."""
-        return self.function(x, **self.current(x.ndim))
+        return self.function(x, **self.values_for(x))
 
-    def function(self, x: Tensor, **values: Any) -> Tensor:
+    def values_for(self, x: Tensor) -> dict[str, Any]:
+        """Return :meth:`current` in the dtype of ``x``, so that the output keeps it, under autocast too."""
+        present = self.current(x.ndim)
+        for key, value in present.items():
+            if isinstance(value, Tensor):
+                present[key] = value.to(x.dtype) if x.ndim or value.numel() > 1 else value.to(x.dtype).reshape(())
+        return present
+
+    def function(self, x: Tensor, *args: Any, **values: Any) -> Tensor:
         """Evaluate the formula on ``x`` with parameters as numbers, or as tensors that broadcast against ``x``."""
         raise NotImplementedError
 
     @classmethod
-    def declare(cls, **values: Any) -> dict[str, Any]:
+    def declare(cls, *args: Any, **values: Any) -> dict[str, Any]:
         """Return the facts known analytically at these values, keyed by the fields of :class:`Properties`."""
-        return {}
+        return dict(cls.facts)
 
     def current(self, ndim: int = 0) -> dict[str, Any]:
         """Return every parameter's present value; learned ones as tensors shaped for an input of ``ndim`` dimensions."""

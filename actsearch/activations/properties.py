@@ -91,6 +91,53 @@ class Properties:
         return getattr(self, name)
 
 
+YES_OR_NO = ("monotone", "odd", "even", "zero_preserving", "convex", "bijective", "positively_homogeneous")
+
+STRUCTURAL = (
+    *YES_OR_NO,
+    *("smoothness", "derivative_bound", "minimum", "maximum", "pieces", "left", "right"),
+)  # facts of shape; the others are expectations, and follow from it
+
+
+def known(
+    holds: str = "",
+    *,
+    smoothness: float,
+    slope: float,
+    values: tuple[float, float],
+    asymptotes: tuple[float, float],
+    pieces: int | None = None,
+    **others: Any,
+) -> dict[str, Any]:
+    """Return a complete declaration of the facts that follow from a formula alone.
+
+    Args:
+        holds: names of the yes-or-no facts that hold; all others are declared not to.
+        smoothness: largest k with φ in C^k.
+        slope: derivative bound.
+        values: greatest lower and least upper bound of φ.
+        asymptotes: limits of φ(x)/x at -∞ and ∞.
+        pieces: number of linear pieces, where piecewise linear.
+        **others: any further fact by name.
+
+    >>> known("convex monotone", smoothness=0, slope=1, values=(0, math.inf), asymptotes=(0, 1))["odd"]
+    False
+    """
+    names = holds.split()
+    assert set(names) <= set(YES_OR_NO), names
+    return {
+        **{fact: fact in names for fact in YES_OR_NO},
+        "smoothness": smoothness,
+        "derivative_bound": slope,
+        "minimum": values[0],
+        "maximum": values[1],
+        "left": asymptotes[0],
+        "right": asymptotes[1],
+        "pieces": pieces,
+        **others,
+    }
+
+
 FACTS: tuple[str, ...] = (
     *(f.name for f in fields(Properties) if f.name not in ("safe_range", "declared", "scope")),
     "bounded",

@@ -20,15 +20,17 @@ Entry = TypeVar("Entry", bound=type[Activation])
 def register(entry: Entry) -> Entry:
     """Add a class to the catalogue under its ``name``; two classes of one name are a mistake, not a choice."""
     if entry.name in _entries:
-        raise InvalidValueError(f"activation name {entry.name!r} must be unique, but {_entries[entry.name]} has it too.")
+        raise InvalidValueError(
+            f"activation name {entry.name!r} must be unique, but {_entries[entry.name]} has it too."
+        )
     _entries[entry.name] = entry
     return entry
 
 
 @cache
 def _import_families() -> None:
-    for module in pkgutil.iter_modules(families.__path__):
-        importlib.import_module(f"{families.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(families.__path__, f"{families.__name__}."):
+        importlib.import_module(module.name)
 
 
 def catalogue() -> Mapping[str, type[Activation]]:
@@ -38,12 +40,12 @@ def catalogue() -> Mapping[str, type[Activation]]:
 
 
 def family(entry: type[Activation]) -> str:
-    """Return the family of an activation: the stem of its file.
+    """Return the family of an activation: the file, or the folder, of ``families`` that it stands in.
 
     >>> family(catalogue()["relu"])
     'fixed'
     """
-    return entry.__module__.rpartition(".")[2]
+    return entry.__module__.removeprefix(f"{families.__name__}.").partition(".")[0]
 
 
 def activation(name_or_expression: str, **parameters: Any) -> Activation:

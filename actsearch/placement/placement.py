@@ -14,10 +14,11 @@ from torch import nn
 
 from actsearch.activations import Requirement, from_spec, properties
 from actsearch.activations.base import Activation
-from actsearch.errors import PlacementError, RequirementError, UnknownNameError
-from actsearch.placement.discover import find_sites
+from actsearch.errors import InvalidValueError, PlacementError, RequirementError, UnknownNameError
+from actsearch.placement.discover import discover
 from actsearch.placement.site import FoundSite, Sites
-from actsearch.placement.surgery import replace_sites
+from actsearch.placement.start import started
+from actsearch.placement.surgery import refuse_compiled, replace_sites
 
 SCHEMA = 1
 MAX_BYTES = 16_000_000
@@ -66,18 +67,30 @@ class Placement(BaseModel):
     @classmethod
     def uniform(cls, activation: str | Mapping[str, Any], sites: Iterable[FoundSite | str]) -> Self:
         """Return the placement that puts one activation at every site that is not protected."""
-        entry = SiteEntry.model_validate({"activation": activation} if isinstance(activation, str) else dict(activation))
-        names = [site if isinstance(site, str) else site.name for site in sites if isinstance(site, str) or not site.protected]
+        entry = SiteEntry.model_validate(
+            {"activation": activation} if isinstance(activation, str) else dict(activation)
+        )
+        names = [
+            site if isinstance(site, str) else site.name
+            for site in sites
+            if isinstance(site, str) or not site.protected
+        ]
         return cls(sites=dict.fromkeys(names, entry))
 
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> Self:
-        """Read a placement file, or ``runs:/<run id>/placement.json`` from MLflow.
+        """Read a placement file, or ``runs:/<run id>/placement.json`` from MLflow (``MLFLOW_TRACKING_URI``, else ``mlruns``).
 
         Raises:
             PlacementError: no such file, or not a placement; the message names the field.
         """
-        path = _download(str(source)) if str(source).startswith("runs:/") else Path(source)
+        if str(source).startswith("runs:/"):
+            with tempfile.TemporaryDirectory(prefix="actsearch-") as folder:
+                return cls._read(_download(str(source), folder))
+        return cls._read(Path(source))
+
+    @classmethod
+    def _read(cls, path: Path) -> Self:
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise PlacementError(f"a placement file must be smaller than {MAX_BYTES} bytes, but {path} is not.")
@@ -94,7 +107,9 @@ class Placement(BaseModel):
     def dumps(self) -> str:
         """Return the placement as the text of its file."""
         data: dict[str, Any] = {"schema": SCHEMA}
-        data["sites"] = {name: entry.model_dump(exclude_none=True, exclude_defaults=True) for name, entry in self.sites.items()}
+        data["sites"] = {
+            name: entry.model_dump(exclude_none=True, exclude_defaults=True) for name, entry in self.sites.items()
+        }
         if self.initialisation:
             data["initialisation"] = self.initialisation
         if self.found:
@@ -104,55 +119,85 @@ class Placement(BaseModel):
     def apply(self, model: Model, example_input: Any = None, *, force: bool = False) -> Model:
         """Put every activation at its site, in place, and return the model.
 
+        A learned parameter that the placement gives no value starts where the activation is nearest to what stood at the
+        site; :func:`actsearch.placement.applied` tells how near. :func:`actsearch.placement.restore` undoes it all.
+
         Args:
-            model: a fresh or trained model with these sites; its other parameters are left as they are.
-            example_input: one input of the model; needed only where sites are functional calls that cannot be traced.
+            model: a fresh or trained model with these sites; its other parameters are left as they are. Apply before
+                ``torch.compile``, and before DDP where activations learn.
+            example_input: one input of the model; needed only where sites are functional calls, or one instance called
+                several times, in a model that :mod:`torch.fx` cannot trace.
             force: place activations that a site's requirement refuses.
 
         Raises:
-            PlacementError: a site that the model does not have.
+            PlacementError: a site that the model does not have, or a compiled model.
             RequirementError: an activation without the properties that its site requires.
         """
-        sites = find_sites(model, example_input)
+        refuse_compiled(model)
+        discovery = discover(model, example_input, include_gates=True, only=self.sites)
         modules: dict[str, nn.Module] = {}
+        differences: dict[str, float] = {}
         for name, entry in self.sites.items():
             try:
-                site = sites.named(name)
+                site = discovery.sites.named(name)
             except UnknownNameError as error:
-                raise PlacementError(f"the placement does not fit {type(model).__name__}: {error}.") from None
-            module = entry.build(site.channels or _channels_before(model, name), site.channel_dim)
+                hint = "" if discovery.sites.method != "modules" else " Pass an example_input to find functional calls."
+                raise PlacementError(f"the placement does not fit {type(model).__name__}: {error}.{hint}") from None
+            module = self._build(name, entry, site)
             if site.requires and not force:
                 check_requirement(name, entry, module, site)
+            free = [key for key in module.learn if key not in entry.parameters]
+            standing = discovery.places[name].function()
+            if free and standing is not None:
+                module, differences[name] = started(module, standing, free)
             modules[name] = module
-        replace_sites(model, modules, example_input)
+        _refuse_unsynchronised(model, modules)
+        replace_sites(model, modules, discovery, differences)
         return model
+
+    def _build(self, name: str, entry: SiteEntry, site: FoundSite) -> Activation:
+        try:
+            return entry.build(site.channels, site.channel_dim)
+        except InvalidValueError as error:
+            if entry.share == "channel" and site.channels is None and entry.channels is None:
+                raise PlacementError(
+                    f"{name} must have a known number of channels to share by channel, but got {site.channels!r}. "
+                    "Pass an example_input."
+                ) from None
+            raise PlacementError(f"{name}: {error}") from error
+
+
+def _refuse_unsynchronised(model: nn.Module, modules: Mapping[str, nn.Module]) -> None:
+    if isinstance(model, nn.parallel.DistributedDataParallel) and any(
+        next(m.parameters(), None) is not None for m in modules.values()
+    ):
+        raise PlacementError(
+            "a placement that learns must be applied before DistributedDataParallel, but got a wrapped model. "
+            "Apply it to the model first, then wrap."
+        )
 
 
 def check_requirement(name: str, entry: SiteEntry, module: Activation, site: FoundSite) -> None:
     """Raise :class:`RequirementError` where an activation may not stand at a site."""
     refusal = Requirement(site.requires).refusal(properties(module))
     if refusal:
-        raise RequirementError(f"{entry.activation} cannot stand at {name}: {refusal}. Pass force=True to place it anyway.")
+        raise RequirementError(
+            f"{entry.activation} cannot stand at {name}: {refusal}. Pass force=True to place it anyway."
+        )
 
 
-def _channels_before(model: nn.Module, name: str) -> int | None:
-    """Return the width of the last layer that stands before the site in the module tree."""
-    width = None
-    for other, module in model.named_modules():
-        if other == name:
-            break
-        for attribute in ("out_features", "out_channels", "num_features"):
-            width = getattr(module, attribute, width)
-    return width
-
-
-def _download(uri: str) -> Path:
+def _download(uri: str, folder: str) -> Path:
+    """Fetch a placement from MLflow: where ``MLFLOW_TRACKING_URI`` points, else from the store in ``mlruns``."""
+    store = Path("mlruns/mlflow.db").absolute()
+    tracking = f"sqlite:///{store}" if store.exists() and not os.environ.get("MLFLOW_TRACKING_URI") else None
     try:
         from mlflow.artifacts import download_artifacts  # only where asked for: MLflow stays out of training code
     except ImportError:
-        raise PlacementError(f"{uri} must be read through MLflow, which is not installed. Pass a file instead.") from None
+        raise PlacementError(
+            f"{uri} must be read through MLflow, which is not installed. Pass a file instead."
+        ) from None
     try:
-        return Path(download_artifacts(artifact_uri=uri, dst_path=tempfile.mkdtemp(prefix="actsearch-")))
+        return Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking))
     except Exception as error:
         raise PlacementError(f"{uri} cannot be read from MLflow: {error}.") from error
 

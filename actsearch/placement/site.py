@@ -34,7 +34,10 @@ class Site(nn.Module):
     def __init__(self, name_or_module: str | nn.Module = "relu", *, requires: str = "", **parameters: Any) -> None:
         super().__init__()
         self.requires = Requirement(requires)
-        self.activation = activation(name_or_module, **parameters) if isinstance(name_or_module, str) else name_or_module
+        self.inplace = False  # set by surgery where what stood here overwrote an input that is read again
+        self.activation = (
+            activation(name_or_module, **parameters) if isinstance(name_or_module, str) else name_or_module
+        )
         if requires and isinstance(self.activation, Activation):
             refusal = self.requires.refusal(properties(self.activation))
             if refusal:
@@ -42,7 +45,7 @@ class Site(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation that stands here."""
-        return self.activation(x)
+        return x.copy_(self.activation(x.clone())) if self.inplace else self.activation(x)
 
     def extra_repr(self) -> str:
         """Show the requirement."""
@@ -60,6 +63,8 @@ class FoundSite:
         specification: what stands there as :meth:`Activation.spec` data, where it has a catalogue name; else empty.
         requires: the requirement on properties, as text.
         block: the part of the model it belongs to, for ``granularity: block``.
+        stage: the part that its block belongs to.
+        depth: layers with weights on the longest way from the input to it, where traced.
         channels: size of the channel dimension of its input, where known.
         channel_dim: the dimension that runs over channels.
         elements: elements that pass through it in one forward pass, where an example input was given.
@@ -73,6 +78,8 @@ class FoundSite:
     specification: dict[str, Any] = field(default_factory=dict)
     requires: str = ""
     block: str = ""
+    stage: str = ""
+    depth: int | None = None
     channels: int | None = None
     channel_dim: int = 1
     elements: int | None = None
@@ -85,11 +92,13 @@ class Sites(Sequence[FoundSite]):
 
     Args:
         found: the sites.
-        method: how they were found: ``"modules"``, ``"fx"`` or ``"function mode"``.
+        method: how they were found: ``"fx"``, ``"function mode"``, ``"fx in parts"`` or ``"modules"``.
         missed: nonlinearities seen running that cannot be replaced, each with the reason.
     """
 
-    def __init__(self, found: Sequence[FoundSite], method: str = "modules", missed: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, found: Sequence[FoundSite], method: str = "modules", missed: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self._found = tuple(found)
         self.method = method
         self.missed = tuple(missed)
@@ -120,3 +129,71 @@ class Sites(Sequence[FoundSite]):
     def open(self) -> Sites:
         """The sites that a search may fill: those not protected."""
         return Sites([site for site in self._found if not site.protected], self.method, self.missed)
+
+    @property
+    def protected(self) -> Sites:
+        """The sites that are left alone, each with its reason."""
+        return Sites([site for site in self._found if site.protected], self.method, self.missed)
+
+    def groups(self, by: Literal["block", "stage", "depth"] = "block", parts: int = 4) -> dict[str, list[str]]:
+        """Return the names of the open sites by part of the model, in the order of the forward pass.
+
+        Args:
+            by: the part: ``"block"`` and ``"stage"`` by the module tree, ``"depth"`` by layers passed since the input.
+            parts: number of parts that ``"depth"`` makes, as equal in sites as ties allow.
+        """
+        sites = list(self.open)
+        if by != "depth":
+            labels = [getattr(site, by) for site in sites]
+        else:
+            ranks = {depth: rank for rank, depth in enumerate(sorted({site.depth or 0 for site in sites}))}
+            labels = [f"depth {ranks[site.depth or 0] * parts // len(ranks)}" for site in sites]
+        found: dict[str, list[str]] = {}
+        for site, label in zip(sites, labels, strict=True):
+            found.setdefault(label, []).append(site.name)
+        return found
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row a site, then one a nonlinearity that was missed, as plain data."""
+        total = sum(site.elements or 0 for site in self._found)
+        rows: list[dict[str, Any]] = [
+            {
+                "site": site.name,
+                "kind": site.kind,
+                "activation": site.activation,
+                "block": site.block,
+                "elements": site.elements,
+                "share": site.elements / total if site.elements is not None and total else None,
+                "protected": site.protected,
+                "reason": site.reason,
+                "status": "protected" if site.protected else "open",
+            }
+            for site in self._found
+        ]
+        blank = {"activation": "", "block": "", "elements": None, "share": None, "protected": False}
+        rows += [
+            {"site": name, "kind": "missed", **blank, "reason": why, "status": "missed"} for name, why in self.missed
+        ]
+        return rows
+
+    def totals(self) -> dict[str, Any]:
+        """Return how many sites were found, are open, protected and missed, their elements, and how they were found."""
+        return {
+            "found": len(self),
+            "open": len(self.open),
+            "protected": len(self.protected),
+            "missed": len(self.missed),
+            "elements": sum(site.elements or 0 for site in self._found),
+            "method": self.method,
+        }
+
+    def __str__(self) -> str:
+        rows = [
+            [str(row[key]) for key in ("site", "kind", "activation", "elements", "status", "reason")]
+            for row in self.table()
+        ]
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(5)]
+        lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[5]]).rstrip() for row in rows]
+        total = self.totals()
+        summary = ", ".join(f"{total[key]} {key}" for key in ("found", "open", "protected", "missed"))
+        return "\n".join([*lines, f"{summary}; by {self.method}"])

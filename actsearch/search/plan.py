@@ -86,7 +86,7 @@ class Plan:
 
     def dumps(self) -> str:
         """Return the plan as JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(asdict(self))  # in order: the order of choices is part of the study
 
     @classmethod
     def loads(cls, text: str) -> Self:

@@ -11,7 +11,6 @@ import torch
 from matplotlib.figure import Figure
 from optuna.trial import TrialState
 
-from actsearch.activations.estimate import derivative
 from actsearch.placement import Placement
 from actsearch.search.confirm import Confirmation
 from actsearch.search.study import StudyRun
@@ -27,14 +26,16 @@ def curves(placement: Placement, path: Path, reach: float = 4.0) -> None:
     columns = min(4, len(chosen)) or 1
     rows = -(-len(chosen) // columns) or 1
     figure = Figure(figsize=(3.2 * columns, 2.8 * rows), layout="constrained")
-    x = torch.linspace(-reach, reach, 801, dtype=torch.float64)
+    x = torch.linspace(-reach, reach, 801, dtype=torch.float64, requires_grad=True)
     for index, entry in enumerate(chosen):
         axes = figure.add_subplot(rows, columns, index + 1)
         φ = entry.build(channels=1).plain()
         axes.axhline(0, color="0.8", lw=0.8)
         axes.axvline(0, color="0.8", lw=0.8)
-        axes.plot(x, φ(x).detach(), label="φ(x)")
-        axes.plot(x, derivative(φ, x), "--", label="φ'(x)")
+        y = φ(x)
+        slope = torch.autograd.grad(y.sum(), x)[0] if y.requires_grad else torch.zeros_like(x)
+        axes.plot(x.detach(), y.detach(), label="φ(x)")
+        axes.plot(x.detach(), slope, "--", label="φ'(x)")
         parameters = ", ".join(f"{key}={value:.3g}" for key, value in entry.parameters.items() if isinstance(value, float))
         axes.set_title(f"{entry.activation[:40]}\n{parameters}" if parameters else entry.activation[:40], fontsize=9)
         axes.set_ylim(-3, 4)

@@ -1,0 +1,1 @@
+"""One family of activations a file or folder; the registry finds them."""

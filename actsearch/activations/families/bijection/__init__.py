@@ -1,0 +1,1 @@
+"""Bijections of the real line onto itself, with inverse and log-derivative."""

@@ -1,0 +1,109 @@
+"""Clips: the identity between two bounds. Input and output have shape ``(*)``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import constraints
+
+from actsearch.activations import fused
+from actsearch.activations.base import Activation, Parameter, Value
+from actsearch.activations.properties import known
+from actsearch.activations.registry import register
+from actsearch.errors import InvalidValueError
+
+
+@register
+class Clip(Activation):
+    r"""Symmetric clip, such as the clip of logits before a softmax.
+
+    .. math:: \varphi(x) = \min(\max(x, -c), c)
+
+    Args:
+        bound: :math:`c`, positive.
+    """
+
+    name = "clip"
+    formula = "min(max(x, -c), c)"
+    arguments: ClassVar = {"bound": Parameter(1.0, constraints.positive, symbol="c")}
+
+    def function(self, x: Tensor, bound: Value) -> Tensor:
+        """Return the formula; the native kernel where c is a number."""
+        if isinstance(bound, Tensor):
+            return fused.symmetric_clip(x, bound)
+        return F.hardtanh(x, -bound, bound)
+
+    @classmethod
+    def declare(cls, bound: float) -> dict[str, Any]:
+        """Return the analytic facts."""
+        return known(
+            "monotone odd zero_preserving", smoothness=0, slope=1, values=(-bound, bound), asymptotes=(0, 0), pieces=3
+        )
+
+
+@register
+class ClippedReLU(Activation):
+    r"""Rectified linear unit with a ceiling.
+
+    .. math:: \varphi(x) = \min(\max(0, x), c)
+
+    Args:
+        ceiling: :math:`c`, positive.
+    """
+
+    name = "clipped_relu"
+    formula = "min(max(0, x), c)"
+    arguments: ClassVar = {"ceiling": Parameter(1.0, constraints.positive, symbol="c")}
+
+    def function(self, x: Tensor, ceiling: Value) -> Tensor:
+        """Return the formula; a learned ceiling c is taken off what exceeds it, ``relu(x) - relu(x - c)``."""
+        return F.relu(x) - F.relu(x - ceiling) if isinstance(ceiling, Tensor) else F.hardtanh(x, 0.0, ceiling)
+
+    @classmethod
+    def declare(cls, ceiling: float) -> dict[str, Any]:
+        """Return the analytic facts."""
+        return known(
+            "monotone zero_preserving", smoothness=0, slope=1, values=(0, ceiling), asymptotes=(0, 0), pieces=3
+        )
+
+
+@register
+class Hardtanh(Activation):
+    r"""Piecewise linear stand-in for tanh: a clip between two bounds.
+
+    .. math:: \varphi(x) = \min(\max(x, a), b)
+
+    Args:
+        min_val: :math:`a`.
+        max_val: :math:`b`, above a.
+
+    Raises:
+        InvalidValueError: bounds that are not in order.
+    """
+
+    name = "hardtanh"
+    formula = "min(max(x, a), b)"
+    arguments: ClassVar = {
+        "min_val": Parameter(-1.0, symbol="a", learnable=False),
+        "max_val": Parameter(1.0, symbol="b", learnable=False),
+    }
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        if self.values["min_val"] >= self.values["max_val"]:
+            raise InvalidValueError(f"min_val must be below max_val, but got {self.values!r}. Swap them.")
+
+    def function(self, x: Tensor, min_val: float, max_val: float) -> Tensor:
+        """Return the clipped x."""
+        return F.hardtanh(x, min_val, max_val)
+
+    @classmethod
+    def declare(cls, min_val: float, max_val: float) -> dict[str, Any]:
+        """Return the analytic facts."""
+        odd = "odd " if min_val == -max_val else ""
+        zero = "zero_preserving " if min_val <= 0 <= max_val else ""
+        return known(
+            f"{odd}{zero}monotone", smoothness=0, slope=1, values=(min_val, max_val), asymptotes=(0, 0), pieces=3
+        )

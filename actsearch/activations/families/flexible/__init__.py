@@ -1,0 +1,1 @@
+"""Flexible activations: the shape itself is learned, by a tensor of coefficients."""

@@ -1,0 +1,1 @@
+"""Activations with one or a few parameters that training may learn."""

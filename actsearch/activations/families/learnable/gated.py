@@ -1,0 +1,212 @@
+"""Gates and smooth rectifiers with a learned sharpness. Input and output have shape ``(*)``."""
+
+from __future__ import annotations
+
+from math import exp, inf
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import constraints
+
+from actsearch.activations import fused
+from actsearch.activations.base import Activation, Parameter, Value
+from actsearch.activations.bijective import Bijective
+from actsearch.activations.families.fixed.gated import GELU, Mish, SiLU, gated
+from actsearch.activations.properties import known
+from actsearch.activations.registry import register
+
+SILU_MINIMUM, SILU_SLOPE = SiLU.facts["minimum"], SiLU.facts["derivative_bound"]
+
+
+def _beta(learn: bool) -> dict[str, Parameter]:
+    return {"beta": Parameter(1.0, constraints.positive, learn=learn, symbol="β")}
+
+
+@register
+class Swish(Activation):
+    r"""Swish: a SiLU with learned sharpness.
+
+    .. math:: \varphi(x) = x \, \sigma(\beta x)
+
+    It is computed as silu(βx)/β, which uses the fused kernel.
+
+    Args:
+        beta: :math:`\beta`, positive, in inverse units of x; 1 is the SiLU, large values approach ReLU.
+
+    References:
+        Searching for Activation Functions, P. Ramachandran, B. Zoph and Q. Le, 2017, https://arxiv.org/abs/1710.05941
+    """
+
+    name = "swish"
+    formula = "x*sigmoid(β*x)"
+    arguments: ClassVar = _beta(learn=True)
+
+    def function(self, x: Tensor, beta: Value) -> Tensor:
+        """Return ``x σ(βx)``."""
+        if isinstance(beta, Tensor):
+            return fused.swish(x, beta)
+        return F.silu(x) if beta == 1 else F.silu(beta * x) / beta
+
+    @classmethod
+    def declare(cls, beta: float) -> dict[str, Any]:
+        """Return the analytic facts."""
+        return gated(SILU_MINIMUM / beta, SILU_SLOPE)
+
+
+@register
+class ParametricMish(Activation):
+    r"""Mish with learned sharpness.
+
+    .. math:: \varphi(x) = x \tanh(\log(1 + e^{\beta x}))
+
+    It is computed through :math:`s = \sigma(\beta x)` alone, as :math:`x s (2 - s) / (1 + (1 - s)^2)`.
+
+    Args:
+        beta: :math:`\beta`, positive, in inverse units of x; 1 is Mish, large values approach ReLU.
+
+    References:
+        Mish: A Self Regularized Non-Monotonic Activation Function, D. Misra, 2019, https://arxiv.org/abs/1908.08681
+    """
+
+    name = "parametric_mish"
+    formula = "x*tanh(softplus(β*x))"
+    arguments: ClassVar = _beta(learn=True)
+
+    def function(self, x: Tensor, beta: Value) -> Tensor:
+        """Return ``x tanh(softplus(βx))``."""
+        return fused.scaled_mish(x, beta if isinstance(beta, Tensor) else x.new_tensor(beta))
+
+    @classmethod
+    def declare(cls, beta: float) -> dict[str, Any]:
+        """Return the analytic facts."""
+        return gated(Mish.facts["minimum"] / beta, Mish.facts["derivative_bound"])
+
+
+@register
+class ParametricGELU(Activation):
+    r"""Gaussian error linear unit with a learned standard deviation.
+
+    .. math:: \varphi(x) = \frac{x}{2} \left(1 + \operatorname{erf}\frac{x}{\sigma \sqrt 2}\right)
+
+    Args:
+        sigma: :math:`\sigma`, positive, in units of x; 1 is the GELU, small values approach ReLU.
+
+    References:
+        Gaussian Error Linear Units (GELUs), D. Hendrycks and K. Gimpel, 2016, https://arxiv.org/abs/1606.08415
+    """
+
+    name = "parametric_gelu"
+    formula = "x/2 * (1 + erf(x/(σ*sqrt(2))))"
+    arguments: ClassVar = {"sigma": Parameter(1.0, constraints.positive, learn=True, symbol="σ")}
+
+    def function(self, x: Tensor, sigma: Value) -> Tensor:
+        """Return ``x Φ(x/σ)``."""
+        if isinstance(sigma, Tensor):
+            return fused.scaled_gelu(x, 1 / sigma)
+        return F.gelu(x) if sigma == 1 else sigma * F.gelu(x / sigma)
+
+    @classmethod
+    def declare(cls, sigma: float) -> dict[str, Any]:
+        """Return the analytic facts."""
+        standard = GELU.declare("none")
+        return gated(standard["minimum"] * sigma, standard["derivative_bound"])
+
+
+@register
+class Softplus(Bijective):
+    r"""Soft plus: a smooth rectifier.
+
+    .. math:: \varphi(x) = \tfrac{1}{\beta} \log(1 + e^{\beta x})
+
+    Args:
+        beta: :math:`\beta`, positive, in inverse units of x; large values approach ReLU.
+
+    References:
+        Incorporating Second-Order Functional Knowledge for Better Option Pricing, C. Dugas et al., 2000,
+        https://proceedings.neurips.cc/paper/2000/hash/44968aece94f667e4095002d140b5896-Abstract.html
+    """
+
+    name = "softplus"
+    formula = "softplus(β*x)/β"
+    arguments: ClassVar = _beta(learn=False)
+
+    def function(self, x: Tensor, beta: Value) -> Tensor:
+        """Return ``log(1 + exp(βx)) / β``."""
+        if isinstance(beta, Tensor):
+            return fused.scaled_softplus(x, beta)
+        return fused.softplus(x, beta)
+
+    def inverse_function(self, y: Tensor, beta: Value) -> Tensor:
+        """Return ``y + log(1 - exp(-βy)) / β``."""
+        return y + torch.log(-torch.expm1(-beta * y)) / beta
+
+    def log_slope(self, x: Tensor, beta: Value) -> Tensor:
+        """Return ``log σ(βx)``."""
+        return F.logsigmoid(beta * x)
+
+    @classmethod
+    def declare(cls, beta: float) -> dict[str, Any]:
+        """Return the analytic facts."""
+        return known("monotone convex bijective", smoothness=inf, slope=1, values=(0, inf), asymptotes=(0, 1))
+
+
+@register
+class ACONC(Activation):
+    r"""Activate or not (ACON-C): a learned switch between two learned slopes.
+
+    .. math:: \varphi(x) = (p_1 - p_2) x \, \sigma(\beta (p_1 - p_2) x) + p_2 x
+
+    It starts at the SiLU.
+
+    Args:
+        p1: :math:`p_1`, one of the asymptotes' slopes.
+        p2: :math:`p_2`, the other.
+        beta: :math:`\beta`, positive, in inverse units of x; the sharpness of the switch.
+
+    References:
+        Activate or Not: Learning Customized Activation, N. Ma et al., 2020, https://arxiv.org/abs/2009.04759
+    """
+
+    name = "acon_c"
+    formula = "(p1 - p2)*x*sigmoid(β*(p1 - p2)*x) + p2*x"
+    arguments: ClassVar = {
+        "p1": Parameter(1.0, learn=True, symbol="p1"),
+        "p2": Parameter(0.0, learn=True, symbol="p2"),
+        **_beta(learn=True),
+    }
+
+    def function(self, x: Tensor, p1: Value, p2: Value, beta: Value) -> Tensor:
+        """Return the formula."""
+        difference = (p1 - p2) * x
+        return difference * torch.sigmoid(beta * difference) + p2 * x
+
+    @classmethod
+    def declare(cls, p1: float, p2: float, beta: float) -> dict[str, Any]:
+        """Return the analytic facts: with d = p₁ - p₂, φ(x) = silu(βdx)/β + p₂x."""
+        left, right, d = min(p1, p2), max(p1, p2), p1 - p2
+        steepest, flattest = right + (SILU_SLOPE - 1) * abs(d), left - (SILU_SLOPE - 1) * abs(d)
+        if d == 0:
+            linear = "odd convex positively_homogeneous zero_preserving"
+            holds = linear + " monotone" * (p1 >= 0) + " bijective" * (p1 != 0) + " even" * (p1 == 0)
+            values = (0.0, 0.0) if p1 == 0 else (-inf, inf)
+            return known(holds, smoothness=inf, slope=abs(p1), values=values, asymptotes=(p1, p1), pieces=1)
+        holds = "zero_preserving" + " monotone" * (flattest >= 0) + " bijective" * (flattest >= 0 or steepest <= 0)
+        minimum = -inf if left > 0 or right < 0 else _lowest(-left / abs(d)) / beta
+        return known(
+            holds, smoothness=inf, slope=max(abs(steepest), abs(flattest)),
+            values=(minimum, inf), asymptotes=(left, right),
+        )  # fmt: skip
+
+
+def _lowest(slope: float) -> float:
+    """Return the minimum over u of silu(u) - slope·u, for 0 ≤ slope ≤ 1, where silu' = slope has one root of rising silu'."""
+    if slope == 1:  # silu(u) - u = silu(-u)
+        return float(SILU_MINIMUM)
+    low, high = -2.399357280520468, 2.399357280520468
+    for _ in range(100):
+        u = (low + high) / 2
+        σ = 1 / (1 + exp(-u))
+        low, high = (u, high) if σ + u * σ * (1 - σ) < slope else (low, u)
+    return low / (1 + exp(-low)) - slope * low

@@ -1,0 +1,38 @@
+"""Where a site belongs: its block and its stage, by the module tree."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def block_of(model: nn.Module, name: str) -> str:
+    """Return the block of a site: the outermost numbered part with parts of its own, else what holds the site.
+
+    ``layer1.0.relu`` is in ``layer1.0``, ``encoder.layer.3.intermediate.act`` in ``encoder.layer.3``, and ``features.3`` of a
+    flat sequence in ``features``. A numbered part with a class of its own counts before a plain sequence. Where nothing is
+    numbered, the innermost part whose name ends in a digit counts (``features.denseblock1.denselayer2``).
+    """
+    parts = name.partition("@")[0].split(".")[:-1]
+    modules = [model]
+    for part in parts:
+        child = modules[-1]._modules.get(part)
+        if child is None:  # behind an attribute
+            break
+        modules.append(child)
+    holders = [(i, type(m)) for i, m in enumerate(modules) if i and next(m.children(), None) is not None]
+    numbered = [(i, kind) for i, kind in holders if parts[i - 1].isdecimal()]
+    own = [i for i, kind in numbered if kind not in (nn.Sequential, nn.ModuleList, nn.ModuleDict)]
+    depth = next(iter(own), None) or next((i for i, _ in numbered), None)
+    if depth is None:
+        depth = next((i for i, _ in reversed(holders) if parts[i - 1][-1].isdecimal()), len(parts))
+    return ".".join(parts[:depth])
+
+
+def stage_of(block: str) -> str:
+    """Return the stage of a block: what holds the block.
+
+    >>> stage_of("layer1.0"), stage_of("encoder.layer.3"), stage_of("features")
+    ('layer1', 'encoder.layer', 'features')
+    """
+    holder, _, last = block.rpartition(".")
+    return holder if holder and last[-1].isdecimal() else block

@@ -1,0 +1,218 @@
+"""Which configuration to try next: candidates, and the one of the largest expected improvement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr, ndtr
+
+from actsearch.search.function_space.space import Dimension, Space
+from actsearch.search.function_space.surrogate import Model
+
+Array = NDArray[np.float64]
+
+COMMON = ("relu", "gelu", "silu", "tanh", "elu", "leaky_relu", "mish", "selu", "softplus", "sigmoid", "hardswish", "softsign")
+"""What a search begins with, where it is among the choices."""
+
+FIRST = 8
+LONG = 4096
+"""A longer list of choices is not scored whole: random ones, and the neighbours of the best."""
+
+BEST = 6
+RANDOM = 512
+MUTATIONS = 768
+CROSSINGS = 256
+REFINEMENTS = 3
+
+
+def first(space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator) -> Array | None:
+    """Return the next common activation, at every site, that was not tried; ``None`` where the beginning is over."""
+    if len(tried) >= FIRST:
+        return None
+    for name in COMMON:
+        if not space.activations or not all(name in _choices(d) for d in space.activations):
+            continue
+        row = draw(space, 1, rng)[0]
+        for i, dimension in enumerate(space.activations):
+            row[i] = _choices(dimension).index(name)
+        row = pin(row[None], fixed)[0]
+        sites = len(space.activations)
+        if not (tried[:, :sites] == row[:sites]).all(1).any():
+            return row
+    return None
+
+
+def propose(
+    space: Space, model: Model, tried: Array, fixed: dict[int, float], rng: np.random.Generator
+) -> Array:
+    """Return the candidate of the largest expected improvement that was not tried.
+
+    Where every configuration was tried, the best one is returned again: the next training tells how much of it is noise.
+
+    Args:
+        space: the parameters.
+        model: the surrogate, with what is in flight.
+        tried: configurations that were tried or are in flight.
+        fixed: numbers that are given, by place in the row.
+        rng: source of randomness.
+    """
+    best = model.predict(tried)[0]
+    top = tried[np.argsort(-best, kind="stable")[:BEST]]
+    incumbent = float(best.max())
+    rows = pin(candidates(space, top, rng), fixed)
+    rows = unseen(rows, tried)
+    if not len(rows):
+        rows = _remaining(space, tried, fixed, rng)
+    score = log_improvement(*model.predict(rows), incumbent)
+    if all(dimension.size for dimension in space.others):
+        return rows[np.argmax(score)]
+    for round_ in range(REFINEMENTS):
+        leaders = rows[np.argsort(-score, kind="stable")[:BEST]]
+        near = unseen(pin(_moved(space, leaders, 32, 0.15 / 3**round_, rng), fixed), tried)
+        rows, score = np.concatenate([rows, near]), np.concatenate([score, log_improvement(*model.predict(near), incumbent)])
+    return rows[np.argmax(score)]
+
+
+def log_improvement(mean: Array, deviation: Array, best: float) -> Array:
+    r"""Return the logarithm of the expected improvement, which does not vanish far below the best.
+
+    .. math:: \log \mathbb E \max(f - f^*, 0) = \log \sigma + \log(\phi(z) + z \Phi(z)), \quad z = (\mu - f^*) / \sigma
+    """
+    z = (mean - best) / deviation
+    density = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+    near = np.log(np.maximum(density + z * ndtr(z), 1e-300))
+    far = -z * z / 2 - np.log(2 * np.pi) / 2 - 2 * np.log(np.maximum(np.abs(z), 1e-9))  # the leading term for z → -∞
+    result: Array = np.log(deviation) + np.where(z > -10, near, far)
+    return result
+
+
+def candidates(space: Space, top: Array, rng: np.random.Generator) -> Array:
+    """Return configurations that are worth a look, the same one perhaps twice.
+
+    One site: every choice, or of a long list random ones and the neighbours of the best in function space. Several: the
+    same activation at every site, random draws, mutations and crossings of the best.
+    """
+    sites = len(space.activations)
+    if sites == 1:
+        choices = _shortlist(space.activations[0], top, rng)
+        rows = [_with(np.repeat(top[:1], len(choices), 0), 0, choices)]
+        if space.others:
+            rows += [_with(draw(space, len(choices), rng), 0, choices), draw(space, RANDOM, rng)]
+            rows.append(_moved(space, top, MUTATIONS // len(top), 0.2, rng))
+        return np.concatenate(rows)
+    parts = [draw(space, RANDOM, rng), _mutated(space, top, MUTATIONS, rng), _crossed(top, CROSSINGS, rng)]
+    if sites:
+        parts += [_uniform(space, top), _exchanged(space, top, rng)]
+    if space.others:
+        parts.append(_moved(space, top, MUTATIONS // len(top), 0.2, rng))
+    return np.concatenate(parts)
+
+
+def draw(space: Space, count: int, rng: np.random.Generator) -> Array:
+    """Return random configurations."""
+    return np.stack([dimension.draw(count, rng) for dimension in space.dimensions], 1)
+
+
+def pin(rows: Array, fixed: dict[int, float]) -> Array:
+    """Put given numbers at their places."""
+    for place, number in fixed.items():
+        rows[:, place] = number
+    return rows
+
+
+def unseen(rows: Array, tried: Array) -> Array:
+    """Return the rows, each once, that were not tried."""
+    seen = set(map(bytes, np.ascontiguousarray(tried)))
+    kept = []
+    for i, row in enumerate(np.ascontiguousarray(rows)):
+        if (key := bytes(row)) not in seen:
+            seen.add(key)
+            kept.append(i)
+    return rows[kept]
+
+
+def _remaining(space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator) -> Array:
+    """Return configurations that no candidate was: untried ones while there are some, else all that were tried."""
+    size = space.finite
+    if size is not None and size <= 4 * LONG:
+        grid = np.stack([axis.ravel() for axis in np.meshgrid(*[np.arange(d.size, dtype=float) for d in space.dimensions], indexing="ij")], 1)
+        rows = unseen(pin(grid, fixed), tried)
+    else:
+        rows = unseen(pin(draw(space, 4 * LONG, rng), fixed), tried)
+    return rows if len(rows) else np.unique(pin(tried.copy(), fixed), axis=0)
+
+
+def _choices(dimension: Dimension) -> Sequence[object]:
+    return dimension.distribution.choices  # type: ignore[attr-defined,no-any-return]  # activations are categorical
+
+
+def _with(rows: Array, place: int, numbers: Array) -> Array:
+    rows = rows.copy()
+    rows[:, place] = numbers
+    return rows
+
+
+def _shortlist(dimension: Dimension, top: Array, rng: np.random.Generator) -> Array:
+    if dimension.size <= LONG:
+        return np.arange(dimension.size, dtype=float)
+    chosen = rng.choice(dimension.size, LONG // 2, replace=False)
+    assert dimension.features is not None, "activations have features"
+    each = LONG // 2 // len(top)
+    near: list[NDArray[np.intp]] = []
+    for index in top[:, 0].astype(int):
+        squared = sum((((view - view[index]) ** 2).mean(1) for view in dimension.features.views), start=np.zeros(dimension.size))
+        near.append(np.argpartition(squared, each)[:each])
+    return np.unique(np.concatenate([chosen, *near])).astype(float)
+
+
+def _uniform(space: Space, top: Array) -> Array:
+    """Return the best with one activation at every site: every name that all sites have."""
+    names = set(_choices(space.activations[0])).intersection(*map(_choices, space.activations[1:]))
+    places = [[_choices(d).index(name) for d in space.activations] for name in sorted(map(str, names))]
+    rows = np.repeat(top[:1], len(places), 0)
+    rows[:, : len(space.activations)] = np.array(places, dtype=float).reshape(len(places), len(space.activations))
+    return rows
+
+
+def _exchanged(space: Space, top: Array, rng: np.random.Generator) -> Array:
+    """Return the best three with one site changed, in every way while those are not too many."""
+    rows = []
+    for row in top[:3]:
+        for i, dimension in enumerate(space.activations):
+            count = max(1, MUTATIONS // (3 * len(space.activations)))
+            choices = np.arange(dimension.size) if dimension.size <= count else rng.choice(dimension.size, count, replace=False)
+            rows.append(_with(np.repeat(row[None], len(choices), 0), i, choices.astype(float)))
+    return np.concatenate(rows)
+
+
+def _mutated(space: Space, top: Array, count: int, rng: np.random.Generator) -> Array:
+    """Return the best with one to three parameters drawn anew."""
+    rows = top[rng.integers(len(top), size=count)]
+    fresh = draw(space, count, rng)
+    width = len(space.dimensions)
+    changed = rng.random((count, width)).argsort(1) < rng.integers(1, min(3, width) + 1, size=(count, 1))
+    return np.where(changed, fresh, rows)
+
+
+def _crossed(top: Array, count: int, rng: np.random.Generator) -> Array:
+    """Return mixtures of two of the best."""
+    first_, second = (top[rng.integers(len(top), size=count)] for _ in range(2))
+    return np.where(rng.random(first_.shape) < 0.5, first_, second)
+
+
+def _moved(space: Space, rows: Array, each: int, deviation: float, rng: np.random.Generator) -> Array:
+    """Return rows with their numbers moved a little, and now and then another choice."""
+    rows = np.repeat(rows, max(1, each), 0)
+    for i, dimension in enumerate(space.dimensions):
+        if not dimension.size:
+            rows[:, i] = dimension.snap(np.clip(rows[:, i] + deviation * rng.standard_normal(len(rows)), 0, 1))
+        elif dimension.features is None:
+            rows[:, i] = np.where(rng.random(len(rows)) < 0.1, dimension.draw(len(rows), rng), rows[:, i])
+    return rows
+
+
+def described(rows: Iterable[Array]) -> list[list[float]]:
+    """Return rows as plain lists."""
+    return [list(map(float, row)) for row in rows]

@@ -1,0 +1,149 @@
+"""The surrogate of a study: a Gaussian process over activations as functions, several sites, and other parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actsearch.search.function_space.gp import Kernel, Posterior, Prior, Term, condition, fit
+from actsearch.search.function_space.space import Space
+
+Array = NDArray[np.float64]
+
+VIEWS = 3
+FITTED = 160
+"""Hyperparameters are fitted to at most that many trials; every trial conditions the prediction."""
+
+CHUNK = 512
+
+LENGTHS = (Prior(math.log(12.0), 1.0), Prior(math.log(12.0), 1.0), Prior(math.log(4.0), 1.0))
+VARIANCE = Prior(math.log(0.4), 1.0)
+NOISE = Prior(math.log(0.05), 1.5)
+OTHER_LENGTH = Prior(math.log(0.7), 0.8)
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A model of the score of a configuration.
+
+    Args:
+        space: the parameters.
+        kernel: the covariance function over :meth:`distances`.
+    """
+
+    space: Space
+    kernel: Kernel
+
+    @classmethod
+    def of(cls, space: Space) -> Surrogate:
+        r"""Return the surrogate of a space.
+
+        .. math::
+            k = \sum_{g} \sigma_g^2 \Big( \sum_s \sigma_s^2 M(D_{sg}) + \sigma_J^2 M(\overline{D_{sg}}) + \sigma_A^2 M(D_{\bar{s} g}) \Big)
+                + \sigma_O^2 M(D_O) + \sigma_P^2 M(D_{\bar{s}} + D_O)
+
+        over the views :math:`g` of a function (outputs, derivatives, descriptors) and the sites :math:`s`: what each site
+        adds, the combination of all, and the features averaged over sites; :math:`O` are the other parameters, if any.
+        One site has the first of the three terms alone.
+        """
+        sites, others = len(space.activations), len(space.others)
+        groups = (*range(sites), sites, sites + 1) if sites > 1 else tuple(range(sites))
+        lengths: list[Prior] = []
+        variances: list[Prior] = []
+        terms: list[Term] = []
+        if sites:
+            variances += [VARIANCE] * VIEWS
+            if sites > 1:
+                variances += [Prior(-math.log(len(groups)), 1.0)] * len(groups)
+            for group in groups:
+                if group == 0 or group >= sites:  # sites share their length scales
+                    lengths += LENGTHS
+                start = len(lengths) - VIEWS
+                for view in range(VIEWS):
+                    factors = (view, VIEWS + group) if sites > 1 else (view,)
+                    terms.append(Term(((VIEWS * group + view, start + view),), factors))
+        if others:
+            first, shift = VIEWS * len(groups), len(lengths)
+            lengths += [OTHER_LENGTH] * others
+            own = tuple((first + i, shift + i) for i in range(others))
+            terms.append(Term(own, (len(variances),)))
+            variances.append(VARIANCE)
+            if sites:
+                joint = min(sites, len(groups) - 1) * VIEWS if sites > 1 else 0
+                base = len(lengths)
+                lengths += [*LENGTHS, *[OTHER_LENGTH] * others]
+                views = tuple((joint + view, base + view) for view in range(VIEWS))
+                crossed = tuple((first + i, base + VIEWS + i) for i in range(others))
+                terms.append(Term(views + crossed, (len(variances),)))
+                variances.append(VARIANCE)
+        return cls(space, Kernel(tuple(terms), tuple(lengths), tuple(variances), NOISE))
+
+    def distances(self, rows: Array, data: Array) -> list[Array]:
+        """Return the squared distances that the kernel needs, between configurations and those of the data."""
+        sites = [dimension.features for dimension in self.space.activations]
+        result: list[Array] = []
+        averages = [[np.zeros(1)] * VIEWS, [np.zeros(1)] * VIEWS]
+        for s, features in enumerate(sites):
+            assert features is not None, "activations have features"
+            left, right = (part[:, s].astype(np.intp) for part in (rows, data))
+            for g, view in enumerate(features.views):
+                a, b = view[left], view[right]
+                result.append(_squared(a, b))
+                averages[0][g] = averages[0][g] + a / len(sites)
+                averages[1][g] = averages[1][g] + b / len(sites)
+        if len(sites) > 1:
+            result += [sum(result[g : VIEWS * len(sites) : VIEWS], start=np.zeros(1)) / len(sites) for g in range(VIEWS)]
+            result += [_squared(a, b) for a, b in zip(*averages, strict=True)]
+        for i, dimension in enumerate(self.space.others, start=len(sites)):
+            difference = rows[:, i][:, None] - data[:, i][None]
+            result.append((difference != 0).astype(float) if dimension.size else difference**2)
+        return result
+
+    def fitted(self, rows: Array, scores: Array, doubt: Array, rng: np.random.Generator) -> Model:
+        """Return the surrogate that has seen configurations and their scores."""
+        part = None
+        if len(rows) > FITTED:
+            order = np.argsort(-scores, kind="stable")
+            part = np.sort(np.concatenate([order[: FITTED // 2], rng.permutation(order[FITTED // 2 :])[: FITTED // 2]]))
+        return Model(self, rows, scores, doubt, fit(self.kernel, self.distances(rows, rows), scores, doubt, part))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A surrogate that has seen data."""
+
+    surrogate: Surrogate
+    rows: Array
+    scores: Array
+    doubt: Array
+    posterior: Posterior
+
+    def predict(self, rows: Array) -> tuple[Array, Array]:
+        """Return mean and standard deviation of the score of configurations."""
+        parts = [self.posterior.predict(self.surrogate.distances(part, self.rows)) for part in _chunks(rows)]
+        return np.concatenate([mean for mean, _ in parts]), np.concatenate([deviation for _, deviation in parts])
+
+    def believing(self, rows: Array) -> Model:
+        """Return the model as if configurations in flight had given what it expects of them: it is sure of them, no wiser."""
+        if not len(rows):
+            return self
+        every = np.concatenate([self.rows, rows])
+        scores = np.concatenate([self.scores, self.predict(rows)[0]])
+        doubt = np.concatenate([self.doubt, np.zeros(len(rows))])
+        s = self.surrogate
+        posterior = condition(s.kernel, self.posterior.θ, s.distances(every, every), scores, doubt)
+        return Model(s, every, scores, doubt, posterior)
+
+
+def _squared(a: Array, b: Array) -> Array:
+    squared = (a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T
+    return np.maximum(squared, 0, out=squared)
+
+
+def _chunks(rows: Array) -> Iterator[Array]:
+    for start in range(0, len(rows), CHUNK):
+        yield rows[start : start + CHUNK]

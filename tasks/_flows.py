@@ -1,0 +1,245 @@
+"""Normalizing flows from zuko's transforms, every nonlinearity a site.
+
+A flow is a list of steps from data to a standard normal distribution. Elementwise bijections are sites named
+``bijection_1.activation``; the activations of a conditioner, the network that computes a step's parameters from other
+features, are sites named ``step_1.hyper.activation_1``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import partial
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import AffineTransform, Independent, Normal, Transform, constraints
+
+from actsearch import Site
+from actsearch.activations.bijective import Bijective
+from actsearch.errors import InvalidValueError, TaskError
+from tasks._options import at_least, one_of
+
+try:
+    from zuko.distributions import NormalizingFlow
+    from zuko.flows.autoregressive import MaskedAutoregressiveTransform
+    from zuko.flows.coupling import GeneralCouplingTransform
+    from zuko.transforms import (
+        ComposedTransform,
+        DependentTransform,
+        LULinearTransform,
+        MonotonicAffineTransform,
+        MonotonicRQSTransform,
+        RotationTransform,
+    )
+    from zuko.utils import bisection
+except ImportError as error:
+    raise TaskError(f"flow needs zuko, which cannot be imported: {error}. Install it with pip install zuko.") from error
+
+Architecture = Literal["linear", "coupling", "autoregressive"]
+Mixing = Literal["lu", "rotation"]
+Univariate = Literal["affine", "spline"]
+
+REQUIRES = "bijective and minimum == -inf and maximum == inf"
+"""Onto the whole real line: through a bounded bijection the density would not integrate to 1."""
+
+
+class SiteTransform(Transform):
+    r"""What stands at a site as an elementwise change of variables.
+
+    An activation of class :class:`Bijective` brings its inverse and its log-derivative. For any other that is one to
+    one, such as an expression, the derivative is taken by automatic differentiation and the inverse by bisection.
+
+    Args:
+        site: the site; its present activation is looked up at every call.
+        bound: half the width of the interval that bisection searches.
+    """
+
+    domain = constraints.real
+    codomain = constraints.real
+    bijective = True
+
+    def __init__(self, site: Site, bound: float = 1e3) -> None:
+        super().__init__(cache_size=0)
+        self.site = site
+        self.bound = bound
+
+    def _call(self, x: Tensor) -> Tensor:
+        y: Tensor = self.site(x)  # through the site, so that whoever watches the site sees it run
+        return y
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        if isinstance(self.site.activation, Bijective):
+            return self.site.activation.inverse(y)
+        low, high = torch.full_like(y, -self.bound), torch.full_like(y, self.bound)
+        x: Tensor = bisection(self.site, y, low, high, n=60)  # 2e3 / 2^60 is below float64's resolution
+        return x
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the elementwise log-derivative at x."""
+        if isinstance(self.site.activation, Bijective):
+            return self.site.activation.log_abs_derivative(x)
+        training = torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.enable_grad():
+            point = x if x.requires_grad else x.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(self.site(point).sum(), point, create_graph=training)
+        return slope.abs().log()
+
+
+class ElementwiseBijection(nn.Module):
+    """The same searched bijection on every feature."""
+
+    def __init__(self, name: str, **parameters: Any) -> None:
+        super().__init__()
+        self.activation = Site(name, requires=REQUIRES, **parameters)
+
+    def forward(self) -> Transform:
+        """Return the change of variables with the present parameters."""
+        return cast(Transform, DependentTransform(SiteTransform(self.activation), 1))
+
+
+class Mix(nn.Module):
+    r"""A learned linear map of the features and a shift.
+
+    ``lu``: :math:`y = LUx + b`, L with a positive diagonal, so that it never loses its inverse; ``rotation``:
+    :math:`y = e^s \odot Rx + b` with R orthogonal. Scale and shift start from data (:meth:`start`).
+
+    References:
+        Glow: Generative Flow with Invertible 1x1 Convolutions, D. Kingma and P. Dhariwal, 2018,
+        https://arxiv.org/abs/1807.03039
+    """
+
+    def __init__(self, features: int, kind: Mixing) -> None:
+        super().__init__()
+        self.kind = kind
+        self.matrix = nn.Parameter(torch.randn(features, features) * 0.3)
+        self.log_scale = nn.Parameter(torch.zeros(features))
+        self.shift = nn.Parameter(torch.zeros(features))
+
+    @torch.no_grad()
+    def start(self, x: Tensor) -> None:
+        """Choose scale and shift such that y has mean 0 and deviation 1 in every feature on these rows."""
+        y = self()(x)
+        deviation = y.std(0).clamp_min(1e-6)
+        self.log_scale -= deviation.log()
+        if self.kind == "lu":  # the whole row of L is scaled, not its diagonal alone
+            self.matrix.copy_(self.matrix.triu(1) + (self.matrix / deviation[:, None]).tril(-1))
+        self.shift.copy_((self.shift - y.mean(0)) / deviation)
+
+    def forward(self) -> Transform:
+        """Return the change of variables with the present parameters."""
+        if self.kind == "rotation":
+            affine = AffineTransform(self.shift, self.log_scale.exp(), event_dim=1)
+            return cast(Transform, ComposedTransform(RotationTransform(self.matrix), affine))
+        triangles = self.matrix.tril(-1) + self.matrix.triu(1) + torch.diag(self.log_scale.exp())
+        affine = AffineTransform(self.shift, 1.0, event_dim=1)
+        return cast(Transform, ComposedTransform(LULinearTransform(triangles), affine))
+
+
+class NormalFlow(nn.Module):
+    r"""Steps from data to a standard normal distribution.
+
+    .. math:: \log p(x) = \log N(f(x); 0, I) + \log\left|\det \frac{\partial f}{\partial x}\right|
+
+    Shapes:
+        input ``(N, features)``, output ``(N,)``.
+
+    Args:
+        features: number of features D.
+        steps: modules by name; each returns its change of variables when called.
+    """
+
+    location: Tensor
+    scale: Tensor
+    started: Tensor
+
+    def __init__(self, features: int, steps: OrderedDict[str, nn.Module]) -> None:
+        super().__init__()
+        self.order = tuple(steps)
+        for name, step in steps.items():
+            self.add_module(name, step)
+        self.register_buffer("location", torch.zeros(features), persistent=False)
+        self.register_buffer("scale", torch.ones(features), persistent=False)
+        self.register_buffer("started", torch.tensor(False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the log-density of every row, in nats."""
+        density: Tensor = self.distribution().log_prob(x)
+        return density
+
+    @torch.no_grad()
+    def start(self, x: Tensor) -> None:
+        """Let every linear map start from the rows that reach it; what was started or loaded stays as it is."""
+        if self.started:
+            return
+        for name in self.order:
+            step = self.get_submodule(name)
+            if isinstance(step, Mix):
+                step.start(x)
+            x = step()(x)
+        self.started.fill_(True)
+
+    def distribution(self) -> Any:
+        """Return the flow's distribution with the present parameters: ``log_prob``, ``sample`` and its ``transform``."""
+        # Values are not validated: a diverged training ends as a loss of NaN, not as an exception.
+        base = Independent(Normal(self.location, self.scale, validate_args=False), 1, validate_args=False)
+        return NormalizingFlow(ComposedTransform(*(self.get_submodule(name)() for name in self.order)), base)
+
+
+def named(layers: nn.Sequential) -> nn.Sequential:
+    """Return zuko's alternating layers under readable names: ``linear_1``, ``activation_1``, ``linear_2``, ..."""
+    pairs = (("linear", "activation")[i % 2] + f"_{i // 2 + 1}" for i in range(len(layers)))
+    return nn.Sequential(OrderedDict(zip(pairs, layers, strict=True)))
+
+
+def build(
+    architecture: Architecture,
+    features: int,
+    depth: int,
+    hidden: int,
+    layers: int,
+    mixing: Mixing,
+    univariate: Univariate,
+    bins: int,
+    bijection_sites: bool,
+    bijection: str = "learnable_leaky_relu",
+) -> NormalFlow:
+    """Build a flow; the arguments are those of the task.
+
+    Raises:
+        InvalidValueError: an option that is not one, or a coupling flow of a single feature.
+    """
+    one_of("architecture", architecture, ("linear", "coupling", "autoregressive"))
+    one_of("mixing", mixing, ("lu", "rotation"))
+    one_of("univariate", univariate, ("affine", "spline"))
+    for name, value, minimum in (("depth", depth, 1), ("hidden", hidden, 1), ("layers", layers, 1), ("bins", bins, 2)):
+        at_least(name, value, minimum, whole=True)
+    steps: OrderedDict[str, nn.Module] = OrderedDict()
+    if architecture == "linear":
+        for number in range(1, depth + 1):
+            steps[f"mix_{number}"] = Mix(features, mixing)
+            steps[f"bijection_{number}"] = ElementwiseBijection(bijection)
+        steps[f"mix_{depth + 1}"] = Mix(features, mixing)
+        return NormalFlow(features, steps)
+    if features < 2:
+        raise InvalidValueError(f"{architecture} must be given at least two features, but got {features}. Use linear.")
+    shapes = [(), ()] if univariate == "affine" else [(bins,), (bins,), (bins - 1,)]
+    options: dict[str, Any] = {
+        "univariate": MonotonicAffineTransform
+        if univariate == "affine"
+        else partial(MonotonicRQSTransform, slope=1e-3),
+        "shapes": shapes,
+        "hidden_features": (hidden,) * layers,
+        "activation": partial(Site, "relu"),
+    }
+    forward = torch.arange(features)
+    for number in range(1, depth + 1):
+        if architecture == "coupling":
+            step = GeneralCouplingTransform(features, mask=forward % 2 == number % 2, **options)
+        else:
+            step = MaskedAutoregressiveTransform(features, order=forward if number % 2 else forward.flip(0), **options)
+        step.hyper = named(step.hyper)
+        steps[f"step_{number}"] = step
+        if bijection_sites:
+            steps[f"bijection_{number}"] = ElementwiseBijection("identity")
+    return NormalFlow(features, steps)

@@ -1,0 +1,96 @@
+"""kill -9 on the coordinator, again and again: nothing told is lost, nothing is left running, the total is exact."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from optuna.trial import FrozenTrial, TrialState
+
+from actsearch.errors import ActsearchError
+from actsearch.search.store import Store
+from actsearch.search.study import StudyRun
+
+TRIALS = 10
+KILLS = 3
+
+
+def command(store: str) -> list[str]:
+    return [
+        str(Path(sys.executable).parent / "actsearch"), "search", "own.Own", "--space", "space.yaml", "--pruner", "none",
+        "--trials", str(TRIALS), "--confirm", "0", "--store", store, "--study", "s",
+        "--trainer.max_epochs", "2", "--task.pause", "0.03",
+    ]  # fmt: skip
+
+
+def trials(store: Path) -> list[FrozenTrial]:
+    try:
+        return StudyRun.load(Store(store), "s").trials
+    except ActsearchError:
+        return []
+
+
+def finished(store: Path) -> dict[int, tuple[TrialState, list[float] | None]]:
+    return {t.number: (t.state, t.values) for t in trials(store) if t.state.is_finished()}
+
+
+def test_killed_and_resumed_equals_straight(own):
+    straight = subprocess.run(command("straight"), cwd=own, capture_output=True, text=True, timeout=240)
+    assert straight.returncode == 0, straight.stderr
+
+    choose = random.Random(0)
+    told: dict[int, tuple[TrialState, list[float] | None]] = {}
+    lost, kills = 0, 0
+    for _ in range(KILLS):
+        process = subprocess.Popen(command("killed"), cwd=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = len(finished(own / "killed"))
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if len(finished(own / "killed")) > before + 1:
+                time.sleep(choose.uniform(0, 0.4))
+                break
+            time.sleep(0.1)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+        now = finished(own / "killed")
+        lost += sum(now.get(number) != end for number, end in told.items())
+        told = now
+
+    last = subprocess.run(command("killed"), cwd=own, capture_output=True, text=True, timeout=240)
+    assert last.returncode == 0, last.stderr
+    end = trials(own / "killed")
+    lost += sum(finished(own / "killed").get(number) != how for number, how in told.items())
+    zombies = sum(t.state in (TrialState.RUNNING, TrialState.WAITING) for t in end)
+    print(f"kills {kills}, told before the last start {len(told)}, lost {lost}, zombies {zombies}, total {len(end)}")
+    assert kills >= 2
+    assert (lost, zombies, len(end)) == (0, 0, TRIALS)
+    same = [(t.number, t.params, t.values) for t in trials(own / "straight")]
+    assert [(t.number, t.params, t.values) for t in end] == same, "resumed must equal straight"
+
+    client = MlflowClient(f"sqlite:///{own / 'killed' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("own.Own")
+    children = client.search_runs([experiment.experiment_id], "tags.`actsearch.kind` != 'study'")
+    assert sorted(int(r.data.tags["actsearch.trial"]) for r in children) == list(range(TRIALS))
+    assert {r.info.status for r in children} == {"FINISHED"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_stops_cleanly(number, code, own):
+    process = subprocess.Popen(command("stopped"), cwd=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while len(finished(own / "stopped")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Go on with the same command: actsearch search own.Own" in errors
+    assert "Traceback" not in errors
+    assert all(t.state != TrialState.RUNNING for t in trials(own / "stopped"))

@@ -1,0 +1,56 @@
+"""A trial that goes wrong fails alone, with its reason, and the search goes on."""
+
+from __future__ import annotations
+
+import re
+
+import optuna
+from optuna.trial import TrialState
+
+from actsearch.search.sampler import derive, make_sampler
+from actsearch.search.store import Store
+from actsearch.search.study import StudyRun, outcome_of
+
+REASONS = {
+    "tanh=diverge": r"diverged: val_loss became nan in epoch 0",
+    "elu=raise": r"error: RuntimeError: the user's own mistake \(.*own\.py:\d+\)",
+    "silu=exit": r"exited: the training called sys.exit\(3\)",
+    "gelu=abort": r"exited: the process ended with code 7",
+    "mish=killed": r"killed: by signal 9 \(SIGKILL\)",
+    "selu=hang": r"timeout: longer than 8 s",
+}
+NAMES = ["relu", *(pair.partition("=")[0] for pair in REASONS)]
+TRIALS = 16
+
+
+def seed_that_proposes_all() -> int:
+    """Return a seed under which a random search of so many trials proposes every activation, one that hangs once."""
+    for seed in range(1000):
+        study = optuna.create_study()
+        study.enqueue_trial({"model": "relu"})
+        proposed = []
+        for number in range(TRIALS):
+            study.sampler = make_sampler("random", derive(seed, number))
+            proposed.append(study.ask().suggest_categorical("model", NAMES))
+        if set(proposed) == set(NAMES) and proposed.count("selu") == 1:
+            return seed
+    raise AssertionError("no seed below 1000 proposes every activation")
+
+
+def test_goes_wrong_alone(own, actsearch):
+    (own / "space.yaml").write_text("granularity: model\nactivations:\n" + "".join(f"  {name}:\n" for name in NAMES))
+    result = actsearch(
+        "search", "own.Own", "--space", "space.yaml", "--sampler", "random", "--pruner", "none",
+        "--trials", TRIALS, "--confirm", 0, "--store", "store", "--study", "s", "--trial-timeout", 8,
+        "--seed", seed_that_proposes_all(), "--trainer.max_epochs", 1, "--task.wrong", ",".join(REASONS),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    run = StudyRun.load(Store(own / "store"), "s")
+    assert len(run.trials) == TRIALS
+    for pair, reason in REASONS.items():
+        failed = [t for t in run.trials if t.params["model"] == pair.partition("=")[0]]
+        assert failed
+        for trial in failed:
+            assert trial.state == TrialState.FAIL
+            assert re.match(reason, outcome_of(trial)["reason"]), outcome_of(trial)["reason"]
+    assert all(t.state == TrialState.COMPLETE for t in run.trials if t.params["model"] == "relu")

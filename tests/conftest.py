@@ -1,0 +1,133 @@
+"""Shared by all tests: one thread, a user's own module in a file outside of the project, the commands."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from actsearch.cli.main import main
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+OWN_MODULE = '''
+import os, signal, sys, time
+import torch
+from torch import nn
+import {namespace} as L
+
+SPACE = """
+activations:
+  relu:
+  tanh:
+  elu:
+"""
+
+class Own(L.LightningModule):
+    """A user's own module, with plain activations.
+
+    Args:
+        width: hidden width.
+        wrong: what goes wrong with which first activation: ``tanh=raise,elu=hang``.
+    """
+
+    def __init__(self, width: int = 8, wrong: str = "", pause: float = 0.0):
+        super().__init__()
+        self.wrong = dict(pair.split("=") for pair in wrong.split(",") if pair)
+        self.pause = pause
+        self.net = nn.Sequential(
+            nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)
+        )
+
+    def forward(self, x):
+        return self.net(x)
+
+    def training_step(self, batch, index):
+        x, y = batch
+        loss = nn.functional.mse_loss(self(x), y)
+        match self.wrong.get(type(self.net[1]).__name__.lower()):
+            case "diverge":
+                return loss * float("nan")
+            case "raise":
+                raise RuntimeError("the user's own mistake")
+            case "exit":
+                sys.exit(3)
+            case "abort":
+                os._exit(7)
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "hang":
+                time.sleep(600)
+        time.sleep(self.pause)
+        return loss
+
+    def validation_step(self, batch, index):
+        x, y = batch
+        self.log("val_loss", nn.functional.mse_loss(self(x), y))
+
+    def test_step(self, batch, index):
+        x, y = batch
+        self.log("test_loss", nn.functional.mse_loss(self(x), y))
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=1e-2)
+
+    def _batches(self, seed):
+        x = torch.randn(64, 2, generator=torch.Generator().manual_seed(seed))
+        data = torch.utils.data.TensorDataset(x, (x[:, :1] * x[:, 1:]).sin())
+        return torch.utils.data.DataLoader(data, batch_size=16)
+
+    def train_dataloader(self):
+        return self._batches(0)
+
+    def val_dataloader(self):
+        return self._batches(1)
+
+    def test_dataloader(self):
+        return self._batches(2)
+'''
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a user's own module ``own.Own``, one of pytorch_lightning ``plain.Own``, and a search space."""
+    for name, namespace in (("own", "lightning.pytorch"), ("plain", "pytorch_lightning")):
+        (tmp_path / f"{name}.py").write_text(OWN_MODULE.replace("{namespace}", namespace))
+    (tmp_path / "space.yaml").write_text("# Three of a kind.\nactivations:\n  relu:\n  tanh:\n  elu:\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in ("own", "plain"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def actsearch(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Run a command in this process, which spares each test the imports; trials still run in processes of their own."""
+
+    def run(*arguments: object) -> Ended:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Ended(int(exit_.value.code or 0), captured.out, captured.err)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, handler)

@@ -1,0 +1,147 @@
+"""The placement file: round trip, refusals, sharing by channel, and what importing it costs."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from actsearch import Placement, Site, find_sites
+from actsearch.errors import PlacementError, RequirementError
+from actsearch.placement import SiteEntry, applied
+
+X = torch.linspace(-2, 2, 12).reshape(3, 4)
+
+
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+
+
+def test_reusing_a_placement_imports_neither_optuna_nor_mlflow_nor_lightning():
+    code = "import sys; from actsearch import Placement, find_sites; import actsearch.placement;"
+    code += "print([m for m in ('optuna', 'mlflow', 'lightning', 'pytorch_lightning', 'sklearn') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+def test_round_trip_gives_the_same_function_bit_for_bit(tmp_path):
+    entry = {"activation": "prelu", "parameters": {"negative_slope": 0.12}, "learn": ["negative_slope"], "share": "channel"}
+    placement = Placement(sites={"1": SiteEntry.model_validate(entry)}, initialisation="forward", found={"study": "digits"})
+    loaded = Placement.load(placement.save(tmp_path / "best.json"))
+    assert loaded == placement
+    first, second = placement.apply(model()), loaded.apply(model())
+    assert torch.equal(first(X), second(X))
+    z = first[0](X)
+    torch.testing.assert_close(first(X), first[2](torch.where(z >= 0, z, 0.12 * z)))
+
+
+def test_sharing_by_channel_follows_the_layer_that_feeds_the_site():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 5, 3), nn.Linear(5, 7)
+
+        def forward(self, x):
+            return F.relu(self.fc(F.relu(self.conv(x)).mean((2, 3))))
+
+    net = Net()
+    x = torch.randn(2, 3, 6, 6)
+    entry = {"activation": "prelu", "share": "channel", "parameters": {"negative_slope": 0.5}}
+    Placement.uniform(entry, find_sites(net, x)).apply(net, x)
+    sizes = {name: tuple(parameter.shape) for name, parameter in net.named_parameters() if "raw" in name}
+    assert sizes == {"relu.raw_negative_slope": (5,), "relu@2.raw_negative_slope": (7,)}
+    assert net(x).shape == (2, 7)
+
+
+def test_channels_that_are_not_known_are_refused():
+    net = nn.Sequential(nn.Identity(), nn.ReLU())
+    entry = {"activation": "prelu", "share": "channel"}
+    with pytest.raises(PlacementError, match=r"1 must have a known number of channels .* but got None. Pass an example"):
+        Placement.uniform(entry, ["1"]).apply(net)
+
+
+def test_a_site_that_the_model_does_not_have():
+    with pytest.raises(PlacementError, match="the placement does not fit Sequential: unknown site '2'; known: 1"):
+        Placement.uniform("relu", ["2"]).apply(model())
+
+
+def test_functional_sites_of_a_model_that_does_not_trace_need_an_example():
+    class Flow(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return F.relu(self.a(x)) if x.sum() > -100 else x
+
+    with pytest.raises(PlacementError, match="Pass an example_input to find functional calls"):
+        Placement.uniform("tanh", ["relu"]).apply(Flow())
+    net = Flow()
+    assert torch.equal(Placement.uniform("tanh", ["relu"]).apply(net, X)(X), torch.tanh(net.a(X)))
+
+
+def test_a_requirement_is_kept_unless_forced():
+    net = nn.Sequential(nn.Linear(4, 4), Site("tanh", requires="bounded and bijective"))
+    with pytest.raises(RequirementError, match=r"relu cannot stand at 1: .* Pass force=True to place it anyway"):
+        Placement.uniform("relu", ["1"]).apply(net)
+    assert net[1].activation.name == "tanh"
+    Placement.uniform("relu", ["1"]).apply(net, force=True)
+    assert net[1].activation.name == "relu"
+    with pytest.raises(RequirementError, match="relu cannot stand here"):
+        Site("relu", requires="bounded")
+
+
+def test_a_refused_placement_changes_nothing():
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), Site("tanh", requires="bounded"))
+    before = net(X)
+    with pytest.raises(RequirementError):
+        Placement.uniform("relu", ["1", "3"]).apply(net)
+    with pytest.raises(PlacementError):
+        Placement.uniform("tanh", ["1", "nowhere"]).apply(net)
+    assert torch.equal(net(X), before)
+    assert applied(net) == []
+
+
+def test_learned_parameters_without_a_value_start_at_what_they_replace():
+    net = model()
+    before = net(X)
+    Placement.uniform("prelu", ["1"]).apply(net)
+    assert torch.equal(net(X), before)
+    assert applied(net)[0].difference == 0.0
+    assert net[1].spec()["parameters"] == {"negative_slope": 0.0}
+
+
+def test_ddp_refuses_what_it_would_not_synchronise():
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(model())
+        with pytest.raises(PlacementError, match="must be applied before DistributedDataParallel"):
+            Placement.uniform("prelu", ["1"]).apply(wrapped)
+        Placement.uniform("tanh", ["1"]).apply(wrapped)
+        assert torch.equal(wrapped(X), wrapped.module[2](torch.tanh(wrapped.module[0](X))))
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "sites: Field required"),
+        ('{"schema": 2, "sites": {}}', "schema"),
+        ('{"schema": 1, "sites": {"a": {"activation": "relu", "code": "import os"}}}', "sites.a.code"),
+        ("not json", "Invalid JSON"),
+    ],
+)
+def test_a_file_that_is_no_placement(tmp_path, text, message):
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(PlacementError, match="is not a placement file") as caught:
+        Placement.load(path)
+    assert message in str(caught.value)
+    with pytest.raises(PlacementError, match="cannot be read"):
+        Placement.load(tmp_path / "missing.json")

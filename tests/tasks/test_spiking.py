@@ -1,0 +1,248 @@
+import logging
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import actsearch
+from actsearch.activations import Requirement, catalogue, properties
+from actsearch.errors import ActsearchError, InvalidValueError, RequirementError, UnknownNameError
+from actsearch.run import run_search
+from tasks._spiking_codes import encode, intensities
+from tasks._spiking_network import HEAVISIDE, SpikingLayer, SpikingNetwork
+from tasks.spiking import Spiking
+
+SMALL = {"hidden": 32, "steps": 6, "lr": 0.01}
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+
+
+def trainer(epochs):
+    return L.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def build(seed=0, **options):
+    L.seed_everything(seed, verbose=False)
+    return Spiking(**options)
+
+
+def fit(task, epochs=1):
+    run = trainer(epochs)
+    run.fit(task)
+    return {name: float(value) for name, value in run.callback_metrics.items()}
+
+
+@pytest.mark.parametrize("encoding", ["rate", "latency", "direct"])
+def test_trains_with_a_bare_trainer_and_logs_what_it_names(encoding, tmp_path):
+    task = build(encoding=encoding, log_time_steps=True, **SMALL)
+    names = [site.name for site in actsearch.find_sites(task, task.example_input_array)]
+    assert names == ["network.layer_1.surrogate", "network.layer_2.surrogate"]
+    metrics = fit(task, epochs=3)
+    assert metrics[task.monitor] > 0.4, metrics
+    layers = ("layer_1", "layer_2")
+    assert metrics["val_spikes"] == pytest.approx(sum(metrics[f"spikes/{name}"] for name in layers))
+    for name in layers:
+        assert 0 <= metrics[f"silent/{name}"] < 1
+        steps = [metrics[f"gradient_norm/{name}/step_{t}"] for t in range(1, 7)]
+        assert metrics[f"gradient_norm/{name}"] == pytest.approx(sum(s * s for s in steps) ** 0.5)
+        assert max(steps) > 0
+    (result,) = trainer(1).test(task, verbose=False)
+    assert {"test_loss", "test_spikes", task.test_metric} <= result.keys()
+    task.pictures(tmp_path)
+    for name in ("spike_raster.png", "surrogates.png", "gradient.png"):
+        assert (tmp_path / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_same_seed_same_numbers_and_another_seed_others():
+    first, again, other = (fit(build(seed, **SMALL)) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9, 1.0])
+def test_the_readout_is_the_mean_potential_of_a_leaky_integrator_stepped_literally(decay):
+    torch.manual_seed(0)
+    network = SpikingNetwork(5, 7, 2, 3, decay=decay, threshold=1.0)
+    x = (torch.rand(4, 6, 5) < 0.5).float()
+    activity = network.run(x)
+    potential, total = torch.zeros(4, 3), torch.zeros(4, 3)
+    for spikes in activity.spikes[-1]:
+        potential = decay * potential + network.readout(spikes)
+        total = total + potential
+    torch.testing.assert_close(activity.logits, total / 6)
+
+
+def test_gradient_norm_is_that_of_the_potential():
+    """∂L/∂u_t by adding a zero to the potential of one time step, which the recursion then carries on."""
+    torch.manual_seed(0)
+    layer = SpikingLayer(4, 3, decay=0.8, threshold=0.5)
+    x = (torch.rand(5, 2, 4) < 0.5).float()
+    zeros = torch.zeros(5, 2, 3, requires_grad=True)
+    potential = spike = torch.zeros(2, 3)
+    spikes = []
+    for t, current in enumerate(layer.linear(x)):
+        potential = 0.8 * potential + current - 0.5 * spike.detach() + zeros[t]
+        spike = layer.surrogate(potential - 0.5)
+        spikes.append(spike)
+    weights = torch.rand(5, 2, 3)
+    (expected,) = torch.autograd.grad((torch.stack(spikes) * weights).sum(), zeros)
+    currents, out = layer(x)
+    (found,) = torch.autograd.grad((out * weights).sum(), currents)
+    torch.testing.assert_close(found, expected)
+    assert expected.abs().sum() > 0
+
+
+def test_rate_encoding_spikes_as_often_as_the_intensity_says_and_validation_always_the_same():
+    x = torch.tensor([[0.0, 0.25, 1.0]]).repeat(4000, 1)
+    train = encode(x, "rate", 5, torch.Generator().manual_seed(0))
+    assert train.unique().tolist() == [0, 1]
+    assert train.mean((0, 1)).tolist() == pytest.approx([0, 0.25, 1], abs=0.01)
+    task = build(**SMALL)
+    rows = task._inputs[:8]
+    assert torch.equal(task.encode(rows, seed=0), task.encode(rows, seed=0))
+    assert not torch.equal(task.encode(rows), task.encode(rows))
+
+
+def test_latency_encoding_fires_once_the_earlier_the_brighter():
+    x = torch.linspace(0, 1, 11)[None]
+    train = encode(x, "latency", 6)[0]
+    assert train.sum(0).tolist() == [0] + [1] * 10
+    times = train[:, 1:].argmax(0)
+    assert (times.diff() <= 0).all()
+    assert times[-1] == 0
+    assert train.shape == (6, 11)
+    assert torch.equal(encode(x, "direct", 6)[0], x.expand(6, -1))
+
+
+def test_intensities_stay_in_their_range_whatever_the_rows():
+    table = torch.tensor([[0.0, 5.0], [10.0, 5.0], [20.0, float("nan")], [-5.0, 6.0]])
+    out = intensities(table, torch.tensor([0, 1]))
+    assert out.tolist() == [[0, 0], [1, 0], [1, 0], [0, 1]]
+    image = torch.tensor([[[[0.0, 2.0]]], [[[4.0, 1.0]]]])
+    assert intensities(image, torch.tensor([0, 1])).tolist() == [[0, 0.5], [1, 0.25]]
+
+
+def test_reads_event_data(tmp_path):
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 30)
+    spikes = generator.random((60, 8, 2, 3)) < np.where(labels, 0.6, 0.1)[:, None, None, None]
+    np.savez(tmp_path / "events.npz", spikes=spikes, labels=labels)
+    task = build(data=str(tmp_path / "events.npz"), hidden=16, lr=0.02, batch_size=8)
+    assert task.steps == 8
+    assert task.example_input_array.shape[1:] == (8, 6)
+    assert torch.equal(task._inputs[3], torch.from_numpy(spikes[3].reshape(8, 6)).float())
+    assert fit(task, epochs=5)["val_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (
+            {"spikes": np.zeros((4, 2)), "labels": np.arange(4)},
+            r"must have shape \(samples, time steps, ...\), but got \(4, 2\)",
+        ),
+        (
+            {"spikes": -np.ones((20, 2, 3)), "labels": np.repeat([0, 1], 10)},
+            "spikes must be counts of at least 0, but got -1.0",
+        ),
+        ({"spikes": np.zeros((3, 2, 3)), "labels": np.arange(4)}, "N inputs with N labels"),
+        ({"spikes": np.array([[[{}]]], dtype=object), "labels": np.arange(1)}, "Object arrays cannot be loaded"),
+        ({"spikes": np.zeros((4, 2, 3))}, "must hold arrays x and y, or images and labels"),
+    ],
+    ids=["no time", "negative", "lengths", "pickle", "no labels"],
+)
+def test_bad_event_files_get_one_line(tmp_path, arrays, message):
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(InvalidValueError, match=message) as caught:
+        Spiking(data=str(tmp_path / "bad.npz"))
+    assert "\n" not in str(caught.value)
+
+
+def test_event_data_take_no_encoding(tmp_path):
+    np.savez(tmp_path / "events.npz", spikes=np.ones((20, 4, 2)), labels=np.repeat([0, 1], 10))
+    for options in ({"encoding": "rate"}, {"steps": 4}):
+        with pytest.raises(InvalidValueError, match="event data must have no encoding and no steps"):
+            Spiking(data=str(tmp_path / "events.npz"), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"data": "digit"}, UnknownNameError, "unknown data 'digit'; nearest: digits"),
+        ({"data": "no.npz"}, InvalidValueError, "no.npz must be an .npz file of plain arrays"),
+        ({"encoding": "phase"}, InvalidValueError, "encoding must be one of rate, latency, direct, but got 'phase'"),
+        ({"steps": 0}, InvalidValueError, "steps must be a whole number of at least 1, but got 0"),
+        ({"decay": 1.1}, InvalidValueError, "decay must be between 0 and 1, but got 1.1"),
+        ({"decay": float("nan")}, InvalidValueError, "decay must be between 0 and 1, but got nan"),
+        ({"threshold": 0.0}, InvalidValueError, "threshold must be between 0 and inf, but got 0.0"),
+        ({"hidden": 0}, InvalidValueError, "hidden must be a whole number of at least 1, but got 0"),
+        ({"depth": 0}, InvalidValueError, "depth must be a whole number of at least 1"),
+        ({"batch_size": 1.5}, InvalidValueError, "batch_size must be a whole number of at least 1"),
+        ({"lr": -1.0}, InvalidValueError, "lr must be between 0 and inf, but got -1.0"),
+        ({"weight_decay": -1.0}, InvalidValueError, "weight_decay must be a finite number of at least 0"),
+        ({"schedule": "linear"}, InvalidValueError, "schedule must be one of constant, cosine, but got 'linear'"),
+        ({"test_share": 1.0}, InvalidValueError, "test_share must be between 0 and 0.8"),
+    ],
+    ids=str,
+)
+def test_bad_options_get_one_line(options, error, message):
+    with pytest.raises(error, match=message) as caught:
+        Spiking(**options)
+    assert isinstance(caught.value, ActsearchError)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_site_takes_surrogates_and_nothing_else():
+    allowed = {name for name in catalogue() if Requirement(HEAVISIDE).allows(properties(name))}
+    assert allowed == {
+        "arctan_surrogate", "fast_sigmoid_surrogate", "gaussian_surrogate", "multi_gaussian_surrogate",
+        "rectangular_surrogate", "sigmoid_surrogate", "straight_through", "triangular_surrogate",
+    }  # fmt: skip
+    task = build(**SMALL)
+    sites = actsearch.find_sites(task)
+    with pytest.raises(RequirementError, match=r"relu cannot stand at network.layer_1.surrogate: smoothness is 0"):
+        actsearch.Placement.uniform("relu", sites).apply(task)
+
+
+def test_the_default_surrogate_is_that_of_snntorch_in_value_and_gradient():
+    surrogate = pytest.importorskip("snntorch.surrogate")
+    x = torch.linspace(-3, 3, 61, dtype=torch.float64, requires_grad=True)
+    site = SpikingLayer(1, 1, 0.9, 1.0).surrogate
+    ours, theirs = site(x), surrogate.atan()(x)
+    assert torch.equal(ours, theirs)
+    torch.testing.assert_close(*(torch.autograd.grad(y.sum(), x)[0] for y in (ours, theirs)), rtol=1e-12, atol=1e-12)
+
+
+def test_a_smoke_search_under_two_objectives(tmp_path):
+    result = run_search(
+        "spiking",
+        trials=3,
+        store=tmp_path,
+        executor="inline",
+        objectives=["val_accuracy:max", "val_spikes:min"],
+        config={"task.hidden": 8, "task.steps": 4, "trainer.max_epochs": 1, "trainer.accelerator": "cpu"},
+    )
+    assert len(result.trials) == 3
+    assert all(trial.state.name == "COMPLETE" and len(trial.values) == 2 for trial in result.trials), result.trials
+    assert result.baseline[1] > 0
+
+
+def test_every_layer_gets_a_gradient():
+    task = build(hidden=32)
+    task.training_step(next(iter(task.train_dataloader())), 0).backward()
+    missed = [name for name, p in task.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not missed
+    assert isinstance(task.network.readout, nn.Linear)
