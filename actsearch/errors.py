@@ -51,3 +51,7 @@ class StudyError(ActsearchError, RuntimeError):
 
 class TaskError(ActsearchError, RuntimeError):
     """A task cannot be found, built, or run."""
+
+
+class ActsearchWarning(UserWarning):
+    """Something that a user should know, and that has cost nothing yet; the command line prints its one line."""

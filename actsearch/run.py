@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from actsearch.errors import InvalidValueError, UnknownNameError
+from actsearch.errors import ActsearchWarning, InvalidValueError, UnknownNameError
 from actsearch.placement import Placement
 from actsearch.search.confirm import Confirmation, confirm_study
 from actsearch.search.executor import Executor, InlineExecutor, LocalExecutor
@@ -164,7 +165,16 @@ def run_search(
                 elif run.candidates(1):
                     _write_unconfirmed(run)
                 write_report(run)
+            _finish_mirror(mirror, confirmation)
             return result_of(run, confirmation)
+
+
+def _finish_mirror(mirror: Mirror, confirmation: Confirmation | None) -> None:
+    if confirmation is not None:
+        mirror.log_model()
+    if mirror.problem:
+        way_out = f"The study is safe; bring it over later: actsearch sync {mirror.run.name} --store {mirror.store.root}"
+        warnings.warn(f"MLflow at {mirror.uri} is behind ({mirror.problem}). {way_out}", ActsearchWarning, stacklevel=3)
 
 
 def confirm(
@@ -200,7 +210,8 @@ def confirm(
         with mirror.following(run):
             confirmation = confirm_study(run, engine, top, seeds, jobs, progress)
             write_report(run)
-            return result_of(run, confirmation)
+        _finish_mirror(mirror, confirmation)
+        return result_of(run, confirmation)
 
 
 def make_executor(kind: str | Executor, jobs: int, timeout: float | None) -> Executor:

@@ -2,8 +2,9 @@
 
     python benchmarks/rl.py --steps 15000 --seeds 3
 
-Both train on one thread with the same network, batch, learning rate, discount and updates per step, from the same random
-steps at the start, and are scored on the same 20 episodes under their deterministic policy.
+Both train on one thread with the same network, batch, learning rate, discount, updates per step and number of random
+steps at the start, and are scored on the same 20 episodes under their deterministic policy. Processor time stands beside
+wall time, which anything else on the machine lengthens. The task's time has its evaluation after each epoch in it.
 """
 
 from __future__ import annotations
@@ -26,22 +27,27 @@ from tasks.rl import TEST_SEED, ContinuousControl
 ENV = "Pendulum-v1"
 
 
-def ours(seed: int, steps: int) -> tuple[float, float, list[tuple[int, list[float]]]]:
-    """Return test return, wall seconds and history of one training."""
+def clocks() -> np.ndarray:
+    """Return wall and processor time."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def ours(seed: int, steps: int) -> tuple[list[float], list[tuple[int, list[float]]]]:
+    """Return test return with wall and processor seconds, and the history, of one training."""
     L.seed_everything(seed, verbose=False)
     task = ContinuousControl(ENV)
     epochs = (steps - task.hparams["warm_up"]) // task.hparams["epoch_steps"]
     off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = L.Trainer(max_epochs=epochs, accelerator="cpu", num_sanity_val_steps=0, **off)
-    begin = time.perf_counter()
+    begin = clocks()
     trainer.fit(task)
-    seconds = time.perf_counter() - begin
+    seconds = list(clocks() - begin)
     (result,) = trainer.test(task, verbose=False)
-    return result["test_return"], seconds, task.history
+    return [result["test_return"], *seconds], task.history
 
 
-def theirs(seed: int, steps: int) -> tuple[float, float]:
-    """Return the same episodes' return, and wall seconds, of one training by Stable-Baselines3."""
+def theirs(seed: int, steps: int) -> list[float]:
+    """Return the same of one training by Stable-Baselines3, scored on the same episodes."""
     own = ContinuousControl(ENV).hparams
     model = SAC(
         "MlpPolicy",
@@ -55,9 +61,9 @@ def theirs(seed: int, steps: int) -> tuple[float, float]:
         seed=seed,
         device="cpu",
     )
-    begin = time.perf_counter()
+    begin = clocks()
     model.learn(steps)
-    seconds = time.perf_counter() - begin
+    seconds = list(clocks() - begin)
 
     def policy(observation: np.ndarray) -> np.ndarray:
         action, _ = model.predict(observation, deterministic=True)
@@ -65,7 +71,7 @@ def theirs(seed: int, steps: int) -> tuple[float, float]:
         return (2 * (action - low) / (high - low) - 1).astype(np.float32)
 
     seeds = range(TEST_SEED, TEST_SEED + own["episodes"])
-    return float(evaluate(ENV, list(seeds), policy).returns.mean()), seconds
+    return [float(evaluate(ENV, list(seeds), policy).returns.mean()), *seconds]
 
 
 def draw(path: Path, curves: list[list[tuple[int, list[float]]]]) -> None:
@@ -91,20 +97,18 @@ def main() -> None:
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    rows, curves = [], []
+    own, other, curves = [], [], []
     for seed in range(options.seeds):  # in turn, so that what else the machine does falls on both
-        own, own_seconds, history = ours(seed, options.steps)
-        other, other_seconds = theirs(seed, options.steps)
+        row, history = ours(seed, options.steps)
+        own.append(row)
         curves.append(history)
-        rows.append((own, own_seconds, other, other_seconds))
-        print(
-            f"seed {seed}: rl {own:.1f} in {own_seconds:.0f} s; Stable-Baselines3 {other:.1f} in {other_seconds:.0f} s"
-        )
-    own, own_seconds, other, other_seconds = np.mean(rows, axis=0)
-    print(f"| {options.steps} steps of {ENV}, {options.seeds} seeds | mean return | wall time (s) |")
-    print("|---|---|---|")
-    print(f"| task rl, sac | {own:.1f} | {own_seconds:.0f} |")
-    print(f"| Stable-Baselines3 SAC | {other:.1f} | {other_seconds:.0f} |")
+        other.append(theirs(seed, options.steps))
+        print(f"seed {seed}: task rl {own[-1][0]:.1f}, Stable-Baselines3 {other[-1][0]:.1f}", flush=True)
+    print(f"| {options.steps} steps of {ENV}, {options.seeds} seeds | mean return | wall (s) | processor (s) |")
+    print("|---|---|---|---|")
+    for name, rows in (("task rl, sac", own), ("Stable-Baselines3 SAC", other)):
+        figures = np.mean(rows, axis=0)
+        print(f"| {name} | {figures[0]:.1f} | {figures[1]:.0f} | {figures[2]:.0f} |")
     if options.picture:
         draw(options.picture, curves)
 

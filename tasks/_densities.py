@@ -55,9 +55,10 @@ def two_moons(samples: int, draw: np.random.Generator, noise: float = 0.1) -> np
 
 def rings(samples: int, draw: np.random.Generator, noise: float = 0.08) -> np.ndarray:
     """Return points of three circles of radius 1, 2 and 3 about one centre, with Gaussian noise."""
-    radius = draw.integers(1, 4, samples)
+    radius = draw.integers(1, 4, (samples, 1))
     angle = 2 * np.pi * draw.random(samples)
-    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1) + noise * draw.normal(size=(samples, 2))
+    circle: np.ndarray = np.stack([np.cos(angle), np.sin(angle)], 1)
+    return radius * circle + noise * draw.normal(size=(samples, 2))
 
 
 def checkerboard(samples: int, draw: np.random.Generator) -> np.ndarray:
@@ -65,4 +66,5 @@ def checkerboard(samples: int, draw: np.random.Generator) -> np.ndarray:
     x = draw.integers(0, 4, samples)
     y = 2 * draw.integers(0, 2, samples) + x % 2
     corner: np.ndarray = np.stack([x, y], 1) - 2.0
-    return corner + draw.random((samples, 2))
+    corner += draw.random((samples, 2))
+    return corner

@@ -102,7 +102,7 @@ class Mix(nn.Module):
     r"""A learned linear map of the features and a shift.
 
     ``lu``: :math:`y = LUx + b`, L with a positive diagonal, so that it never loses its inverse; ``rotation``:
-    :math:`y = e^s \odot Rx + b` with R orthogonal. Scale and shift start from data (:meth:`start`).
+    :math:`y = e^s \odot Rx + b` with R orthogonal.
 
     References:
         Glow: Generative Flow with Invertible 1x1 Convolutions, D. Kingma and P. Dhariwal, 2018,
@@ -112,25 +112,17 @@ class Mix(nn.Module):
     def __init__(self, features: int, kind: Mixing) -> None:
         super().__init__()
         self.kind = kind
-        self.matrix = nn.Parameter(torch.randn(features, features) * 0.3)
+        self.matrix = nn.Parameter(torch.randn(features, features) * (0.3 / features**0.5))
         self.log_scale = nn.Parameter(torch.zeros(features))
         self.shift = nn.Parameter(torch.zeros(features))
-
-    @torch.no_grad()
-    def start(self, x: Tensor) -> None:
-        """Choose scale and shift such that y has mean 0 and deviation 1 in every feature on these rows."""
-        y = self()(x)
-        deviation = y.std(0).clamp_min(1e-6)
-        self.log_scale -= deviation.log()
-        if self.kind == "lu":  # the whole row of L is scaled, not its diagonal alone
-            self.matrix.copy_(self.matrix.triu(1) + (self.matrix / deviation[:, None]).tril(-1))
-        self.shift.copy_((self.shift - y.mean(0)) / deviation)
 
     def forward(self) -> Transform:
         """Return the change of variables with the present parameters."""
         if self.kind == "rotation":
             affine = AffineTransform(self.shift, self.log_scale.exp(), event_dim=1)
-            return cast(Transform, ComposedTransform(RotationTransform(self.matrix), affine))
+            rotation = RotationTransform(self.matrix.double())  # in float32 its inverse would not be its transpose
+            rotation.R = rotation.R.to(self.matrix.dtype)
+            return cast(Transform, ComposedTransform(rotation, affine))
         triangles = self.matrix.tril(-1) + self.matrix.triu(1) + torch.diag(self.log_scale.exp())
         affine = AffineTransform(self.shift, 1.0, event_dim=1)
         return cast(Transform, ComposedTransform(LULinearTransform(triangles), affine))
@@ -151,7 +143,6 @@ class NormalFlow(nn.Module):
 
     location: Tensor
     scale: Tensor
-    started: Tensor
 
     def __init__(self, features: int, steps: OrderedDict[str, nn.Module]) -> None:
         super().__init__()
@@ -160,27 +151,14 @@ class NormalFlow(nn.Module):
             self.add_module(name, step)
         self.register_buffer("location", torch.zeros(features), persistent=False)
         self.register_buffer("scale", torch.ones(features), persistent=False)
-        self.register_buffer("started", torch.tensor(False))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the log-density of every row, in nats."""
         density: Tensor = self.distribution().log_prob(x)
         return density
 
-    @torch.no_grad()
-    def start(self, x: Tensor) -> None:
-        """Let every linear map start from the rows that reach it; what was started or loaded stays as it is."""
-        if self.started:
-            return
-        for name in self.order:
-            step = self.get_submodule(name)
-            if isinstance(step, Mix):
-                step.start(x)
-            x = step()(x)
-        self.started.fill_(True)
-
     def distribution(self) -> Any:
-        """Return the flow's distribution with the present parameters: ``log_prob``, ``sample`` and its ``transform``."""
+        """Return the distribution with the present parameters: ``log_prob``, ``sample`` and its ``transform``."""
         # Values are not validated: a diverged training ends as a loss of NaN, not as an exception.
         base = Independent(Normal(self.location, self.scale, validate_args=False), 1, validate_args=False)
         return NormalizingFlow(ComposedTransform(*(self.get_submodule(name)() for name in self.order)), base)
@@ -202,7 +180,6 @@ def build(
     univariate: Univariate,
     bins: int,
     bijection_sites: bool,
-    bijection: str = "learnable_leaky_relu",
 ) -> NormalFlow:
     """Build a flow; the arguments are those of the task.
 
@@ -218,16 +195,15 @@ def build(
     if architecture == "linear":
         for number in range(1, depth + 1):
             steps[f"mix_{number}"] = Mix(features, mixing)
-            steps[f"bijection_{number}"] = ElementwiseBijection(bijection)
+            # Slope 1/2: a small slope squeezes half of the space at each step, and several are hard to train away.
+            steps[f"bijection_{number}"] = ElementwiseBijection("learnable_leaky_relu", negative_slope=0.5)
         steps[f"mix_{depth + 1}"] = Mix(features, mixing)
         return NormalFlow(features, steps)
     if features < 2:
         raise InvalidValueError(f"{architecture} must be given at least two features, but got {features}. Use linear.")
     shapes = [(), ()] if univariate == "affine" else [(bins,), (bins,), (bins - 1,)]
     options: dict[str, Any] = {
-        "univariate": MonotonicAffineTransform
-        if univariate == "affine"
-        else partial(MonotonicRQSTransform, slope=1e-3),
+        "univariate": MonotonicAffineTransform if univariate == "affine" else MonotonicRQSTransform,
         "shapes": shapes,
         "hidden_features": (hidden,) * layers,
         "activation": partial(Site, "relu"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from actsearch.cli.main import main
+from actsearch.errors import ActsearchWarning
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -128,6 +130,9 @@ def actsearch(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
         captured = capsys.readouterr()
         return Ended(int(exit_.value.code or 0), captured.out, captured.err)
 
-    handler = signal.getsignal(signal.SIGTERM)
-    yield run
+    handler, show = signal.getsignal(signal.SIGTERM), warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", ActsearchWarning)  # shown as a user sees them, not raised
+        yield run
     signal.signal(signal.SIGTERM, handler)
+    warnings.showwarning = show

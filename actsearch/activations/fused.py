@@ -1,7 +1,12 @@
-"""Activations with one learned parameter, with gradients in closed form: few passes over memory, one saved input."""
+"""Activations with one parameter and gradients in closed form: one saved input, little memory, few passes.
+
+On a processor the passes run over blocks that stay in its cache, so that temporaries cost neither memory nor page faults.
+Gradients are made of differentiable operations, so that second derivatives exist.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,214 +14,392 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from actsearch.activations.base import Value
+
 aten = torch.ops.aten
+BLOCK = 1 << 16  # elements; a few of these blocks fit into a second-level cache
 
 
 class Fused(Function):
-    """A function of x and one parameter; saves x, the parameter and the output, which the next layer holds anyway.
+    """A function of x and one parameter θ.
 
-    A subclass states ``forward(x, parameter)`` and ``backward(ctx, gradient)``. The backward pass is made of
-    differentiable operations only, so that second derivatives exist.
+    A subclass states ``value(x, θ)``, and ``gradients(g, x, θ)``: the gradient for x, and two factors whose product,
+    summed, is the gradient for θ. Where torch has a kernel for a θ that is a number, ``quick_value`` and
+    ``quick_gradients`` use it, on a processor and where no second derivative is wanted.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; θ)."""
+        raise NotImplementedError
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return g φ'(x), and a and b with Σ ab the gradient for θ."""
+        raise NotImplementedError
+
+    @classmethod
+    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; θ), block by block."""
+        output = torch.empty_like(x)
+        for block, part in zip(_blocks(x), _blocks(output), strict=True):
+            part.copy_(cls.value(block, parameter))
+        return output
+
+    @classmethod
+    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
+        """Return the gradients for x and, where it is learned, for θ, block by block."""
+        for_x, total = torch.empty_like(x), torch.zeros_like(parameter)
+        for g, block, part in zip(_blocks(gradient), _blocks(x), _blocks(for_x), strict=True):
+            here, a, b = cls.gradients(g, block, parameter)
+            part.copy_(here)
+            if learned:
+                total += _contract(a, b, parameter)
+        return for_x, total
+
+    @classmethod
+    def forward(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Evaluate."""
+        return cls.quick_value(x, parameter) if _quick(x, parameter) else cls.value(x, parameter)
+
+    @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.save_for_backward(*inputs, output)
+        """Keep the input and the parameter; not the output, so that what follows may work in place."""
+        ctx.save_for_backward(*inputs)
+
+    @classmethod
+    def backward(cls, ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return both gradients; by differentiable operations where a second derivative is wanted."""
+        x, parameter = ctx.saved_tensors
+        learned = ctx.needs_input_grad[1]
+        if _quick(x, parameter) and gradient.is_contiguous() and not torch.is_grad_enabled():
+            for_x, total = cls.quick_gradients(gradient, x, parameter, learned)
+            return for_x, total if learned else None
+        for_x, a, b = cls.gradients(gradient, x, parameter)
+        return for_x, _contract(a, b, parameter) if learned else None
 
 
-def contract(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
-    """Return Σ ab over the dimensions along which ``like`` is broadcast; without the product in memory for a scalar."""
-    if like.numel() == 1:
-        return torch.dot(a.reshape(-1), b.reshape(-1)).reshape(like.shape)
-    return (a * b).sum_to_size(like.shape)
+def _quick(x: Tensor, parameter: Tensor) -> bool:
+    large = x.numel() > BLOCK and parameter.numel() == 1 and x.device.type == "cpu"
+    return large and x.is_contiguous() and not torch.compiler.is_compiling()
 
 
-class _Leaky(Fused):
-    """max(0, x) + a min(0, x)."""
-
-    @staticmethod
-    def forward(x: Tensor, slope: Tensor) -> Tensor:
-        return torch.addcmul(F.relu(x), slope, x.clamp_max(0))
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, slope, _ = ctx.saved_tensors
-        positive = aten.threshold_backward(gradient, x, 0)
-        for_slope = contract(gradient, x.clamp_max(0), slope) if ctx.needs_input_grad[1] else None
-        return torch.addcmul(positive, slope, gradient - positive), for_slope
+def _blocks(x: Tensor) -> tuple[Tensor, ...]:
+    return x.view(-1).split(BLOCK)
 
 
-class _Exponential(Fused):
-    """max(0, x) + α min(0, eˣ - 1), for α > 0."""
-
-    @staticmethod
-    def forward(x: Tensor, alpha: Tensor) -> Tensor:
-        return torch.addcmul(F.relu(x), alpha, torch.expm1(x.clamp_max(0)))
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, alpha, output = ctx.saved_tensors
-        positive = aten.threshold_backward(gradient, x, 0)
-        below = output.clamp_max(0)  # α (eˣ - 1) left of zero; αeˣ is that plus α
-        for_alpha = contract(gradient, below, alpha) / alpha if ctx.needs_input_grad[1] else None
-        return torch.addcmul(positive, below + alpha, gradient - positive), for_alpha
+def _dot(gradient: Tensor, x: Tensor, factor: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
+    """Return Σ g f(x), block by block."""
+    total = torch.zeros_like(like)
+    for g, block in zip(_blocks(gradient), _blocks(x), strict=True):
+        total += _contract(g, factor(block), like)
+    return total
 
 
-class _Symmetric(Fused):
-    """min(max(x, -c), c)."""
-
-    @staticmethod
-    def forward(x: Tensor, bound: Tensor) -> Tensor:
-        return x.sign() * torch.minimum(x.abs(), bound)  # min(max()) of tensors trips ONNX's optimizer where it occurs twice
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, bound, _ = ctx.saved_tensors
-        inside = aten.threshold_backward(gradient, bound - x.abs(), 0)
-        return inside, contract(gradient - inside, x.sign(), bound) if ctx.needs_input_grad[1] else None
+def _contract(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
+    """Return Σ ab over the dimensions along which ``like`` is broadcast."""
+    if like.numel() > 1:
+        return (a * b).sum_to_size(like.shape)
+    if b.numel() == 1:
+        return (a.sum() * b).reshape(like.shape)
+    return torch.dot(a.reshape(-1), b.reshape(-1)).reshape(like.shape)
 
 
-class _Swish(Fused):
-    """silu(βx)/β."""
-
-    @staticmethod
-    def forward(x: Tensor, beta: Tensor) -> Tensor:
-        return F.silu(beta * x).div_(beta)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, beta, output = ctx.saved_tensors
-        return _scaled(ctx, _silu_backward(gradient, beta * x), gradient, x, beta, output)
-
-
-class _ScaledGELU(Fused):
-    """gelu(βx)/β."""
-
-    @staticmethod
-    def forward(x: Tensor, beta: Tensor) -> Tensor:
-        return F.gelu(beta * x).div_(beta)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, beta, output = ctx.saved_tensors
-        return _scaled(ctx, aten.gelu_backward(gradient, beta * x), gradient, x, beta, output)
-
-
-class _ScaledMish(Fused):
-    """mish(βx)/β, as x s(2 - s)/(1 + (1 - s)²) with s = σ(βx): the sigmoid is the one transcendental function."""
-
-    @staticmethod
-    def forward(x: Tensor, beta: Tensor) -> Tensor:
-        s = torch.sigmoid(beta * x)
-        r = 1 - s
-        return x * (s * (1 + r) / torch.addcmul(torch.ones((), dtype=x.dtype, device=x.device), r, r))
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, beta, _ = ctx.saved_tensors
-        s = torch.sigmoid(beta * x)
-        r = 1 - s
-        inverse = 1 / torch.addcmul(torch.ones((), dtype=x.dtype, device=x.device), r, r)
-        gate = s * (1 + r) * inverse
-        bend = 4 * x * s * (r * inverse).square()  # x ∂gate/∂(βx)
-        for_beta = contract(gradient * x, bend, beta) if ctx.needs_input_grad[1] else None
-        return gradient * torch.addcmul(gate, beta, bend), for_beta
-
-
-class _ScaledSoftplus(Fused):
-    """softplus(βx)/β."""
-
-    @staticmethod
-    def forward(x: Tensor, beta: Tensor) -> Tensor:
-        return softplus(beta * x).div_(beta)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, beta, output = ctx.saved_tensors
-        return _scaled(ctx, gradient * torch.sigmoid(beta * x), gradient, x, beta, output)
-
-
-class _Softsign(Fused):
-    """x/(a + |x|)."""
-
-    @staticmethod
-    def forward(x: Tensor, width: Tensor) -> Tensor:
-        return x / (width + x.abs())
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, width, _ = ctx.saved_tensors
-        shared = gradient / (width + x.abs()).square()
-        return width * shared, -contract(shared, x, width) if ctx.needs_input_grad[1] else None
-
-
-class _Periodic(Fused):
-    """x + sin²(ax)/a."""
-
-    @staticmethod
-    def forward(x: Tensor, frequency: Tensor) -> Tensor:
-        return torch.addcdiv(x, torch.sin(frequency * x).square_(), frequency)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, frequency, output = ctx.saved_tensors
-        for_x = torch.addcmul(gradient, gradient, torch.sin(2 * frequency * x))
-        if not ctx.needs_input_grad[1]:
-            return for_x, None
-        waves = contract(for_x - gradient, x, frequency) - contract(gradient, output - x, frequency)
-        return for_x, waves / frequency
-
-
-def _apply(rule: type[Fused], x: Tensor, parameter: Tensor) -> Tensor:
+def apply(rule: type[Fused], x: Tensor, parameter: Value) -> Tensor:
+    """Evaluate a rule; a parameter that is a number is not learned."""
+    parameter = parameter if isinstance(parameter, Tensor) else torch.full((), parameter, dtype=x.dtype, device=x.device)
     result: Tensor = rule.apply(x, parameter)  # type: ignore[no-untyped-call]  # torch has no types here
     return result
 
 
-def leaky(x: Tensor, slope: Tensor) -> Tensor:
-    """Return max(0, x) + a min(0, x)."""
-    return _apply(_Leaky, x, slope)
+class Leaky(Fused):
+    """max(0, x) + a min(0, x)."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; a)."""
+        return torch.addcmul(F.relu(x), parameter, x.clamp_max(0))
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂a = min(0, x)."""
+        positive = aten.threshold_backward(gradient, x, 0)
+        return torch.addcmul(positive, parameter, gradient - positive), gradient, x.clamp_max(0)
+
+    @classmethod
+    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; a)."""
+        return F.leaky_relu(x, parameter.item())
+
+    @classmethod
+    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
+        """Return the gradients."""
+        for_x = aten.leaky_relu_backward(gradient, x, parameter.item(), False)
+        return for_x, _dot(gradient, x, lambda block: block.clamp_max(0), parameter) if learned else parameter
 
 
-def exponential(x: Tensor, alpha: Tensor) -> Tensor:
-    """Return max(0, x) + α min(0, eˣ - 1), for α > 0."""
-    return _apply(_Exponential, x, alpha)
+class Exponential(Fused):
+    """max(0, x) + α min(0, eˣ - 1)."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; α)."""
+        return torch.addcmul(F.relu(x), parameter, torch.expm1(x.clamp_max(0)))
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂α = min(0, eˣ - 1)."""
+        positive = aten.threshold_backward(gradient, x, 0)
+        e = _exp_of_negative(x.clamp_max(0))
+        return torch.addcmul(positive, parameter * e, gradient - positive), gradient, e - 1
 
 
-def symmetric_clip(x: Tensor, bound: Tensor) -> Tensor:
-    """Return min(max(x, -c), c)."""
-    return _apply(_Symmetric, x, bound)
+class ScaledExponential(Fused):
+    """max(0, x) + min(0, α (eˣᐟᵅ - 1))."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; α)."""
+        return torch.addcmul(F.relu(x), parameter, torch.expm1(x.clamp_max(0) / parameter))
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂α = e - 1 - e x/α for negative x, with e = eˣᐟᵅ."""
+        positive = aten.threshold_backward(gradient, x, 0)
+        u = x.clamp_max(0) / parameter
+        e = _exp_of_negative(u)
+        return torch.addcmul(positive, e, gradient - positive), gradient, e * (1 - u) - 1
 
 
-def swish(x: Tensor, beta: Tensor) -> Tensor:
-    """Return silu(βx)/β."""
-    return _apply(_Swish, x, beta)
+class Symmetric(Fused):
+    """min(max(x, -c), c)."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; c); min(max()) of tensors trips ONNX's optimizer where a model has it twice."""
+        return x.sign() * torch.minimum(x.abs(), parameter)
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂c = ±1 beyond ±c."""
+        inside = aten.threshold_backward(gradient, parameter - x.abs(), 0)
+        return inside, gradient - inside, x.sign()
+
+    @classmethod
+    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; c)."""
+        return F.hardtanh(x, -parameter.item(), parameter.item())
+
+    @classmethod
+    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
+        """Return the gradients."""
+        for_x = aten.hardtanh_backward(gradient, x, -parameter.item(), parameter.item())
+        if not learned:
+            return for_x, parameter
+        return for_x, _dot(gradient, x, torch.sign, parameter) - _dot(for_x, x, torch.sign, parameter)
 
 
-def scaled_gelu(x: Tensor, beta: Tensor) -> Tensor:
-    """Return gelu(βx)/β."""
-    return _apply(_ScaledGELU, x, beta)
+class Shrink(Fused):
+    """x - min(max(x, -λ), λ)."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; λ)."""
+        return x - x.sign() * torch.minimum(x.abs(), parameter)
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂λ = ∓1 beyond ±λ."""
+        outside = aten.threshold_backward(gradient, x.abs() - parameter, 0)
+        return outside, outside, -x.sign()
+
+    @classmethod
+    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; λ)."""
+        return F.softshrink(x, parameter.item())
+
+    @classmethod
+    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
+        """Return the gradients."""
+        for_x = aten.softshrink_backward(gradient, x, parameter.item())
+        return for_x, -_dot(for_x, x, torch.sign, parameter) if learned else parameter
 
 
-def scaled_mish(x: Tensor, beta: Tensor) -> Tensor:
-    """Return mish(βx)/β, as x s(2 - s)/(1 + (1 - s)²) with s = σ(βx): the sigmoid is the one transcendental function."""
-    return _apply(_ScaledMish, x, beta)
+class Ceiling(Fused):
+    """min(max(0, x), c)."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; c)."""
+        return torch.minimum(F.relu(x), parameter)
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂c = 1 beyond c."""
+        below = aten.threshold_backward(gradient, parameter - x, 0)
+        return aten.threshold_backward(below, x, 0), gradient - below, torch.ones_like(parameter)
+
+    @classmethod
+    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; c)."""
+        return F.hardtanh(x, 0.0, parameter.item())
+
+    @classmethod
+    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
+        """Return the gradients."""
+        c = parameter.item()
+        for_x = aten.hardtanh_backward(gradient, x, 0.0, c)
+        return for_x, _dot(gradient, x, lambda block: (block >= c).to(x.dtype), parameter) if learned else parameter
 
 
-def scaled_softplus(x: Tensor, beta: Tensor) -> Tensor:
-    """Return softplus(βx)/β."""
-    return _apply(_ScaledSoftplus, x, beta)
+class Swish(Fused):
+    """x σ(βx)."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; β)."""
+        return x * torch.sigmoid(parameter * x)
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂β = x · x σ'(βx)."""
+        s = torch.sigmoid(parameter * x)
+        bend = aten.sigmoid_backward(x, s)
+        return gradient * torch.addcmul(s, parameter, bend), gradient * x, bend
+
+    @classmethod
+    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Return silu(βx)/β in place of βx."""
+        return F.silu(x * parameter.item(), inplace=True).mul_(1 / parameter.item())
+
+    @classmethod
+    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂β = (x φ'(x) - φ(x))/β."""
+        beta = parameter.item()
+        for_x = aten.silu_backward(gradient, x * beta)
+        if not learned:
+            return for_x, parameter
+        values = _dot(gradient, x, lambda block: F.silu(block * beta, inplace=True), parameter)
+        return for_x, (_dot(for_x, x, lambda block: block, parameter) - values / beta) / beta
 
 
-def softsign(x: Tensor, width: Tensor) -> Tensor:
-    """Return x/(a + |x|)."""
-    return _apply(_Softsign, x, width)
+class ScaledGELU(Fused):
+    """gelu(βx)/β."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; β)."""
+        return F.gelu(parameter * x) / parameter
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂β = (x φ'(x) - φ(x))/β."""
+        u = parameter * x
+        for_x = aten.gelu_backward(gradient, u)
+        return for_x, torch.addcmul(for_x * u, gradient, F.gelu(u), value=-1), parameter.square().reciprocal()
 
 
-def snake(x: Tensor, frequency: Tensor) -> Tensor:
-    """Return x + sin²(ax)/a."""
-    return _apply(_Periodic, x, frequency)
+class ScaledMish(Fused):
+    """mish(βx)/β, as x s(2 - s)/(1 + (1 - s)²) with s = σ(βx): the sigmoid is the one transcendental function."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; β)."""
+        s = torch.sigmoid(parameter * x)
+        r = 1 - s
+        return x * s * (1 + r) / (1 + r.square())
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; with the gate t(u) of u = βx, φ = x t(u), φ' = t + u t', ∂φ/∂β = x² t'."""
+        s = torch.sigmoid(parameter * x)
+        r = 1 - s
+        inverse = (1 + r.square()).reciprocal()
+        gate = s * (1 + r) * inverse
+        bend = 4 * x * s * (r * inverse).square()
+        return gradient * torch.addcmul(gate, parameter, bend), gradient * x, bend
+
+
+class ScaledSoftplus(Fused):
+    """log(1 + eᵝˣ)/β."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; β)."""
+        return softplus(parameter * x) / parameter
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂β = (x φ'(x) - φ(x))/β."""
+        u = parameter * x
+        s = torch.sigmoid(u)
+        return gradient * s, gradient, (u * s - softplus(u)) / parameter.square()
+
+
+class Softsign(Fused):
+    """x/(a + |x|)."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; a)."""
+        return x / (parameter + x.abs())
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; φ' = a/(a + |x|)², ∂φ/∂a = -x/(a + |x|)²."""
+        shared = gradient / (parameter + x.abs()).square()
+        return parameter * shared, shared, -x
+
+
+class InverseSquareRoot(Fused):
+    """x/√(1 + αx²)."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; α)."""
+        return x * torch.rsqrt(1 + parameter * x.square())
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; with r = 1/√(1 + αx²), φ' = r³, ∂φ/∂α = -(xr)³/2."""
+        r = torch.rsqrt(1 + parameter * x.square())
+        y = x * r
+        return gradient * r * r.square(), gradient * y, -0.5 * y.square()
+
+
+class Squareplus(Fused):
+    """(x + √(x² + b))/2, as max(0, x) + (b/2)/(√(x² + b) + |x|), which cancels nowhere."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; b)."""
+        return F.relu(x) + 0.5 * parameter / (torch.sqrt(x.square() + parameter) + x.abs())
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; with h = √(x² + b), φ' = φ/h, ∂φ/∂b = 1/(4h)."""
+        h = torch.sqrt(x.square() + parameter)
+        scaled = gradient / h
+        return scaled * (F.relu(x) + 0.5 * parameter / (h + x.abs())), scaled, torch.full_like(parameter, 0.25)
+
+
+class Snake(Fused):
+    """x + sin²(ax)/a."""
+
+    @staticmethod
+    def value(x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; a)."""
+        return torch.addcdiv(x, torch.sin(parameter * x).square(), parameter)
+
+    @staticmethod
+    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients; φ' = 1 + sin 2ax, ∂φ/∂a = (x sin 2ax - sin²(ax)/a)/a, and sin² = (1 - cos 2ax)/2."""
+        double = 2 * parameter * x
+        wave = torch.sin(double)
+        for_x = torch.addcmul(gradient, gradient, wave)
+        return for_x, gradient, (x * wave - (1 - torch.cos(double)) / (2 * parameter)) / parameter
 
 
 def softplus(u: Tensor, beta: float = 1.0) -> Tensor:
@@ -224,18 +407,7 @@ def softplus(u: Tensor, beta: float = 1.0) -> Tensor:
     return F.softplus(u, beta, threshold=40.0)
 
 
-def _silu_backward(gradient: Tensor, u: Tensor) -> Tensor:
-    """Return the gradient times silu'(u); torch's kernel has no derivative of its own, so formulas where one is wanted."""
-    if not torch.is_grad_enabled():
-        return aten.silu_backward(gradient, u)
+def _exp_of_negative(u: Tensor) -> Tensor:
+    """Return eᵘ for u ≤ 0 as σ/(1 - σ), which torch evaluates in half the time."""
     s = torch.sigmoid(u)
-    return gradient * s * (1 + u * (1 - s))
-
-
-def _scaled(
-    ctx: Any, for_x: Tensor, gradient: Tensor, x: Tensor, beta: Tensor, output: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """Return both gradients of φ(βx)/β: ∂/∂β is (x φ'(βx) - φ(βx)/β)/β."""
-    if not ctx.needs_input_grad[1]:
-        return for_x, None
-    return for_x, (contract(for_x, x, beta) - contract(gradient, output, beta)) / beta
+    return s / (1 - s)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
-from typing import NoReturn
+import warnings
+from typing import Any, NoReturn
 
-from actsearch.errors import ActsearchError, UnknownNameError
+from actsearch.errors import ActsearchError, ActsearchWarning, UnknownNameError
 
 COMMANDS = {
     "search": "search which activation belongs where, and confirm the best",
@@ -46,6 +47,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         print(f"actsearch {version('actsearch')}")
         sys.exit(0)
     signal.signal(signal.SIGTERM, _terminate)
+    warnings.showwarning = _show_warning
     try:
         if given[0] not in COMMANDS:
             raise UnknownNameError.among("command", given[0], COMMANDS, "`actsearch --help` explains them.")
@@ -67,3 +69,9 @@ def _terminate(number: int, frame: object) -> NoReturn:
     """Treat SIGTERM as Ctrl-C, with its own exit code; a second one ends at once."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     raise KeyboardInterrupt(128 + number)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Print our own warnings as one line; those of libraries are no concern of the user of a command."""
+    if issubclass(category, ActsearchWarning):
+        print(f"actsearch: note: {message}", file=sys.stderr)

@@ -6,7 +6,7 @@ import copy
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -32,7 +32,7 @@ class Candidate:
 
     path: str
     module: nn.Module
-    kind: str
+    kind: Literal["site", "module", "attribute"]
     name: str
     specification: dict[str, Any] = field(default_factory=dict)
     requires: str = ""
@@ -121,8 +121,8 @@ def _attributes(path: str, module: nn.Module) -> Iterator[Candidate]:
 def separate(model: nn.Module, candidates: dict[str, Candidate]) -> None:
     """Give every path its own module for the time of a trace, so that a call says which path it went through.
 
-    Shared instances are replaced by shallow copies that share their parameters, callables by modules that call them, and
-    what works in place works out of place. :func:`actsearch.placement.trace.preserved` undoes it.
+    Shared instances are replaced by shallow copies that share their parameters, callables by modules that call them,
+    and what works in place works out of place. The caller undoes it with ``preserved``.
     """
     seen: set[nn.Module] = set()
     for path, candidate in candidates.items():
@@ -133,7 +133,7 @@ def separate(model: nn.Module, candidates: dict[str, Candidate]) -> None:
         elif candidate.module in seen or candidate.inplace:
             twin = copy.copy(candidate.module)
             if candidate.inplace:
-                twin.inplace = False
+                vars(twin)["inplace"] = False
             candidate.module = twin
             vars(parent).pop(name, None)
             parent._modules[name] = twin

@@ -33,7 +33,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 NORMALISED = ("softmax", "log_softmax", "softmin", "gumbel_softmax", "softmax2d")  # act across elements, never sites
 SQUASHING = ("sigmoid", "hardsigmoid", "logsigmoid")  # a gate where they multiply something, a head where they end
-CLAMPS = {(0.0, None): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "hardtanh"}  # a clamp that is an activation
+CLAMPS: dict[tuple[Any, Any], str] = {
+    (0.0, None): "relu",
+    (0.0, 6.0): "relu6",
+    (-1.0, 1.0): "hardtanh",
+}  # a clamp that is an activation
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,8 @@ def called(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> C
         return None
     if spelling.name in ("clamp", "clamp_min"):
         bounds = dict(zip(("min", "max"), args[1:], strict=False)) | dict(kwargs)
-        limits = tuple(float(v) if isinstance(v := bounds.get(k), (int, float)) else v for k in ("min", "max"))
-        name = CLAMPS.get(limits) if all(v is None or isinstance(v, float) for v in limits) else None
+        low, high = bounds.get("min"), bounds.get("max")
+        name = None if isinstance(low, Tensor) or isinstance(high, Tensor) else CLAMPS.get((low, high))
         return Called(name, dict(PARAMETERS[name]), spelling.inplace) if name else None
     defaults = PARAMETERS.get(spelling.name, {})
     names = (*defaults, "inplace")
@@ -146,7 +150,7 @@ def _describe_prelu(module: nn.PReLU) -> dict[str, Any]:
 
 
 def specification(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the catalogue's specification for one of torch's functions at these parameters; empty where there is none."""
+    """Return the catalogue's specification for a function of torch at these parameters; empty where there is none."""
     try:
         return dict(_specification(name, tuple(sorted(parameters.items()))))
     except TypeError:  # a parameter is a tensor

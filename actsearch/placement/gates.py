@@ -25,9 +25,11 @@ AFFINE = {
 }  # with a number or a parameter: the same signal, scaled and shifted
 NORMS = {
     "batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "batchnorm1d", "batchnorm2d", "batchnorm3d",
-    "layernorm", "groupnorm", "instancenorm1d", "instancenorm2d", "instancenorm3d", "rmsnorm", "syncbatchnorm", "normalize",
+    "layernorm", "groupnorm", "instancenorm1d", "instancenorm2d", "instancenorm3d", "rmsnorm", "syncbatchnorm",
+    "normalize",
 }  # fmt: skip
-_BY_HAND = {"sigmoid", "hardsigmoid", "relu6", "tanh", "erf", "softplus", "hardtanh"}
+BY_HAND = "part of an activation written out by hand"
+_PARTS = {"sigmoid", "hardsigmoid", "relu6", "tanh", "erf", "softplus", "hardtanh"}
 
 
 def is_formula(call: Call) -> bool:
@@ -45,7 +47,7 @@ def reason(call: Call, graph: Graph) -> str:
         return f"output head: {call.name} after the last layer" if returned else f"{call.name}: weights that sum to one"
     if not node.fed:
         return "acts on parameters or constants, not on the signal"
-    if call.name in _BY_HAND and (by_hand := _written_by_hand(node)):
+    if call.name in _PARTS and (by_hand := _written_by_hand(node)):
         return by_hand
     for product, other in _products(node):
         if call.name in SQUASHING:
@@ -118,7 +120,7 @@ def _written_by_hand(node: Node) -> str:
             if consumer.name == "mul":
                 factors = [other for other in consumer.inputs if other is not carrier and other.fed]
                 if any(origins & set(_peeled(other)) for other in factors):
-                    return f"part of an activation written out by hand: x * {node.name}(x)"
+                    return f"{BY_HAND}: x * {node.name}(x)"
     return ""
 
 

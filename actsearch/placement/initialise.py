@@ -1,4 +1,4 @@
-"""Scale the weights that feed each site to its activation, so that signal or gradient keep their variance with depth."""
+"""Scale the weights that feed each site, so that signal or gradient keep their variance with depth."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actsearch.activations.base import Activation
 from actsearch.activations.estimate import derivative
 from actsearch.errors import InvalidValueError
 from actsearch.placement.discover import run_example, trace, unwrap
@@ -20,7 +21,7 @@ from actsearch.placement.graph import Call, Graph, Node
 from actsearch.placement.site import Site
 
 # A standard normal sample without noise: the quantiles of equal steps of probability.
-QUANTILES = torch.special.ndtri((torch.arange(16384, dtype=torch.float64) + 0.5) / 16384)
+QUANTILES: Tensor = torch.special.ndtri((torch.arange(16384, dtype=torch.float64) + 0.5) / 16384)
 Mode = Literal["forward", "backward", "mean"]
 
 
@@ -44,24 +45,25 @@ class Scaled:
 def initialise(
     model: nn.Module, mode: Mode = "forward", example_input: Any = None, *, measured: bool = False
 ) -> list[Scaled]:
-    """Re-scale, in place, the weights of every layer that feeds a site.
+    r"""Re-scale, in place, the weights of every layer that feeds a site.
 
     With fans n, incoming second moment :math:`E[a^2]`, and the derivative of the activation that feeds the layer,
 
     .. math::
-        \\sigma_w^2 = \\frac{1}{n_{in} E[a^2]} \\;\\text{(forward)}, \\quad
-        \\frac{1}{n_{out} E[\\varphi'^2]} \\;\\text{(backward)}, \\quad
-        \\frac{2}{n_{in} E[a^2] + n_{out} E[\\varphi'^2]} \\;\\text{(mean)}
+        \sigma_w^2 = \frac{1}{n_{in} E[a^2]} \;\text{(forward)}, \quad
+        \frac{1}{n_{out} E[\varphi'^2]} \;\text{(backward)}, \quad
+        \frac{2}{n_{in} E[a^2] + n_{out} E[\varphi'^2]} \;\text{(mean)}
 
-    where behind a site :math:`E[a^2] = E[\\varphi(z)^2]` is the reciprocal of the activation's own forward gain. For ReLU
-    this is He's rule, for the identity and the mean Glorot's. Weights keep their pattern and biases stay. A layer that ends
-    a residual branch gets the variance 1/L for the L branches of the model, so that the stream at most doubles.
+    where behind a site :math:`E[a^2] = E[\varphi(z)^2]` is the reciprocal of the activation's own forward gain. For
+    ReLU this is He's rule, for the identity and the mean Glorot's. Weights keep their pattern and biases stay. A layer
+    that ends a residual branch gets the variance 1/L for the L branches of the model, so that the stream at most
+    doubles.
 
     Args:
         model: a fresh model, with its activations in place.
         mode: what to keep: the signal, the gradient, or the mean of both.
         example_input: one input, or one batch; needed where the model does not trace.
-        measured: measure :math:`E[a^2]` layer by layer on the example, instead of assuming independent Gaussian signals.
+        measured: measure :math:`E[a^2]` layer by layer on the example, and do not assume independent Gaussian signals.
 
     Returns:
         one row a layer, in the order of the forward pass.
@@ -102,7 +104,7 @@ class _Plan:
 
     def layer(self, node: Node) -> tuple[str, nn.Module] | None:
         """Return the module whose weights an operation reads, where the layer feeds a site and is not all zeros."""
-        found = next((self.layer_of[w] for w in node.weights if w in self.layer_of), None)  # type: ignore[index]  # identities
+        found = next((self.layer_of[w] for w in node.weights if w in self.layer_of), None)
         if node not in self.fed or found is None or isinstance(found[1], (nn.Embedding, nn.EmbeddingBag)):
             return None
         weight: Any = found[1].weight
@@ -119,7 +121,8 @@ class _Plan:
         slopes: dict[Node, float] = {}
 
         def normal(variance: float) -> Tensor:
-            return math.sqrt(variance) * QUANTILES[torch.randperm(len(QUANTILES), generator=generator)]
+            order = torch.randperm(len(QUANTILES), generator=generator)
+            return QUANTILES[order].mul(math.sqrt(variance))
 
         for node in self.graph.nodes:
             values = [_of(signals, source) for source in node.inputs if source.fed] or [normal(1.0)]
@@ -133,7 +136,7 @@ class _Plan:
                 found = self.layer(node)
                 if found is not None and found[0] not in rows:
                     rows[found[0]] = self.scale(node, *found, incoming, slopes[node])
-                module = next((self.layer_of[w][1] for w in node.weights if w in self.layer_of), None)  # type: ignore[index]  # as above
+                module = next((self.layer_of[w][1] for w in node.weights if w in self.layer_of), None)
                 signals[node] = normal(_output(module, incoming) if module is not None else incoming)
             elif node.name in NORMS:
                 signals[node] = (values[0] - values[0].mean()) / values[0].std().clamp_min(1e-6)
@@ -234,13 +237,13 @@ def _standing(model: nn.Module, path: str) -> Callable[[Tensor], Tensor]:
     if not isinstance(value, nn.Module):
         return value  # type: ignore[no-any-return]  # a callable attribute
     own = next(value.parameters(), None)
-    if hasattr(value, "plain"):
-        return value.plain()  # type: ignore[no-any-return,operator]  # an activation of the catalogue, in double precision
+    if isinstance(value, Activation):
+        return value.plain()
     return (lambda x: value(x.to(own)).to(x)) if own is not None else (lambda x: value(x.clone()))
 
 
 def _branch_ends(graph: Graph) -> set[Node]:
-    """Return the layers that end a residual branch: the deepest that feeds one side of a sum, where the other side skips it."""
+    """Return the layers that end a residual branch: the deepest on one side of a sum that the other side skips."""
     ends: set[Node] = set()
     for node in graph.nodes:
         sides = [source for source in node.inputs if source.fed]

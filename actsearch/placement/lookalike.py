@@ -15,14 +15,15 @@ from actsearch.placement.functions import PARAMETERS, specification
 
 _CLASS_NAMES = {
     *(name.replace("_", "") for name in PARAMETERS if name not in ("sin", "erf", "threshold")),
-    "swish", "hardswish", "hswish", "hsigmoid", "newgelu", "quickgelu", "fastgelu", "gelutanh", "clippedgelu", "laplace",
+    "swish", "hardswish", "hswish", "hsigmoid", "newgelu", "quickgelu", "fastgelu", "gelutanh", "clippedgelu",
+    "laplace",
     "relusquared", "memoryefficientswish", "memoryefficientmish", "swishme", "mishme", "sine", "snake",
     "hardmish", "hardswishme", "hardsigmoidme", "hardmishme", "pytorchgelutanh", "accurategelu", "frelu",
 }  # fmt: skip
 
 
 def is_activation(module: nn.Module) -> bool:
-    """Return whether a module acts on every element alone and is not affine, by its behaviour or, failing that, its name."""
+    """Return whether a module acts on every element alone and is not affine, by its behaviour or else its name."""
     if type(module).__module__.startswith("torch.nn.modules"):
         return False  # torch's own activations are known by their type
     if next(module.children(), None) is not None or not _takes_one(module.forward):
@@ -102,7 +103,7 @@ def _normal(name: str) -> str:
 
 
 def is_activation_function(name: str, function: Any) -> bool:
-    """Return whether a plain function held as an attribute is an activation: it is named like one and behaves like one."""
+    """Return whether a plain function held as an attribute is an activation: named like one, and behaving like one."""
     words = ("act", "nonlin", "relu", "swish", "silu", "gelu", "mish", "squash", "sigma")
     if not any(word in name.lower() for word in words) or not _takes_one(function):
         return False

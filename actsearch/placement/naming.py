@@ -8,9 +8,10 @@ from torch import nn
 def block_of(model: nn.Module, name: str) -> str:
     """Return the block of a site: the outermost numbered part with parts of its own, else what holds the site.
 
-    ``layer1.0.relu`` is in ``layer1.0``, ``encoder.layer.3.intermediate.act`` in ``encoder.layer.3``, and ``features.3`` of a
-    flat sequence in ``features``. A numbered part with a class of its own counts before a plain sequence. Where nothing is
-    numbered, the innermost part whose name ends in a digit counts (``features.denseblock1.denselayer2``).
+    ``layer1.0.relu`` is in ``layer1.0``, ``encoder.layer.3.intermediate.act`` in ``encoder.layer.3``, and
+    ``features.3`` of a flat sequence in ``features``. A numbered part with a class of its own counts before a plain
+    sequence. Where nothing is numbered, the innermost part whose name ends in a digit counts
+    (``features.denseblock1.denselayer2``).
     """
     parts = name.partition("@")[0].split(".")[:-1]
     modules = [model]

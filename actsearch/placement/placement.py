@@ -119,8 +119,8 @@ class Placement(BaseModel):
     def apply(self, model: Model, example_input: Any = None, *, force: bool = False) -> Model:
         """Put every activation at its site, in place, and return the model.
 
-        A learned parameter that the placement gives no value starts where the activation is nearest to what stood at the
-        site; :func:`actsearch.placement.applied` tells how near. :func:`actsearch.placement.restore` undoes it all.
+        A learned parameter that the placement gives no value starts where the activation is nearest to what stood at
+        the site; :func:`actsearch.placement.applied` tells how near. :func:`actsearch.placement.restore` undoes it all.
 
         Args:
             model: a fresh or trained model with these sites; its other parameters are left as they are. Apply before

@@ -26,8 +26,8 @@ class _Recurrent(nn.Module):
         activation: what stands at the sites first: a name of the catalogue or an expression.
 
     Shapes:
-        input ``(T, N, F)``, ``(N, T, F)`` with ``batch_first``, or ``(T, F)``; output with ``F = D hidden_size``, where D
-        is 2 if bidirectional, else 1; states ``(D num_layers, N, hidden_size)``.
+        input ``(T, N, F)``, ``(N, T, F)`` with ``batch_first``, or ``(T, F)``; output with ``F = D hidden_size``, where
+        D is 2 if bidirectional, else 1; states ``(D num_layers, N, hidden_size)``.
 
     Raises:
         InvalidValueError: a size or the number of layers below 1, or a packed sequence as input.
@@ -142,13 +142,15 @@ class _Recurrent(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the sizes."""
-        return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, bidirectional={self.bidirectional}"
+        return (
+            f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, bidirectional={self.bidirectional}"
+        )
 
 
 class RNN(_Recurrent):
-    """Elman network with a site for its hidden activation.
+    r"""Elman network with a site for its hidden activation.
 
-    .. math:: h_t = \\varphi(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})
+    .. math:: h_t = \varphi(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})
 
     Args and shapes are those of :class:`torch.nn.RNN`; parameters have its names, so state dicts carry over.
 
@@ -169,11 +171,11 @@ class RNN(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """Long short-term memory with sites for the candidate and for the cell's output; its three gates stay sigmoids.
+    r"""Long short-term memory with sites for the candidate and for the cell's output; its three gates stay sigmoids.
 
     .. math::
-        i, f, o = \\sigma(\\cdot), \\quad g = \\varphi(W_{ig} x_t + W_{hg} h_{t-1} + b), \\quad
-        c_t = f c_{t-1} + i g, \\quad h_t = o \\, \\psi(c_t)
+        i, f, o = \sigma(\cdot), \quad g = \varphi(W_{ig} x_t + W_{hg} h_{t-1} + b), \quad
+        c_t = f c_{t-1} + i g, \quad h_t = o \, \psi(c_t)
 
     Args and shapes are those of :class:`torch.nn.LSTM`, without projections; parameters have its names.
 
@@ -193,17 +195,17 @@ class LSTM(_Recurrent):
 
 
 class GRU(_Recurrent):
-    """Gated recurrent unit with a site for its candidate; its two gates stay sigmoids.
+    r"""Gated recurrent unit with a site for its candidate; its two gates stay sigmoids.
 
     .. math::
-        r, z = \\sigma(\\cdot), \\quad n = \\varphi(W_{in} x_t + b_{in} + r (W_{hn} h_{t-1} + b_{hn})), \\quad
+        r, z = \sigma(\cdot), \quad n = \varphi(W_{in} x_t + b_{in} + r (W_{hn} h_{t-1} + b_{hn})), \quad
         h_t = (1 - z) n + z h_{t-1}
 
     Args and shapes are those of :class:`torch.nn.GRU`; parameters have its names.
 
     References:
-        Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation, K. Cho et al., 2014,
-        https://arxiv.org/abs/1406.1078
+        Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation, K. Cho et al.,
+        2014, https://arxiv.org/abs/1406.1078
     """
 
     gates = 3

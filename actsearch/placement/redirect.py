@@ -1,4 +1,4 @@
-"""Send the calls that a module makes to the activations that stand at its sites: function calls, and one shared instance.
+"""Send the calls that a module makes to the activations that stand at its sites: functions, and one shared instance.
 
 A module with such sites gets a subclass of its own class whose ``forward`` counts the calls that it makes itself: the
 n-th call of a function goes to the activation registered for it as a submodule under the site's name. So its parameters
@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from actsearch.placement.functions import SPELLINGS, called
 
 _LOCAL = threading.local()
+_CLASSES: dict[type[nn.Module], type[nn.Module]] = {}
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class _Redirect(TorchFunctionMode):
 
 
 def routed(frame: Frame | None, function: Any, args: Any, kwargs: Any) -> Any:
-    """Return what the activation at the site of a call gives; ``None`` where the call is no site's or not this frame's."""
+    """Return what the activation at the site of a call gives; ``None`` where it is no site's or not this frame's."""
     stack = _stack()
     if function not in SPELLINGS or frame is None or not stack or stack[-1] is not frame:
         return None
@@ -152,9 +153,10 @@ def _rebuild(base: type[nn.Module]) -> nn.Module:
     return cls.__new__(cls)
 
 
-@functools.cache
 def redirected(base: type[nn.Module]) -> type[nn.Module]:
-    """Return the subclass of a module class whose ``forward`` redirects calls; it keeps name, signature and pickling."""
+    """Return the subclass of a module class whose ``forward`` redirects calls; name, signature and pickling stay."""
+    if base in _CLASSES:
+        return _CLASSES[base]
     original: Any = base.forward
 
     @functools.wraps(original)
@@ -175,7 +177,8 @@ def redirected(base: type[nn.Module]) -> type[nn.Module]:
         return _rebuild, (base,), self.__dict__
 
     names = {"forward": forward, "__reduce_ex__": reduce, "__module__": base.__module__, "__doc__": base.__doc__}
-    return type(base.__name__, (base,), {**names, "__qualname__": base.__qualname__, "_actsearch_base": base})
+    _CLASSES[base] = type(base.__name__, (base,), {**names, "__qualname__": base.__qualname__, "_actsearch_base": base})
+    return _CLASSES[base]
 
 
 def redirect(owner: nn.Module, routes: Mapping[str, Route]) -> None:

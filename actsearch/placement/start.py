@@ -15,11 +15,11 @@ REACH = 6.0  # inputs beyond six standard deviations do not count
 
 
 def started(module: Activation, function: Callable[[Tensor], Any], free: Collection[str]) -> tuple[Activation, float]:
-    """Return the activation started as near as its form can be to a function, and how near that is.
+    r"""Return the activation started as near as its form can be to a function, and how near that is.
 
     The weighted squared difference
 
-    .. math:: \\int_{-6}^{6} (\\varphi_\\theta(x) - f(x))^2 \\, e^{-x^2 / 8} \\, dx
+    .. math:: \int_{-6}^{6} (\varphi_\theta(x) - f(x))^2 \, e^{-x^2 / 8} \, dx
 
     is minimised in double precision over the free parameters. A rounder value is taken where it is no worse, so that
     PReLU starts at the slope 0 where a ReLU stood, and not near it.
@@ -35,7 +35,8 @@ def started(module: Activation, function: Callable[[Tensor], Any], free: Collect
     x = torch.linspace(-REACH, REACH, 1201, dtype=torch.float64)
     target = _evaluate(function, x)
     weight = torch.exp(-x.square() / 8)
-    twin = type(module)(learn=sorted(free), **module.values).double()
+    start: dict[str, Any] = {"learn": sorted(free), **module.values}
+    twin = type(module)(**start).double()
 
     def loss(y: Tensor) -> Tensor:
         return ((y - target).square() * weight).mean()
@@ -58,8 +59,13 @@ def started(module: Activation, function: Callable[[Tensor], Any], free: Collect
         fitted = {key: float(value) for key, value in twin.current().items() if key in free}
         if all(torch.isfinite(p).all() for p in parameters):
             values |= _rounded(twin, values | fitted, fitted, lambda y: float(loss(y)), x)
-        sharing = {"share": module.share, "channels": module.channels, "channel_dim": module.channel_dim}
-        fresh = type(module)(learn=module.learn, **sharing, **values)
+        sharing: dict[str, Any] = {
+            "share": module.share,
+            "channels": module.channels,
+            "channel_dim": module.channel_dim,
+        }
+        sharing |= values
+        fresh = type(module)(learn=module.learn, **sharing)
         difference = float((twin.function(x, **values) - target).abs().max())
     return fresh, difference
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from actsearch.errors import PlacementError
-from actsearch.placement.discover import Discovery, Place, unwrap
+from actsearch.placement.discover import Discovery, unwrap
 from actsearch.placement.redirect import Route, Switch, redirect, shield, unredirect, unshield
 from actsearch.placement.site import Site
 
@@ -37,7 +37,7 @@ class Applied:
 
 @dataclass
 class _Record:
-    """What stood where before, so that it can be put back; it is kept in the model, so a copy of the model has its own."""
+    """What stood where before, so that it can be put back; kept in the model, so that a copy has its own."""
 
     attributes: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)  # submodule and plain value
     owners: list[str] = field(default_factory=list)
@@ -169,7 +169,7 @@ class _Surgeon:
         owner = self.model.get_submodule(path)
         if "forward" in vars(owner):
             raise PlacementError(
-                f"the forward of {path or type(owner).__name__} must be its class's own, but got one set on the instance. "
+                f"the forward of {path or type(owner).__name__} must be its class's own, but got one set on it. "
                 "Apply the placement before wrapping it."
             )
         redirect(owner, {**vars(owner).get("_actsearch_routes", {}), **routes})
@@ -242,5 +242,3 @@ def applied(model: nn.Module) -> list[Applied]:
     record: _Record | None = vars(unwrap(model)).get("_actsearch")
     return list(record.applied.values()) if record else []
 
-
-__all__ = ["Applied", "Place", "applied", "refuse_compiled", "replace_sites", "restore"]

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from actsearch.placement import Placement
 from actsearch.search.store import Store
 from actsearch.search.study import Listener, StudyRun, outcome_of
+from actsearch.tracking.model import log_best_model
 from actsearch.tracking.report import summary
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -79,6 +80,10 @@ class Mirror(Listener):
             worker.join(PATIENCE)
             if worker.is_alive():
                 self.problem = self.problem or f"it did not answer within {PATIENCE:g} s"
+
+    def log_model(self) -> str:
+        """Log the confirmed best as a model, after the study was mirrored; return what came of it."""
+        return self.problem or log_best_model(self.run, self.uri, self._parent)
 
     def trial_started(self, number: int, placement: Placement | None) -> None:
         """Queue a new run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import torch
 from matplotlib.figure import Figure
 from optuna.trial import TrialState
 
-from actsearch.placement import Placement
+from actsearch.activations import Activation
+from actsearch.errors import InvalidValueError
+from actsearch.placement import Placement, SiteEntry
 from actsearch.search.confirm import Confirmation
 from actsearch.search.study import StudyRun
 
@@ -19,28 +22,39 @@ COLOURS = {TrialState.COMPLETE: "tab:blue", TrialState.PRUNED: "tab:orange"}
 MAX_LABELS = 40
 
 
-def curves(placement: Placement, path: Path, reach: float = 4.0) -> None:
-    """Draw each activation of a placement with its derivative."""
+def curves(placement: Placement, path: Path) -> None:
+    """Draw each different activation of a placement with its derivative."""
     entries = {entry.model_dump_json(exclude={"channels", "channel_dim"}): entry for entry in placement.sites.values()}
-    chosen = list(entries.values())[:12]
-    columns = min(4, len(chosen)) or 1
-    rows = -(-len(chosen) // columns) or 1
-    figure = Figure(figsize=(3.2 * columns, 2.8 * rows), layout="constrained")
+    sheet({_label(entry): entry.build(channels=1) for entry in list(entries.values())[:24]}, path)
+
+
+def _label(entry: SiteEntry) -> str:
+    parameters = ", ".join(f"{key}={value:.3g}" for key, value in entry.parameters.items() if isinstance(value, float))
+    return f"{entry.activation[:40]}\n{parameters}" if parameters else entry.activation[:40]
+
+
+def sheet(activations: dict[str, Activation], path: Path, reach: float = 4.0) -> None:
+    """Draw activations with their derivatives, each under its label."""
+    columns = min(6, max(1, math.ceil(math.sqrt(len(activations)))))
+    rows = max(1, -(-len(activations) // columns))
+    figure = Figure(figsize=(3.0 * columns, 2.6 * rows), layout="constrained")
     x = torch.linspace(-reach, reach, 801, dtype=torch.float64, requires_grad=True)
-    for index, entry in enumerate(chosen):
+    for index, (label, entry) in enumerate(activations.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
-        φ = entry.build(channels=1).plain()
+        y = entry.plain()(x)
+        slope = torch.autograd.grad(y.sum(), x)[0] if y.requires_grad else torch.zeros_like(x)
         axes.axhline(0, color="0.8", lw=0.8)
         axes.axvline(0, color="0.8", lw=0.8)
-        y = φ(x)
-        slope = torch.autograd.grad(y.sum(), x)[0] if y.requires_grad else torch.zeros_like(x)
         axes.plot(x.detach(), y.detach(), label="φ(x)")
         axes.plot(x.detach(), slope, "--", label="φ'(x)")
-        parameters = ", ".join(f"{key}={value:.3g}" for key, value in entry.parameters.items() if isinstance(value, float))
-        axes.set_title(f"{entry.activation[:40]}\n{parameters}" if parameters else entry.activation[:40], fontsize=9)
+        axes.set_title(label, fontsize=9)
         axes.set_ylim(-3, 4)
-    figure.axes[0].legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    if figure.axes:
+        figure.axes[0].legend(fontsize=8)
+    try:
+        figure.savefig(path, dpi=110)
+    except (OSError, ValueError) as error:
+        raise InvalidValueError(f"picture must be a file that can be written, such as sheet.png, but got {str(path)!r}: {error}.") from None
 
 
 def history(run: StudyRun, path: Path) -> None:

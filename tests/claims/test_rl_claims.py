@@ -112,9 +112,9 @@ def test_soft_actor_critic_learns_pendulum_within_15000_steps(seed):
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_proximal_policy_optimisation_learns_pendulum():
+def test_proximal_policy_optimisation_learns_pendulum_within_41000_steps():
     options = {"algorithm": "ppo", "envs": 4, "epoch_steps": 2048, "batch_size": 64, "discount": 0.9}
-    task, metrics = learn(0, 50, **options)
+    task, metrics = learn(0, 20, **options)
     curve = [round(sum(returns) / len(returns)) for _, returns in task.history]
     print(f"test return {metrics['test_return']:.1f}, curve {curve}")  # noqa: T201  # for `make claims`
-    assert metrics["test_return"] > -300, curve
+    assert metrics["test_return"] > -200, curve

@@ -283,10 +283,7 @@ class ControlFlow(nn.Module):
 
     def forward(self, x):
         x = self.act(self.a(x))
-        if x.sum() > 0:
-            x = x + self.b(x).relu_()
-        else:
-            x = x - F.elu(self.b(x))
+        x = x + self.b(x).relu_() if x.sum() > 0 else x - F.elu(self.b(x))
         return self.c(F.gelu(self.norm(x), approximate="tanh"))
 
 

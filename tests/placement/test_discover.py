@@ -21,7 +21,8 @@ OPERATIONS = {
     "relu": "relu", "relu_": "relu", "gelu": "gelu", "silu": "silu", "silu_": "silu", "sigmoid": "sigmoid",
     "sigmoid_": "sigmoid", "tanh": "tanh", "tanh_": "tanh", "hardswish": "hardswish", "hardswish_": "hardswish",
     "hardsigmoid": "hardsigmoid", "hardtanh": "hardtanh", "leaky_relu": "leaky_relu", "leaky_relu_": "leaky_relu",
-    "elu": "elu", "elu_": "elu", "_prelu_kernel": "prelu", "softplus": "softplus", "mish": "mish", "_softmax": "softmax",
+    "elu": "elu", "elu_": "elu", "_prelu_kernel": "prelu", "softplus": "softplus", "mish": "mish",
+    "_softmax": "softmax",
 }  # fmt: skip
 
 
@@ -110,16 +111,16 @@ class Everything(nn.Module):
         self.last = nn.GELU(approximate="tanh")
 
     def forward(self, x):
-        l, n = self.layers, self.norms
-        x = F.relu(n[0](l[0](x)))
-        x = torch.relu(n[1](l[1](x)))
-        x = n[2](l[2](x)).relu()
-        x = n[3](l[3](x)).relu_()
-        x = F.gelu(n[4](l[4](x)), approximate="tanh")
-        x = self.act(n[5](l[5](x)))
-        x = self.nonlinearity(n[6](l[6](x)))
-        x = n[7](l[7](x)).clamp(min=0)
-        return self.last(n[8](l[8](x)))
+        layers, n = self.layers, self.norms
+        x = F.relu(n[0](layers[0](x)))
+        x = torch.relu(n[1](layers[1](x)))
+        x = n[2](layers[2](x)).relu()
+        x = n[3](layers[3](x)).relu_()
+        x = F.gelu(n[4](layers[4](x)), approximate="tanh")
+        x = self.act(n[5](layers[5](x)))
+        x = self.nonlinearity(n[6](layers[6](x)))
+        x = n[7](layers[7](x)).clamp(min=0)
+        return self.last(n[8](layers[8](x)))
 
 
 def test_spellings():
@@ -277,7 +278,9 @@ def test_lightning():
 
 
 def test_an_example_that_does_not_fit():
-    with pytest.raises(PlacementError, match=r"example_input must be an input that Linear runs on, but it raised Runtime"):
+    with pytest.raises(
+        PlacementError, match=r"example_input must be an input that Linear runs on, but it raised Runtime"
+    ):
         find_sites(nn.Linear(4, 4), torch.randn(2, 5))
 
 

@@ -12,7 +12,9 @@ PAIRS = [(RNN, nn.RNN, {}), (RNN, nn.RNN, {"nonlinearity": "relu"}), (LSTM, nn.L
 
 
 @pytest.mark.parametrize(("own", "fused", "extra"), PAIRS)
-@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True, "batch_first": True}, {"bias": False}])
+@pytest.mark.parametrize(
+    "options", [{}, {"num_layers": 2, "bidirectional": True, "batch_first": True}, {"bias": False}]
+)
 def test_agrees_with_torch(own, fused, extra, options):
     torch.manual_seed(0)
     reference = fused(3, 4, **options, **extra)
@@ -55,5 +57,5 @@ def test_refuses():
         RNN(3, 4)(nn.utils.rnn.pack_sequence([torch.randn(2, 3)]))
     with pytest.raises(InvalidValueError, match="proj_size must be 0"):
         LSTM.from_torch(nn.LSTM(3, 4, proj_size=2))
-    with pytest.raises(InvalidValueError, match="layer must be an nn.GRU, but got LSTM"):
+    with pytest.raises(InvalidValueError, match=r"layer must be an nn\.GRU, but got LSTM"):
         GRU.from_torch(nn.LSTM(3, 4))

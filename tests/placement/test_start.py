@@ -7,7 +7,8 @@ from actsearch.placement.start import started
 
 
 @pytest.mark.parametrize(
-    ("function", "slope"), [(F.relu, 0.0), (lambda x: F.leaky_relu(x, 0.01), 0.01), (lambda x: F.leaky_relu(x, 0.2), 0.2)]
+    ("function", "slope"),
+    [(F.relu, 0.0), (lambda x: F.leaky_relu(x, 0.01), 0.01), (lambda x: F.leaky_relu(x, 0.2), 0.2)],
 )
 def test_exact_where_the_form_can(function, slope):
     fresh, difference = started(activation("prelu"), function, ["negative_slope"])
@@ -38,5 +39,16 @@ def test_the_nearest_where_there_is_no_exact_start():
 
 
 def test_what_is_given_stays():
-    fresh, _ = started(activation("leaky_relu", negative_slope=0.3, learn=["negative_slope"]), F.relu, [])
-    assert fresh.values == {"negative_slope": 0.3}
+    module = activation("tempered_tanh", scale=2.0)
+    fresh, difference = started(module, torch.tanh, ["temperature", "offset"])
+    assert fresh.values["scale"] == 2.0
+    assert fresh.values["temperature"] != module.values["temperature"]
+    assert 0 < difference < 1.1
+
+
+def test_a_tempered_tanh_starts_at_tanh_exactly():
+    fresh, difference = started(
+        activation("tempered_tanh", scale=0.7, offset=0.2), torch.tanh, ["scale", "temperature", "offset"]
+    )
+    assert {key: abs(value) for key, value in fresh.values.items()} == {"scale": 1.0, "temperature": 1.0, "offset": 0.0}
+    assert difference < 1e-12

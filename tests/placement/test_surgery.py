@@ -270,7 +270,7 @@ def test_compiles_after_apply_without_a_break():
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(X), expected)
-    with pytest.raises(PlacementError, match="must be applied before torch.compile, but got a compiled Functional"):
+    with pytest.raises(PlacementError, match=r"must be applied before torch\.compile, but got a compiled Functional"):
         Placement.uniform("relu", ["relu"]).apply(compiled)
 
 

@@ -32,7 +32,7 @@ class Clip(Activation):
     def function(self, x: Tensor, bound: Value) -> Tensor:
         """Return the formula; the native kernel where c is a number."""
         if isinstance(bound, Tensor):
-            return fused.symmetric_clip(x, bound)
+            return fused.apply(fused.Symmetric, x, bound)
         return F.hardtanh(x, -bound, bound)
 
     @classmethod
@@ -58,8 +58,10 @@ class ClippedReLU(Activation):
     arguments: ClassVar = {"ceiling": Parameter(1.0, constraints.positive, symbol="c")}
 
     def function(self, x: Tensor, ceiling: Value) -> Tensor:
-        """Return the formula; a learned ceiling c is taken off what exceeds it, ``relu(x) - relu(x - c)``."""
-        return F.relu(x) - F.relu(x - ceiling) if isinstance(ceiling, Tensor) else F.hardtanh(x, 0.0, ceiling)
+        """Return the formula; the native kernel where c is a number."""
+        if isinstance(ceiling, Tensor):
+            return fused.apply(fused.Ceiling, x, ceiling)
+        return F.hardtanh(x, 0.0, ceiling)
 
     @classmethod
     def declare(cls, ceiling: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
 
+from actsearch.activations import fused
 from actsearch.activations.base import Parameter, Value
 from actsearch.activations.bijective import Bijective
 from actsearch.activations.properties import known
@@ -147,7 +148,7 @@ class ISRU(Bijective):
 
     def function(self, x: Tensor, alpha: Value) -> Tensor:
         """Return ``x / √(1 + αx²)``."""
-        return x * torch.rsqrt(1 + alpha * x.square())
+        return fused.apply(fused.InverseSquareRoot, x, alpha)
 
     def inverse_function(self, y: Tensor, alpha: Value) -> Tensor:
         """Return ``y / √(1 - αy²)``."""

@@ -101,7 +101,7 @@ class TriangularSurrogate(Surrogate):
     def soft_step(self, x: Tensor, sharpness: Value) -> Tensor:
         """Return the integral of the triangle."""
         end = 1 / sharpness
-        inside = fused.symmetric_clip(x, end) if isinstance(end, Tensor) else F.hardtanh(x, -end, end)
+        inside = fused.apply(fused.Symmetric, x, end) if isinstance(end, Tensor) else F.hardtanh(x, -end, end)
         return inside - 0.5 * sharpness * inside * inside.abs()
 
 

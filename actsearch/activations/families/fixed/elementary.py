@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
 
+from actsearch.activations import fused
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.bijective import Bijective
 from actsearch.activations.properties import known
@@ -63,8 +64,7 @@ class Squareplus(Activation):
 
     def function(self, x: Tensor, b: Value) -> Tensor:
         """Return the formula as rectifier plus even remainder, which cancels nowhere."""
-        magnitude = x.abs()
-        return F.relu(x) + 0.5 * b / (torch.sqrt(x.square() + b) + magnitude)
+        return fused.apply(fused.Squareplus, x, b)
 
     @classmethod
     def declare(cls, b: float) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Swish(Activation):
     def function(self, x: Tensor, beta: Value) -> Tensor:
         """Return ``x σ(βx)``."""
         if isinstance(beta, Tensor):
-            return fused.swish(x, beta)
+            return fused.apply(fused.Swish, x, beta)
         return F.silu(x) if beta == 1 else F.silu(beta * x) / beta
 
     @classmethod
@@ -76,7 +76,7 @@ class ParametricMish(Activation):
 
     def function(self, x: Tensor, beta: Value) -> Tensor:
         """Return ``x tanh(softplus(βx))``."""
-        return fused.scaled_mish(x, beta if isinstance(beta, Tensor) else x.new_tensor(beta))
+        return fused.apply(fused.ScaledMish, x, beta)
 
     @classmethod
     def declare(cls, beta: float) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class ParametricGELU(Activation):
     def function(self, x: Tensor, sigma: Value) -> Tensor:
         """Return ``x Φ(x/σ)``."""
         if isinstance(sigma, Tensor):
-            return fused.scaled_gelu(x, 1 / sigma)
+            return fused.apply(fused.ScaledGELU, x, 1 / sigma)
         return F.gelu(x) if sigma == 1 else sigma * F.gelu(x / sigma)
 
     @classmethod
@@ -135,7 +135,7 @@ class Softplus(Bijective):
     def function(self, x: Tensor, beta: Value) -> Tensor:
         """Return ``log(1 + exp(βx)) / β``."""
         if isinstance(beta, Tensor):
-            return fused.scaled_softplus(x, beta)
+            return fused.apply(fused.ScaledSoftplus, x, beta)
         return fused.softplus(x, beta)
 
     def inverse_function(self, y: Tensor, beta: Value) -> Tensor:

@@ -41,7 +41,7 @@ class LeakyReLU(Bijective):
     def function(self, x: Tensor, negative_slope: Value) -> Tensor:
         """Return the formula; the native kernel where the slope is a number."""
         if isinstance(negative_slope, Tensor):
-            return fused.leaky(x, negative_slope)
+            return fused.apply(fused.Leaky, x, negative_slope)
         return F.leaky_relu(x, negative_slope)
 
     def inverse_function(self, y: Tensor, negative_slope: Value) -> Tensor:
@@ -164,7 +164,7 @@ class ELU(Activation):
     def function(self, x: Tensor, alpha: Value) -> Tensor:
         """Return the formula; the native kernel where α is a number."""
         if isinstance(alpha, Tensor):
-            return fused.exponential(x, alpha)
+            return fused.apply(fused.Exponential, x, alpha)
         return F.elu(x, alpha)
 
     @classmethod
@@ -196,7 +196,7 @@ class CELU(Activation):
     def function(self, x: Tensor, alpha: Value) -> Tensor:
         """Return the formula; the native kernel where α is a number."""
         if isinstance(alpha, Tensor):
-            return F.relu(x) + alpha * torch.expm1(x.clamp_max(0) / alpha)
+            return fused.apply(fused.ScaledExponential, x, alpha)
         return F.celu(x, alpha)
 
     @classmethod
@@ -263,7 +263,7 @@ class Softshrink(Activation):
     def function(self, x: Tensor, lambd: Value) -> Tensor:
         """Return the formula; the native kernel where λ is a number."""
         if isinstance(lambd, Tensor):
-            return x - fused.symmetric_clip(x, lambd)
+            return fused.apply(fused.Shrink, x, lambd)
         return F.softshrink(x, lambd)
 
     @classmethod

@@ -109,9 +109,7 @@ class ParametricSoftsign(Bijective):
 
     def function(self, x: Tensor, width: Value) -> Tensor:
         """Return ``x / (a + |x|)``."""
-        if isinstance(width, Tensor):
-            return fused.softsign(x, width)
-        return x / (width + x.abs())
+        return fused.apply(fused.Softsign, x, width)
 
     def inverse_function(self, y: Tensor, width: Value) -> Tensor:
         """Return ``ay / (1 - |y|)``."""
@@ -148,8 +146,7 @@ class Snake(Activation):
 
     def function(self, x: Tensor, frequency: Value) -> Tensor:
         """Return ``x + sin²(ax) / a``."""
-        a = frequency if isinstance(frequency, Tensor) else x.new_tensor(frequency)
-        return fused.snake(x, a)
+        return fused.apply(fused.Snake, x, frequency)
 
     @classmethod
     def declare(cls, frequency: float) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""``actsearch activations``: the catalogue as a table or a sheet of curves, or one entry whole."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import math
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from actsearch.activations import Activation, Properties, Requirement, activation, catalogue, properties
+from actsearch.activations.base import Parameter
+from actsearch.activations.properties import FACTS
+from actsearch.activations.registry import family
+from actsearch.cli.options import parse
+from actsearch.errors import InvalidValueError, UnknownNameError
+
+COLUMNS = ("smoothness", "derivative_bound", "minimum", "maximum", "kappa", "forward_gain", "sparsity", "pieces", "cost")
+FLAGS = ("monotone", "bounded", "odd", "convex", "bijective", "zero_preserving")
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="actsearch activations",
+        description="List activations with their properties, or show one whole: actsearch activations show NAME.",
+        epilog=f"Facts for --where: {', '.join(FACTS)}.",
+    )
+    parser.add_argument("command", nargs="?", choices=["show"], help="show one entry: formula, reference, properties, plot")
+    parser.add_argument("name", nargs="?", help="a name or an expression, with show")
+    parser.add_argument("--where", default="", help='a condition such as "smoothness >= 2 and bounded"')
+    parser.add_argument("--family", default="", help="one family only")
+    parser.add_argument("--picture", default="", help="draw the curves and derivatives of what is listed into this file")
+    options = parse(parser, arguments)
+    if options.command == "show":
+        if not options.name:
+            raise InvalidValueError("show must be followed by a name or an expression. `actsearch activations` lists them.")
+        chosen = {options.name: activation(options.name)}
+        _show(options.name, chosen[options.name])
+    else:
+        chosen = _chosen(options.where, options.family)
+        _list(chosen)
+    if options.picture:
+        from actsearch.tracking.pictures import sheet
+
+        sheet(chosen, Path(options.picture))
+        print(f"{options.picture}: {len(chosen)} activations")
+    return 0
+
+
+def _chosen(where: str, wanted: str) -> dict[str, Activation]:
+    families = sorted({family(entry) for entry in catalogue().values()})
+    if wanted and wanted not in families:
+        raise UnknownNameError.among("family", wanted, families)
+    requirement = Requirement(where)
+    entries = {name: activation(name) for name, entry in catalogue().items() if not wanted or family(entry) == wanted}
+    return {name: entry for name, entry in entries.items() if not where or requirement.allows(properties(entry))}
+
+
+def _list(chosen: dict[str, Activation]) -> None:
+    table = Table(title=f"{len(chosen)} activations", title_justify="left")
+    for column in ("name", "family", "formula"):
+        table.add_column(column, overflow="fold")
+    for column in COLUMNS:
+        table.add_column(column.replace("_", " "), justify="right")
+    table.add_column("is", overflow="fold")
+    for name, entry in chosen.items():
+        facts = properties(entry)
+        flags = ", ".join(flag.replace("_", " ") for flag in FLAGS if facts.fact(flag))
+        table.add_row(name, family(type(entry)), entry.formula, *(_number(facts.fact(column)) for column in COLUMNS), flags)
+    console = Console(width=None if sys.stdout.isatty() else 240)  # piped: one line a row
+    console.print(table, highlight=False)
+
+
+def _show(name: str, entry: Activation) -> None:
+    facts = properties(entry)
+    reference = entry.reference or "(no single source)"
+    document = inspect.cleandoc(type(entry).__doc__ or "").splitlines()
+    print(f"{name}: {document[0] if document else ''}\n\n  φ(x) = {entry.formula or name}\n  {textwrap.shorten(reference, 400)}\n")
+    for key, argument in entry.arguments.items():
+        if isinstance(argument, Parameter):
+            learned = ", learned unless told otherwise" if key in entry.learn else ""
+            print(f"  {key} = {entry.values[key]:g}, in {argument.constraint}{learned}")
+        else:
+            choices = f", one of {list(argument.choices)}" if argument.choices else ""
+            print(f"  {key} = {entry.values[key]!r}{choices}")
+    print(f"\n  properties ({_scope(facts)}; * estimated):")
+    for fact in FACTS:
+        estimated = fact in Properties.__dataclass_fields__ and fact not in facts.declared
+        print(f"    {fact:<24} {_number(facts.fact(fact))}{' *' if estimated else ''}")
+    for dtype, reach in facts.safe_range.items():
+        print(f"    safe on ±{_number(reach):<14} {dtype}")
+    print("\n" + _plot(entry))
+
+
+def _scope(facts: Properties) -> str:
+    return {"fixed": "nothing is learned", "every value": "hold for every value that training may reach"}.get(
+        facts.scope, "hold for the initial values; training may change them"
+    )
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:.4g}"
+
+
+def _plot(entry: Activation, width: int = 61, height: int = 15, reach: float = 4.0) -> str:
+    """Return the curve as text: φ as ●, axes as lines."""
+    x = torch.linspace(-reach, reach, width, dtype=torch.float64)
+    y = entry.plain()(x).detach()
+    low, high = float(y[y.isfinite()].min().clamp(-reach, 0)), float(y[y.isfinite()].max().clamp(0.5, reach))
+    rows = [[" "] * width for _ in range(height)]
+
+    def row_of(value: float) -> int:
+        return round((high - value) / (high - low) * (height - 1))
+
+    rows[row_of(0.0)] = ["─"] * width
+    for line in rows:
+        line[width // 2] = "│"
+    for column, value in enumerate(y.tolist()):
+        if low <= value <= high:
+            rows[row_of(value)][column] = "●"
+    return "\n".join(f"    {high - (high - low) * index / (height - 1):6.2f} {''.join(line)}" for index, line in enumerate(rows))

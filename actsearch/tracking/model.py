@@ -1,0 +1,66 @@
+"""The confirmed best as a model in MLflow: an exported graph, which loads without running anything."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from importlib.metadata import version
+from typing import Any
+
+from safetensors.torch import load_model
+
+from actsearch.search.confirm import Confirmation
+from actsearch.search.study import StudyRun
+from actsearch.search.target import Target
+from actsearch.search.trial import example_input, quiet
+
+
+def log_best_model(run: StudyRun, uri: str, parent: str) -> str:
+    """Log the best confirmed model of a study to its parent run, and return what was done in a word.
+
+    The serialisation is ``torch.export``'s (pt2), never pickle. A model that cannot be exported is left out: its weights
+    and its placement are artifacts all the same.
+    """
+    result = Confirmation.read(run)
+    if result is None or not result.comparisons:
+        return "not confirmed"
+    number = result.winner[0]
+    weights = run.folder / "confirmed" / f"{number:05d}" / "weights.safetensors"
+    placement = run.placement(run.trials[number])
+    if not weights.exists() or placement is None:
+        return "no weights"
+    quiet()
+    module, data, trainer = Target.resolve(run.plan.task, run.plan.data).build(run.plan.config)
+    example = example_input(module, data, trainer)
+    placement.apply(module, example, force=bool(run.plan.options.get("force")))
+    load_model(module, weights)
+    try:
+        _log(module.eval(), example, run, uri, parent)
+    except Exception as error:  # torch.export refuses some models, each with an error of its own
+        return f"not exported: {type(error).__name__}"
+    return "exported"
+
+
+def _log(module: Any, example: Any, run: StudyRun, uri: str, parent: str) -> None:
+    import mlflow
+
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)  # log_model knows no other way; it also changes the environment
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), mlflow.start_run(run_id=parent):
+            warnings.simplefilter("ignore")
+            mlflow.pytorch.log_model(
+                module,
+                name="best",
+                serialization_format="pt2",
+                input_example=example.numpy(),
+                pip_requirements=[f"torch=={version('torch').partition('+')[0]}"],
+            )
+    finally:
+        mlflow.set_tracking_uri(given)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        os.environ.update({} if given is None else {"MLFLOW_TRACKING_URI": given})
+
+

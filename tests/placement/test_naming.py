@@ -1,0 +1,43 @@
+import pytest
+from torch import nn
+
+from actsearch.placement.naming import block_of, stage_of
+from actsearch.placement.redirect import position
+
+
+class Block(nn.Sequential):
+    pass
+
+
+def nested():
+    model = nn.Module()
+    model.layer1 = nn.Sequential(Block(nn.ReLU()), Block(nn.ReLU()))
+    model.features = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    model.body = nn.Sequential(nn.Sequential(Block(nn.ReLU())))
+    model.denseblock1 = nn.Module()
+    model.denseblock1.denselayer2 = Block(nn.ReLU())
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "stage"),
+    [
+        ("layer1.0.relu@2", "layer1.0", "layer1"),
+        ("features.1", "features", "features"),
+        ("body.0.0.act", "body.0.0", "body.0"),
+        ("denseblock1.denselayer2.relu", "denseblock1.denselayer2", "denseblock1"),
+        ("relu@2", "", ""),
+    ],
+)
+def test_blocks_and_stages(name, block, stage):
+    assert block_of(nested(), name) == block
+    assert (stage_of(block) if block else "") == stage
+
+
+@pytest.mark.parametrize(
+    ("sequence", "continued"),
+    [((0,), [0, 0, 0]), ((0, 1, 1), [1, 1, 1]), ((0, 1, 0, 1), [0, 1, 0]), ((0, 1, 2), [0, 1, 2])],
+)
+def test_calls_past_the_known_ones(sequence, continued):
+    numbers = range(len(sequence), len(sequence) + 3)
+    assert [sequence[position(sequence, number)] for number in numbers] == continued

@@ -1,0 +1,74 @@
+"""MLflow is a mirror: out of reach it costs seconds, not the search; replayed, nothing is doubled."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+SEARCH = ["search", "own.Own", "--space", "space.yaml", "--trials", 3, "--confirm", 0, "--store", "store", "--study", "s"]
+QUICK = ["--trainer.max_epochs", 1]
+
+
+def children(uri: str) -> list[tuple[str, str]]:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("own.Own")
+    found = client.search_runs([experiment.experiment_id], "tags.`actsearch.kind` != 'study'")
+    return sorted((run.data.tags["actsearch.trial"], run.info.status) for run in found)
+
+
+def test_out_of_reach_then_replayed(own, actsearch, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    start = time.monotonic()
+    result = actsearch(*SEARCH, *QUICK)
+    assert result.returncode == 0, result.stderr
+    assert time.monotonic() - start < 90, "a server that refuses must not hold the search up"
+    assert "actsearch: note: MLflow at http://127.0.0.1:9 is behind" in result.stderr
+    assert "actsearch sync s --store" in result.stderr
+    refused = actsearch("sync", "s", "--store", "store")
+    assert refused.returncode == 2
+    assert "MLflow at http://127.0.0.1:9 must answer" in refused.stderr
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert "3 trials of s were brought over" in actsearch("sync", "s", "--store", "store").stdout
+    assert "0 trials of s were brought over" in actsearch("sync", "s", "--store", "store").stdout
+    expected = [("0", "FINISHED"), ("1", "FINISHED"), ("2", "FINISHED")]
+    assert children(f"sqlite:///{own}/store/mlflow.db") == expected
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A real MLflow server on loopback."""
+    port = 5987
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
+        "--artifacts-destination", str(tmp_path / "served"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    import os
+
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        uri = f"http://127.0.0.1:{port}"
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{uri}/health", timeout=1).close()
+                break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.5)
+        yield uri
+        os.killpg(process.pid, 9)
+
+
+def test_real_server(own, actsearch, server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    result = actsearch(*SEARCH, *QUICK)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("note:") == 0, result.stderr
+    assert [status for _, status in children(server)] == ["FINISHED"] * 3
+    assert not Path("store/mlflow.db").exists()
