@@ -32,7 +32,7 @@ _HOME = {
     "confirm": "actsearch.run",
     "run_search": "actsearch.run",
 }
-__all__ = list(_HOME)  # noqa: PLE0605  # the table is the one place where a name is written
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -67,7 +67,9 @@ def make_plan(
         ActsearchError: a name that does not exist, or a value outside of its range.
     """
     target = Target.resolve(task, data)
-    chosen = space if isinstance(space, SearchSpace) else SearchSpace.load(space or target.default("space", "rectifiers"))
+    chosen = (
+        space if isinstance(space, SearchSpace) else SearchSpace.load(space or target.default("space", "rectifiers"))
+    )
     if granularity:
         chosen = SearchSpace.model_validate({**chosen.model_dump(), "granularity": granularity})
     if objectives and monitor:
@@ -173,7 +175,9 @@ def _finish_mirror(mirror: Mirror, confirmation: Confirmation | None) -> None:
     if confirmation is not None:
         mirror.log_model()
     if mirror.problem:
-        way_out = f"The study is safe; bring it over later: actsearch sync {mirror.run.name} --store {mirror.store.root}"
+        way_out = (
+            f"The study is safe; bring it over later: actsearch sync {mirror.run.name} --store {mirror.store.root}"
+        )
         warnings.warn(f"MLflow at {mirror.uri} is behind ({mirror.problem}). {way_out}", ActsearchWarning, stacklevel=3)
 
 
@@ -243,7 +247,9 @@ def _write_unconfirmed(run: StudyRun) -> None:
     first = run.plan.objectives[0]
     baseline = run.trials[0].values[0]
     gain = (trial.values[0] - baseline) * (1 if first.mode == "max" else -1)
-    write_best(run, placement, {"trial": trial.number, "metric": first.metric, "gain": gain, "seeds": 1, "significant": None})
+    write_best(
+        run, placement, {"trial": trial.number, "metric": first.metric, "gain": gain, "seeds": 1, "significant": None}
+    )
 
 
 def result_of(run: StudyRun, confirmation: Confirmation | None) -> SearchResult:
@@ -251,4 +257,6 @@ def result_of(run: StudyRun, confirmation: Confirmation | None) -> SearchResult:
     best = run.folder / "best.json"
     placement = Placement.load(best) if best.exists() else Placement(sites={})
     complete = [t for t in run.trials if t.number == 0 and t.state == TrialState.COMPLETE]
-    return SearchResult(run.name, placement, list(complete[0].values) if complete else [], run.trials, confirmation, run.folder)
+    return SearchResult(
+        run.name, placement, list(complete[0].values) if complete else [], run.trials, confirmation, run.folder
+    )

@@ -58,7 +58,8 @@ def rings(samples: int, draw: np.random.Generator, noise: float = 0.08) -> np.nd
     radius = draw.integers(1, 4, (samples, 1))
     angle = 2 * np.pi * draw.random(samples)
     circle: np.ndarray = np.stack([np.cos(angle), np.sin(angle)], 1)
-    return radius * circle + noise * draw.normal(size=(samples, 2))
+    circle *= radius
+    return circle + noise * draw.normal(size=(samples, 2))
 
 
 def checkerboard(samples: int, draw: np.random.Generator) -> np.ndarray:

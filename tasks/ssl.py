@@ -122,7 +122,7 @@ class SelfSupervised(Task):
         self._inputs = standardise(torch.from_numpy(found.x), self._splits.train)
         self._labels = torch.from_numpy(found.y)
         self.encoder = encoder(found.x.shape[1], width)
-        self.projector = perceptron(8 * width, 4 * width, embedding, norm_last=objective != "vicreg")
+        self.projector = perceptron(8 * width, 4 * width, embedding, norm_last=False)
         self.predictor = None if objective == "vicreg" else perceptron(embedding, max(1, embedding // 2), embedding)
         self.example_input_array = self._inputs[self._splits.train[:4]]
         self.loss = MeanMetric()

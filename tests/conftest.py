@@ -95,6 +95,7 @@ class Own(L.LightningModule):
         return self._batches(2)
 '''
 
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended."""

@@ -28,7 +28,10 @@ def test_no_other_project_ships_our_names():
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("from actsearch import Placement, activation, properties, find_sites", ("optuna", "mlflow", "lightning", "sklearn", "matplotlib")),
+        (
+            "from actsearch import Placement, activation, properties, find_sites",
+            ("optuna", "mlflow", "lightning", "sklearn", "matplotlib"),
+        ),
         ("import actsearch", ("torch", "optuna", "mlflow", "lightning", "pydantic")),
         ("import actsearch.cli.main", ("torch", "optuna", "mlflow", "lightning", "rich")),
     ],

@@ -3,6 +3,7 @@
 from actsearch.activations.base import Activation as Activation
 from actsearch.activations.base import Option as Option
 from actsearch.activations.base import Parameter as Parameter
+from actsearch.activations.bijective import Bijective as Bijective
 from actsearch.activations.estimate import properties as properties
 from actsearch.activations.properties import Properties as Properties
 from actsearch.activations.registry import activation as activation

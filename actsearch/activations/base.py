@@ -50,7 +50,7 @@ class Parameter:
             raise InvalidValueError(
                 f"{name} must be a finite number, but got {value!r}. Its default is {self.default}."
             )
-        if not bool(self.constraint.check(torch.tensor(float(value), dtype=torch.float64))):  # type: ignore[no-untyped-call]  # torch's own
+        if not bool(self.constraint.check(torch.tensor(float(value), dtype=torch.float64))):
             raise InvalidValueError(f"{name} must be in {self.constraint}, but got {value!r}. Default: {self.default}.")
         return float(value)
 
@@ -77,7 +77,7 @@ class Option:
 
 
 class Activation(nn.Module):
-    """An elementwise function :math:`y = \\varphi(x; \\theta)` with named parameters :math:`\\theta`.
+    r"""An elementwise function :math:`y = \varphi(x; \theta)` with named parameters :math:`\theta`.
 
     A member of the catalogue is a subclass, decorated with :func:`actsearch.activations.registry.register`, that states
 
@@ -166,6 +166,8 @@ class Activation(nn.Module):
     def values_for(self, x: Tensor) -> dict[str, Any]:
         """Return :meth:`current` in the dtype of ``x``, so that the output keeps it, under autocast too."""
         present = self.current(x.ndim)
+        if present is self.values:
+            return present
         for key, value in present.items():
             if isinstance(value, Tensor):
                 present[key] = value.to(x.dtype) if x.ndim or value.numel() > 1 else value.to(x.dtype).reshape(())
@@ -213,7 +215,8 @@ class Activation(nn.Module):
 
     def plain(self) -> Self:
         """Return the function at its start values with nothing learned, in float64, for numeric study."""
-        return type(self)(learn=(), **self.values).double()
+        values: dict[str, Any] = self.values
+        return type(self)(learn=(), **values).double()
 
     def extra_repr(self) -> str:
         """Show parameters the way they are passed."""

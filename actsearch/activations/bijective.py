@@ -91,10 +91,10 @@ def _between(low: float, high: float) -> constraints.Constraint:
     """Return the open interval as torch's constraint."""
     match low > -float("inf"), high < float("inf"):
         case True, True:
-            return constraints.interval(low, high)  # type: ignore[no-untyped-call]  # torch has no types here
+            return constraints.interval(low, high)
         case True, False:
-            return constraints.greater_than(low)  # type: ignore[no-untyped-call]  # torch has no types here
+            return constraints.greater_than(low)
         case False, True:
-            return constraints.less_than(high)  # type: ignore[no-untyped-call]  # torch has no types here
+            return constraints.less_than(high)
         case _:
             return constraints.real

@@ -68,7 +68,9 @@ def _breaks_of_order(function: Function, order: int, x: Tensor, value: Tensor) -
     if jump.numel() == 0 or bool((jump == 0).all()):
         return []
     jump = torch.where(jump.isfinite(), jump, torch.inf)
-    neighbours = torch.nn.functional.avg_pool1d(torch.nn.functional.pad(jump.clamp_max(1e300)[None], (2, 2)), 5, 1)[0] * 5
+    neighbours = (
+        torch.nn.functional.avg_pool1d(torch.nn.functional.pad(jump.clamp_max(1e300)[None], (2, 2)), 5, 1)[0] * 5
+    )
     isolated = jump / (neighbours - jump.clamp_max(1e300)).clamp_min(1e-300)
     count = min(CANDIDATES, jump.numel())
     cells = torch.cat([jump.topk(count).indices, isolated.topk(count).indices]).unique()

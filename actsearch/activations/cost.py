@@ -12,8 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 # Operations per element; what is not named counts one. A division or root takes about four additions' time on current
 # processors, a transcendental function about ten; a fused kernel counts as the sum of its formula.
 COSTS = {
-    **dict.fromkeys(["view", "_unsafe_view", "reshape", "expand", "detach", "clone", "_to_copy", "alias", "unsqueeze"], 0),
-    **dict.fromkeys(["squeeze", "t", "permute", "slice", "select", "unbind", "split", "empty", "zeros", "ones", "full"], 0),
+    **dict.fromkeys(
+        ["view", "_unsafe_view", "reshape", "expand", "detach", "clone", "_to_copy", "alias", "unsqueeze"], 0
+    ),
+    **dict.fromkeys(
+        ["squeeze", "t", "permute", "slice", "select", "unbind", "split", "empty", "zeros", "ones", "full"], 0
+    ),
     **dict.fromkeys(["zeros_like", "ones_like", "full_like", "empty_like", "scalar_tensor", "lift_fresh", "copy_"], 0),
     **dict.fromkeys(["div", "div_", "reciprocal", "sqrt", "rsqrt", "addcdiv", "remainder", "fmod"], 4),
     **dict.fromkeys(["exp", "exp2", "expm1", "log", "log1p", "log2", "sin", "cos", "tan", "sinh", "cosh", "tanh"], 10),
@@ -39,9 +43,9 @@ class _Counter(TorchDispatchMode):
     """Adds up the cost of every operation on at least as many elements as the input."""
 
     def __init__(self, elements: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types here
         self.elements = elements
-        self.total = 0
+        self.total: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -61,4 +65,5 @@ def cost(function: Callable[[Tensor], Tensor]) -> int:
     x = torch.linspace(-2, 2, 1024)
     with torch.no_grad(), _Counter(x.numel()) as counter:
         function(x)
-    return counter.total
+    total: int = counter.total
+    return total

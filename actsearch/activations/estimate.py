@@ -27,9 +27,7 @@ SATURATED = 0.01  # |φ'| below which a unit counts as saturated
 FAR = torch.tensor([1e4, 1e6, 1e8], dtype=torch.float64)
 
 
-def properties(
-    name_or_expression: str | Activation, *, scope: Scope = "every value", **parameters: Any
-) -> Properties:
+def properties(name_or_expression: str | Activation, *, scope: Scope = "every value", **parameters: Any) -> Properties:
     """Return the facts of an activation.
 
     Where parameters are learned, facts of shape are the weakest over all values that the constraints allow, and
@@ -90,7 +88,9 @@ def _weakest(entry: Activation) -> dict[str, Any] | None:
         argument = entry.arguments[key]
         assert isinstance(argument, Parameter)
         probes[key] = _probes(argument, entry.values[key])
-    found = [type(entry).declare(**dict(zip(probes, values, strict=True))) for values in itertools.product(*probes.values())]
+    found = [
+        type(entry).declare(**dict(zip(probes, values, strict=True))) for values in itertools.product(*probes.values())
+    ]
     if any(fact not in facts for facts in found for fact in STRUCTURAL):
         return None
     facts: dict[str, Any] = {fact: all(each[fact] for each in found) for fact in YES_OR_NO}
@@ -129,7 +129,10 @@ def _at_start(entry: Activation) -> dict[str, Any]:
     declared = type(entry).declare(**entry.values)
     x, values = _differentiated(φ, 1 if "smoothness" in declared else HIGHEST_ORDER)
     breaks = find_breaks(φ, x, values)
-    facts = moments(φ, breaks=breaks) | {"safe_range": safe_range(entry.plain().eval()), "cost": cost(entry.plain().float())}
+    facts = moments(φ, breaks=breaks) | {
+        "safe_range": safe_range(entry.plain().eval()),
+        "cost": cost(entry.plain().float()),
+    }
     if any(fact not in declared for fact in STRUCTURAL):
         facts |= _shape_from(φ, x, values, breaks)
     return {**facts, **declared, "declared": frozenset(declared)}
@@ -208,14 +211,18 @@ def _shape_from(φ: Function, x: Tensor, values: list[Tensor], breaks: list[Brea
     left_far, right_far = more[-6:-3], more[-3:]
     sample = torch.linspace(0.0137, 40, 257, dtype=torch.float64)
     at, mirrored, double, zero = (
-        values.detach() for values in φ(torch.cat([sample, -sample, 2 * sample, -2 * sample, sample[:1] * 0])).split([257, 257, 514, 1])
+        values.detach()
+        for values in φ(torch.cat([sample, -sample, 2 * sample, -2 * sample, sample[:1] * 0])).split([257, 257, 514, 1])
     )
     near, near_slope = torch.cat([y, more[:-6]]), torch.cat([slope, more_slope[:-6]])
     lowest = _bound(-near, -left_far, -right_far)
     highest = _bound(near, left_far, right_far)
     steepest = _bound(near_slope.abs(), more_slope[-6:-3].abs(), more_slope[-3:].abs())
     scale = 1e-9 * (1 + slope.abs())
-    rising, falling = bool((y.diff() >= -1e-12 * (1 + y[1:].abs())).all()), bool((y.diff() <= 1e-12 * (1 + y[1:].abs())).all())
+    rising, falling = (
+        bool((y.diff() >= -1e-12 * (1 + y[1:].abs())).all()),
+        bool((y.diff() <= 1e-12 * (1 + y[1:].abs())).all()),
+    )
     strict = _strict(x, slope, breaks)
     return {
         "smoothness": smooth,

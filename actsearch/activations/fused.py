@@ -59,26 +59,28 @@ class Fused(Function):
                 total += _contract(a, b, parameter)
         return for_x, total
 
-    @classmethod
-    def forward(cls, x: Tensor, parameter: Tensor) -> Tensor:
-        """Evaluate."""
-        return cls.quick_value(x, parameter) if _quick(x, parameter) else cls.value(x, parameter)
-
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         """Keep the input and the parameter; not the output, so that what follows may work in place."""
         ctx.save_for_backward(*inputs)
 
-    @classmethod
-    def backward(cls, ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return both gradients; by differentiable operations where a second derivative is wanted."""
-        x, parameter = ctx.saved_tensors
-        learned = ctx.needs_input_grad[1]
-        if _quick(x, parameter) and gradient.is_contiguous() and not torch.is_grad_enabled():
-            for_x, total = cls.quick_gradients(gradient, x, parameter, learned)
-            return for_x, total if learned else None
-        for_x, a, b = cls.gradients(gradient, x, parameter)
-        return for_x, _contract(a, b, parameter) if learned else None
+    def __init_subclass__(cls) -> None:
+        """Give every rule its two passes, as static functions of its own: torch.compile takes no class methods here."""
+        super().__init_subclass__()
+
+        def forward(x: Tensor, parameter: Tensor) -> Tensor:
+            return cls.quick_value(x, parameter) if _quick(x, parameter) else cls.value(x, parameter)
+
+        def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+            x, parameter = ctx.saved_tensors
+            learned = ctx.needs_input_grad[1]
+            if _quick(x, parameter) and gradient.is_contiguous() and not torch.is_grad_enabled():
+                for_x, total = cls.quick_gradients(gradient, x, parameter, learned)
+                return for_x, total if learned else None
+            for_x, a, b = cls.gradients(gradient, x, parameter)
+            return for_x, _contract(a, b, parameter) if learned else None
+
+        cls.forward, cls.backward = staticmethod(forward), staticmethod(backward)  # type: ignore[method-assign]
 
 
 def _quick(x: Tensor, parameter: Tensor) -> bool:
@@ -87,7 +89,13 @@ def _quick(x: Tensor, parameter: Tensor) -> bool:
 
 
 def _blocks(x: Tensor) -> tuple[Tensor, ...]:
-    return x.view(-1).split(BLOCK)
+    blocks: tuple[Tensor, ...] = x.view(-1).split(BLOCK)
+    return blocks
+
+
+def _not_zero(parameter: Tensor, x: Tensor) -> float:
+    """Return the parameter, or where it has come down to 0 the smallest normal number, by which one can divide."""
+    return max(parameter.item(), torch.finfo(x.dtype).tiny)
 
 
 def _dot(gradient: Tensor, x: Tensor, factor: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
@@ -96,6 +104,15 @@ def _dot(gradient: Tensor, x: Tensor, factor: Callable[[Tensor], Tensor], like: 
     for g, block in zip(_blocks(gradient), _blocks(x), strict=True):
         total += _contract(g, factor(block), like)
     return total
+
+
+def _positive_sum(gradient: Tensor, x: Tensor, threshold: float = 0.0) -> Tensor:
+    """Return the sum of g over all x above a threshold."""
+    parts = [
+        aten.threshold_backward(g, block, threshold).sum()
+        for g, block in zip(_blocks(gradient), _blocks(x), strict=True)
+    ]
+    return torch.stack(parts).sum()
 
 
 def _contract(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
@@ -109,7 +126,9 @@ def _contract(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
 
 def apply(rule: type[Fused], x: Tensor, parameter: Value) -> Tensor:
     """Evaluate a rule; a parameter that is a number is not learned."""
-    parameter = parameter if isinstance(parameter, Tensor) else torch.full((), parameter, dtype=x.dtype, device=x.device)
+    parameter = (
+        parameter if isinstance(parameter, Tensor) else torch.full((), parameter, dtype=x.dtype, device=x.device)
+    )
     result: Tensor = rule.apply(x, parameter)  # type: ignore[no-untyped-call]  # torch has no types here
     return result
 
@@ -155,6 +174,21 @@ class Exponential(Fused):
         e = _exp_of_negative(x.clamp_max(0))
         return torch.addcmul(positive, parameter * e, gradient - positive), gradient, e - 1
 
+    @classmethod
+    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; α)."""
+        return F.elu(x, parameter.item())
+
+    @classmethod
+    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
+        """Return the gradients; for negative x, ∂φ/∂α = φ'/α - 1."""
+        alpha = parameter.item()
+        for_x = aten.elu_backward(gradient, alpha, 1, 1, False, x)
+        if not learned:
+            return for_x, parameter
+        positive = _positive_sum(gradient, x)
+        return for_x, ((for_x.sum() - positive) / alpha - (gradient.sum() - positive)).reshape(parameter.shape)
+
 
 class ScaledExponential(Fused):
     """max(0, x) + min(0, α (eˣᐟᵅ - 1))."""
@@ -171,6 +205,21 @@ class ScaledExponential(Fused):
         u = x.clamp_max(0) / parameter
         e = _exp_of_negative(u)
         return torch.addcmul(positive, e, gradient - positive), gradient, e * (1 - u) - 1
+
+    @classmethod
+    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; α)."""
+        return F.celu(x, parameter.item())
+
+    @classmethod
+    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
+        """Return the gradients; for negative x, ∂φ/∂α = φ' - 1 - φ' x/α."""
+        alpha = parameter.item()
+        for_x = aten.elu_backward(gradient, alpha, 1, 1 / alpha, False, x)
+        if not learned:
+            return for_x, parameter
+        slopes = _contract(for_x, x, parameter) - _dot(gradient, x, F.relu, parameter)
+        return for_x, for_x.sum() - gradient.sum() - slopes / alpha
 
 
 class Symmetric(Fused):
@@ -251,7 +300,7 @@ class Ceiling(Fused):
         """Return the gradients."""
         c = parameter.item()
         for_x = aten.hardtanh_backward(gradient, x, 0.0, c)
-        return for_x, _dot(gradient, x, lambda block: (block >= c).to(x.dtype), parameter) if learned else parameter
+        return for_x, _positive_sum(gradient, x, c).reshape(parameter.shape) if learned else parameter
 
 
 class Swish(Fused):
@@ -272,17 +321,18 @@ class Swish(Fused):
     @classmethod
     def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
         """Return silu(βx)/β in place of βx."""
-        return F.silu(x * parameter.item(), inplace=True).mul_(1 / parameter.item())
+        beta = _not_zero(parameter, x)
+        return F.silu(x * beta, inplace=True).mul_(1 / beta)
 
     @classmethod
     def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
         """Return the gradients; ∂φ/∂β = (x φ'(x) - φ(x))/β."""
-        beta = parameter.item()
+        beta = _not_zero(parameter, x)
         for_x = aten.silu_backward(gradient, x * beta)
         if not learned:
             return for_x, parameter
         values = _dot(gradient, x, lambda block: F.silu(block * beta, inplace=True), parameter)
-        return for_x, (_dot(for_x, x, lambda block: block, parameter) - values / beta) / beta
+        return for_x, (_contract(for_x, x, parameter) - values / beta) / beta
 
 
 class ScaledGELU(Fused):
@@ -299,6 +349,22 @@ class ScaledGELU(Fused):
         u = parameter * x
         for_x = aten.gelu_backward(gradient, u)
         return for_x, torch.addcmul(for_x * u, gradient, F.gelu(u), value=-1), parameter.square().reciprocal()
+
+    @classmethod
+    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; β)."""
+        beta = _not_zero(parameter, x)
+        return F.gelu(x * beta).mul_(1 / beta)
+
+    @classmethod
+    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂β = (x φ'(x) - φ(x))/β."""
+        beta = _not_zero(parameter, x)
+        for_x = aten.gelu_backward(gradient, x * beta)
+        if not learned:
+            return for_x, parameter
+        values = _dot(gradient, x, lambda block: F.gelu(block * beta), parameter)
+        return for_x, (_contract(for_x, x, parameter) - values / beta) / beta
 
 
 class ScaledMish(Fused):
@@ -352,6 +418,20 @@ class Softsign(Fused):
         shared = gradient / (parameter + x.abs()).square()
         return parameter * shared, shared, -x
 
+    @classmethod
+    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; a) in place of its denominator."""
+        output = x.abs().add_(parameter.item())
+        return torch.div(x, output, out=output)
+
+    @classmethod
+    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
+        """Return the gradients, in place of the squared denominator."""
+        for_x = x.abs().add_(parameter.item()).square_()
+        torch.div(gradient, for_x, out=for_x)
+        total = -_contract(for_x, x, parameter) if learned else parameter
+        return for_x.mul_(parameter.item()), total
+
 
 class InverseSquareRoot(Fused):
     """x/√(1 + αx²)."""
@@ -367,6 +447,18 @@ class InverseSquareRoot(Fused):
         r = torch.rsqrt(1 + parameter * x.square())
         y = x * r
         return gradient * r * r.square(), gradient * y, -0.5 * y.square()
+
+    @classmethod
+    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; α) in place of its denominator."""
+        return x.square().mul_(parameter.item()).add_(1).rsqrt_().mul_(x)
+
+    @classmethod
+    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
+        """Return the gradients; ∂φ/∂α = -φ' x³/2."""
+        root = x.square().mul_(parameter.item()).add_(1).rsqrt_()
+        for_x = (gradient * root).mul_(root.square_())
+        return for_x, -0.5 * _dot(for_x, x, lambda block: block * block * block, parameter) if learned else parameter
 
 
 class Squareplus(Fused):

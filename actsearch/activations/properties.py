@@ -11,13 +11,13 @@ INFINITY = math.inf
 
 @dataclass(frozen=True)
 class Properties:
-    """Machine-readable facts of an activation :math:`\\varphi` at given parameter values.
+    r"""Machine-readable facts of an activation :math:`\varphi` at given parameter values.
 
     With :math:`z \\sim N(0, 1)` throughout.
 
     Args:
         smoothness: largest k with φ in C^k; -1 where φ itself jumps, ``inf`` where every derivative exists.
-        derivative_bound: :math:`L_\\varphi = \\sup |\\varphi'|` over the real line; ``inf`` where there is none.
+        derivative_bound: :math:`L_\varphi = \sup |\varphi'|` over the real line; ``inf`` where there is none.
         minimum: greatest lower bound of φ.
         maximum: least upper bound of φ.
         monotone: φ never decreases.
@@ -30,11 +30,11 @@ class Properties:
         pieces: number of linear pieces of a piecewise linear φ; ``None`` for any other.
         left: limit of φ(x)/x as x → -∞ (the slope of the left asymptote; ``inf`` where it grows faster).
         right: limit of φ(x)/x as x → ∞.
-        kappa: relative gradient noise :math:`E[\\varphi'(z)^2] / E[\\varphi'(z)]^2`.
-        forward_gain: :math:`1 / E[\\varphi(z)^2]`, the variance-preserving gain of the forward pass.
-        backward_gain: :math:`1 / E[\\varphi'(z)^2]`, that of the backward pass.
-        sparsity: :math:`P(\\varphi(z) = 0)`.
-        saturation: :math:`P(|\\varphi'(z)| < 0.01)`.
+        kappa: relative gradient noise :math:`E[\varphi'(z)^2] / E[\varphi'(z)]^2`.
+        forward_gain: :math:`1 / E[\varphi(z)^2]`, the variance-preserving gain of the forward pass.
+        backward_gain: :math:`1 / E[\varphi'(z)^2]`, that of the backward pass.
+        sparsity: :math:`P(\varphi(z) = 0)`.
+        saturation: :math:`P(|\varphi'(z)| < 0.01)`.
         safe_range: by dtype (``float32``, ``float16``, ``bfloat16``), the largest R such that value and derivative
             are finite on [-R, R].
         cost: elementwise floating-point operations of one forward pass.

@@ -38,7 +38,9 @@ def normal_nodes(deviation: float = 1.0, splits: Iterable[float] = ()) -> tuple[
     return z * deviation, (half * weights).flatten() * density
 
 
-def gaussian_mean(function: Callable[[Tensor], Tensor], deviation: float = 1.0, splits: Iterable[float] = (0.0,)) -> float:
+def gaussian_mean(
+    function: Callable[[Tensor], Tensor], deviation: float = 1.0, splits: Iterable[float] = (0.0,)
+) -> float:
     """Return E[f(x)] for x ~ N(0, deviation²).
 
     >>> round(gaussian_mean(torch.square, deviation=3.0), 12)

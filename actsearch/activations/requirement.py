@@ -49,7 +49,9 @@ class Requirement:
     @cached_property
     def _tree(self) -> ast.expr:
         if len(self.text) > MAX_LENGTH:
-            raise InvalidValueError(f"a requirement must have at most {MAX_LENGTH} characters, but got {len(self.text)}.")
+            raise InvalidValueError(
+                f"a requirement must have at most {MAX_LENGTH} characters, but got {len(self.text)}."
+            )
         try:
             return ast.parse(self.text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -82,7 +84,9 @@ def _check(node: ast.expr) -> None:
                 _check(value)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             _check(operand)
-        case ast.Compare(left=ast.Name() as name, ops=[comparison], comparators=[right]) if type(comparison) in _COMPARISONS:
+        case ast.Compare(left=ast.Name() as name, ops=[comparison], comparators=[right]) if (
+            type(comparison) in _COMPARISONS
+        ):
             _check(name)
             _number(right)
         case ast.Name(id=name):

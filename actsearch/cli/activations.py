@@ -21,7 +21,17 @@ from actsearch.activations.registry import family
 from actsearch.cli.options import parse
 from actsearch.errors import InvalidValueError, UnknownNameError
 
-COLUMNS = ("smoothness", "derivative_bound", "minimum", "maximum", "kappa", "forward_gain", "sparsity", "pieces", "cost")
+COLUMNS = (
+    "smoothness",
+    "derivative_bound",
+    "minimum",
+    "maximum",
+    "kappa",
+    "forward_gain",
+    "sparsity",
+    "pieces",
+    "cost",
+)
 FLAGS = ("monotone", "bounded", "odd", "convex", "bijective", "zero_preserving")
 
 
@@ -32,15 +42,21 @@ def run(arguments: list[str]) -> int:
         description="List activations with their properties, or show one whole: actsearch activations show NAME.",
         epilog=f"Facts for --where: {', '.join(FACTS)}.",
     )
-    parser.add_argument("command", nargs="?", choices=["show"], help="show one entry: formula, reference, properties, plot")
+    parser.add_argument(
+        "command", nargs="?", choices=["show"], help="show one entry: formula, reference, properties, plot"
+    )
     parser.add_argument("name", nargs="?", help="a name or an expression, with show")
     parser.add_argument("--where", default="", help='a condition such as "smoothness >= 2 and bounded"')
     parser.add_argument("--family", default="", help="one family only")
-    parser.add_argument("--picture", default="", help="draw the curves and derivatives of what is listed into this file")
+    parser.add_argument(
+        "--picture", default="", help="draw the curves and derivatives of what is listed into this file"
+    )
     options = parse(parser, arguments)
     if options.command == "show":
         if not options.name:
-            raise InvalidValueError("show must be followed by a name or an expression. `actsearch activations` lists them.")
+            raise InvalidValueError(
+                "show must be followed by a name or an expression. `actsearch activations` lists them."
+            )
         chosen = {options.name: activation(options.name)}
         _show(options.name, chosen[options.name])
     else:
@@ -73,7 +89,9 @@ def _list(chosen: dict[str, Activation]) -> None:
     for name, entry in chosen.items():
         facts = properties(entry)
         flags = ", ".join(flag.replace("_", " ") for flag in FLAGS if facts.fact(flag))
-        table.add_row(name, family(type(entry)), entry.formula, *(_number(facts.fact(column)) for column in COLUMNS), flags)
+        table.add_row(
+            name, family(type(entry)), entry.formula, *(_number(facts.fact(column)) for column in COLUMNS), flags
+        )
     console = Console(width=None if sys.stdout.isatty() else 240)  # piped: one line a row
     console.print(table, highlight=False)
 
@@ -82,7 +100,9 @@ def _show(name: str, entry: Activation) -> None:
     facts = properties(entry)
     reference = entry.reference or "(no single source)"
     document = inspect.cleandoc(type(entry).__doc__ or "").splitlines()
-    print(f"{name}: {document[0] if document else ''}\n\n  φ(x) = {entry.formula or name}\n  {textwrap.shorten(reference, 400)}\n")
+    print(
+        f"{name}: {document[0] if document else ''}\n\n  φ(x) = {entry.formula or name}\n  {textwrap.shorten(reference, 400)}\n"
+    )
     for key, argument in entry.arguments.items():
         if isinstance(argument, Parameter):
             learned = ", learned unless told otherwise" if key in entry.learn else ""
@@ -131,4 +151,6 @@ def _plot(entry: Activation, width: int = 61, height: int = 15, reach: float = 4
     for column, value in enumerate(y.tolist()):
         if low <= value <= high:
             rows[row_of(value)][column] = "●"
-    return "\n".join(f"    {high - (high - low) * index / (height - 1):6.2f} {''.join(line)}" for index, line in enumerate(rows))
+    return "\n".join(
+        f"    {high - (high - low) * index / (height - 1):6.2f} {''.join(line)}" for index, line in enumerate(rows)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
 from actsearch.errors import InvalidValueError
 
@@ -18,7 +18,9 @@ def run(arguments: list[str]) -> int:
         print(USAGE)
         return 0 if arguments else 2
     if arguments[0].startswith("-"):
-        raise InvalidValueError(f"TASK must come first, but got {arguments[0]!r}. Write: actsearch search TASK [options].")
+        raise InvalidValueError(
+            f"TASK must come first, but got {arguments[0]!r}. Write: actsearch search TASK [options]."
+        )
     task = arguments[0]
     data, rest = _take_data(arguments[1:])
 
@@ -86,28 +88,65 @@ def _take_data(arguments: list[str]) -> tuple[str, list[str]]:
 
 def build_parser(task: str) -> ArgumentParser:
     """Return the parser of the search's own options."""
-    parser = ArgumentParser(prog=f"actsearch search {task}", exit_on_error=False, description="Search, then confirm. A LightningDataModule is given by --data CLASS, and its options by --data.*.")
+    parser = ArgumentParser(
+        prog=f"actsearch search {task}",
+        exit_on_error=False,
+        description="Search, then confirm. A LightningDataModule is given by --data CLASS, and its options by --data.*.",
+    )
     add = parser.add_argument
-    add("--config", action=ActionConfigFile, help="read options from a YAML file")
+    add("--config", action="config", help="read options from a YAML file")
     add("--space", type=str, default="", help="a search space by name or file (default: the task's own)")
-    add("--granularity", choices=["", "model", "block", "layer"], default="", help="one choice for what (default: the space's)")
+    add(
+        "--granularity",
+        choices=["", "model", "block", "layer"],
+        default="",
+        help="one choice for what (default: the space's)",
+    )
     add("--trials", type=int, default=30, help="total trials of the study, the baseline included")
     add("--jobs", type=int, default=1, help="trainings at a time; with 1 the same seed gives the same trials")
     add("--sampler", type=str, default="tpe", help="tpe, random, cmaes, gp, nsga2, qmc")
     add("--pruner", type=str, default="median", help="median, hyperband, none")
-    add("--monitor", type=str, default="", help="the logged metric to optimise (default: the task's own, else val_loss)")
+    add(
+        "--monitor", type=str, default="", help="the logged metric to optimise (default: the task's own, else val_loss)"
+    )
     add("--mode", choices=["", "min", "max"], default="", help="its better direction (default: told by its name)")
     add("--objective", type=list[str], default=[], help="several objectives: METRIC:min or METRIC:max, as a list")
-    add("--test_metric", "--test-metric", type=str, default="", help="the metric a confirmation scores on the test split")
+    add(
+        "--test_metric",
+        "--test-metric",
+        type=str,
+        default="",
+        help="the metric a confirmation scores on the test split",
+    )
     add("--seed", type=int, default=0, help="seed of the search and its trainings")
     add("--store", type=str, default="mlruns", help="folder of the studies")
     add("--study", type=str, default="", help="name of the study; the same command again resumes it")
     add("--warm_start", "--warm-start", type=str, default="", help="try the best of this earlier study first")
     add("--confirm", type=int, default=3, help="how many of the best are confirmed; 0 for none")
     add("--seeds", type=int, default=8, help="paired seeds of the confirmation")
-    add("--trial_timeout", "--trial-timeout", type=float | None, default=None, help="stop a training after so many seconds")
+    add(
+        "--trial_timeout",
+        "--trial-timeout",
+        type=float | None,
+        default=None,
+        help="stop a training after so many seconds",
+    )
     add("--executor", choices=["local", "inline"], default="local", help="a process for each training, or this one")
-    add("--force", type=bool, default=False, nargs="?", const=True, help="place activations that a site's requirement refuses")
-    add("--include_gates", "--include-gates", type=bool, default=False, nargs="?", const=True, help="search gates as well")
+    add(
+        "--force",
+        type=bool,
+        default=False,
+        nargs="?",
+        const=True,
+        help="place activations that a site's requirement refuses",
+    )
+    add(
+        "--include_gates",
+        "--include-gates",
+        type=bool,
+        default=False,
+        nargs="?",
+        const=True,
+        help="search gates as well",
+    )
     return parser
-

@@ -18,7 +18,9 @@ from actsearch.tracking.report import confirmation_rows, rows, write_report
 
 def run(arguments: list[str]) -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="actsearch show", description="Print a study as a table, and write its pictures.")
+    parser = argparse.ArgumentParser(
+        prog="actsearch show", description="Print a study as a table, and write its pictures."
+    )
     parser.add_argument("study", nargs="?", help="name of the study; without it the store's studies are listed")
     parser.add_argument("--top", type=int, default=10, help="how many of the best trials (default: 10)")
     add_store(parser)
@@ -53,7 +55,9 @@ def print_result(result: SearchResult, store: str) -> None:
         print("\nNo trial besides the baseline was completed; there is nothing to reuse yet.")
         return
     shown = best.relative_to(Path.cwd()) if best.is_relative_to(Path.cwd()) else best
-    print(f"\nReuse it in your training code:\n\n    from actsearch import Placement\n    Placement.load({str(shown)!r}).apply(model)\n")
+    print(
+        f"\nReuse it in your training code:\n\n    from actsearch import Placement\n    Placement.load({str(shown)!r}).apply(model)\n"
+    )
     print(f"Pictures: {shown.parent / 'report'}    MLflow's pages: actsearch ui --store {store}")
 
 

@@ -10,7 +10,9 @@ from actsearch.errors import StudyError
 
 def run(arguments: list[str]) -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="actsearch sync", description="Bring over to MLflow what it missed of a study.")
+    parser = argparse.ArgumentParser(
+        prog="actsearch sync", description="Bring over to MLflow what it missed of a study."
+    )
     parser.add_argument("study", help="name of the study")
     add_store(parser)
     options = parse(parser, arguments)

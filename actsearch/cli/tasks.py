@@ -16,7 +16,9 @@ def run(arguments: list[str]) -> int:
 
     for name, path in members("tasks").items():
         file = path / "__init__.py" if path.is_dir() else path
-        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""  # read, not imported: a list must be quick
+        text = (
+            ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        )  # read, not imported: a list must be quick
         print(f"{name:<16} {text.splitlines()[0] if text else ''}")
     print("\nYour own: actsearch search package.module.YourLightningModule --monitor val_loss --mode min")
     return 0

@@ -15,7 +15,9 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 def run(arguments: list[str]) -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="actsearch ui", description="Open MLflow's pages on the store, for this machine alone.")
+    parser = argparse.ArgumentParser(
+        prog="actsearch ui", description="Open MLflow's pages on the store, for this machine alone."
+    )
     parser.add_argument("--port", type=int, default=5000, help="port (default: 5000)")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1)")
     parser.add_argument("--allow-remote", action="store_true", help="let other machines in: there is no password")
@@ -31,13 +33,24 @@ def run(arguments: list[str]) -> int:
 
     store = Store(options.store)
     if not store.record.exists():
-        raise StudyError(f"{store.root} must be a store of studies, but holds none. Run a search first, or pass --store.")
+        raise StudyError(
+            f"{store.root} must be a store of studies, but holds none. Run a search first, or pass --store."
+        )
     create_database(store.root)
     hosts = [f"{name}:{options.port}" for name in ("localhost", "127.0.0.1", "[::1]")]
     if options.host not in LOOPBACK:
         hosts.append(f"{options.host}:{options.port}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{store.root / 'mlflow.db'}"]
-    command += ["--host", options.host, "--port", str(options.port), "--workers", "1", "--allowed-hosts", ",".join(hosts)]
+    command += [
+        "--host",
+        options.host,
+        "--port",
+        str(options.port),
+        "--workers",
+        "1",
+        "--allowed-hosts",
+        ",".join(hosts),
+    ]
     environment = os.environ | {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",

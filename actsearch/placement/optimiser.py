@@ -66,7 +66,7 @@ def own_group(model: nn.Module, factor: float = 1.0, overall: float = 1.0) -> It
             decay = {"weight_decay": 0.0} if "weight_decay" in optimizer.defaults else {}
             original(optimizer, {**group, "params": learned, **scaled(overall * factor), **decay})
 
-    Optimizer.add_param_group = split  # type: ignore[method-assign]  # for the time of one constructor
+    Optimizer.add_param_group = split  # type: ignore[method-assign,assignment]  # for the time of one constructor
     try:
         yield
     finally:

@@ -241,4 +241,3 @@ def applied(model: nn.Module) -> list[Applied]:
     """Return what placements have put at which site of a model, in the order they were applied."""
     record: _Record | None = vars(unwrap(model)).get("_actsearch")
     return list(record.applied.values()) if record else []
-

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from actsearch.errors import InvalidValueError, StudyError
 from actsearch.placement import Placement
@@ -71,7 +71,9 @@ class Confirmation:
     @property
     def winner(self) -> tuple[int, Comparison]:
         """The candidate with the largest mean gain, and its comparison."""
-        return max(zip(self.candidates, self.comparisons, strict=True), key=lambda c: (c[1].gain if c[1].pairs else -math.inf))
+        return max(
+            zip(self.candidates, self.comparisons, strict=True), key=lambda c: c[1].gain if c[1].pairs else -math.inf
+        )
 
     def verdict(self) -> str:
         """Return the result in one sentence, as plainly as it is."""
@@ -112,9 +114,12 @@ def confirm_study(
         raise InvalidValueError(f"a confirmation must have top >= 1 and seeds >= 2, but got {top=}, {seeds=}.")
     trials = {trial.number: trial for trial in run.candidates(top)}
     if not trials:
-        raise StudyError(f"study {run.name!r} must have a completed trial besides the baseline to confirm. Run more trials.")
+        raise StudyError(
+            f"study {run.name!r} must have a completed trial besides the baseline to confirm. Run more trials."
+        )
     result = _begin(run, list(trials), seeds)
-    arms: dict[int, Placement | None] = {BASELINE: None} | {number: run.placement(trial) for number, trial in trials.items()}
+    arms: dict[int, Placement | None] = {BASELINE: None}
+    arms.update((number, run.placement(trial)) for number, trial in trials.items())
     tested = result.split == "test"
 
     def pending() -> Iterator[tuple[int, int]]:
@@ -136,18 +141,24 @@ def confirm_study(
             last = seed == result.seeds[-1]
             folder = str(_folder(run, arm)) if last else ""
             log = str(_folder(run, arm) / f"{seed}.log")
-            executor.submit(key, run.plan.specification(data, "confirm", seed=seed, folder=folder, pictures=last, log=log))
+            executor.submit(
+                key, run.plan.specification(data, "confirm", seed=seed, folder=folder, pictures=last, log=log)
+            )
             running[key] = (arm, seed)
             key += 1
         for ended, outcome in executor.wait(lambda *_: False):
             arm, seed = running.pop(ended)
             result.scores[f"{arm}:{seed}"] = _score(outcome, result.metric, tested)
             if result.scores[f"{arm}:{seed}"] is None:
-                result.failures[f"{arm}:{seed}"] = outcome.reason or f"{result.metric} is {outcome.metrics[result.metric]}"
+                result.failures[f"{arm}:{seed}"] = (
+                    outcome.reason or f"{result.metric} is {outcome.metrics[result.metric]}"
+                )
             result.write(run)
             progress(sum(1 for _ in result.scores), total)
     if not any(math.isfinite(d) for number in result.candidates for d in result.differences(number)):
-        raise StudyError(f"no pair of trainings of the confirmation ended well. Their output is in {run.folder / 'confirmed'}.")
+        raise StudyError(
+            f"no pair of trainings of the confirmation ended well. Their output is in {run.folder / 'confirmed'}."
+        )
     result.comparisons = compare([result.differences(number) for number in result.candidates])
     result.write(run)
     _write(run, result, arms)
@@ -176,7 +187,9 @@ def _score(outcome: Outcome, metric: str, tested: bool) -> float | None:
     if metric not in outcome.metrics:
         logged = ", ".join(sorted(outcome.metrics))
         where = "test" if tested else "validation"
-        raise StudyError(f"metric {metric!r} must be logged in {where}, but the module logs {logged}. Name one with --test-metric.")
+        raise StudyError(
+            f"metric {metric!r} must be logged in {where}, but the module logs {logged}. Name one with --test-metric."
+        )
     value = outcome.metrics[metric]
     return value if math.isfinite(value) else None
 

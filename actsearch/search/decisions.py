@@ -103,16 +103,16 @@ class Decisions:
         for decision in self.all:
             standing = {site.activation for site in decision.sites}
             by_name = {candidate.name: candidate for candidate in decision.candidates}
-            if len(standing) != 1 or not (label := standing.pop()) in by_name:
+            if len(standing) != 1 or (label := standing.pop()) not in by_name:
                 return None
             parameters[decision.name] = label
             own = decision.sites[0].specification.get("parameters", {})
             for key, setting in by_name[label].settings.items():
                 value = own.get(key)
                 name = f"{decision.name}.{label}.{key}"
-                if isinstance(setting, Range) and value is not None and setting.low <= value <= setting.high:
-                    parameters[name] = value
-                elif isinstance(setting, Choices) and value in setting.choices:
+                if (isinstance(setting, Range) and value is not None and setting.low <= value <= setting.high) or (
+                    isinstance(setting, Choices) and value in setting.choices
+                ):
                     parameters[name] = value
                 elif isinstance(setting, (Range, Choices, Learn)) or value != setting:
                     return None
@@ -127,7 +127,9 @@ def decide(space: SearchSpace, sites: Sites, force: bool = False) -> Decisions:
     """
     free = sites.open
     if not len(free):
-        raise SearchSpaceError("the model has no site to search. `actsearch sites TARGET` lists what was found, and why.")
+        raise SearchSpaceError(
+            "the model has no site to search. `actsearch sites TARGET` lists what was found, and why."
+        )
     rules = _rules(space, free)
     refused: list[tuple[str, str, str]] = []
     pools: dict[tuple[int, str], tuple[Candidate, ...]] = {}
@@ -152,7 +154,9 @@ def decide(space: SearchSpace, sites: Sites, force: bool = False) -> Decisions:
         chosen[site.name] = pool
     parts = [part for part, *_ in groups]
     decisions = tuple(
-        Decision(part if parts.count(part) == 1 else f"{part}:{members[0].name}", tuple(members), chosen[members[0].name])
+        Decision(
+            part if parts.count(part) == 1 else f"{part}:{members[0].name}", tuple(members), chosen[members[0].name]
+        )
         for (part, *_), members in groups.items()
     )
     return Decisions(decisions, space.initialisation, tuple(refused))
@@ -162,15 +166,26 @@ def _rules(space: SearchSpace, sites: Iterable[FoundSite]) -> dict[str, SiteRule
     names = [site.name for site in sites]
     for pattern in space.sites:
         if not fnmatch.filter(names, pattern):
-            raise SearchSpaceError(f"site pattern {pattern!r} must match a site, but matches none of {', '.join(names)}.")
-    return {name: next((rule for pattern, rule in space.sites.items() if fnmatch.fnmatch(name, pattern)), None) for name in names}
+            raise SearchSpaceError(
+                f"site pattern {pattern!r} must match a site, but matches none of {', '.join(names)}."
+            )
+    return {
+        name: next((rule for pattern, rule in space.sites.items() if fnmatch.fnmatch(name, pattern)), None)
+        for name in names
+    }
 
 
 def _refusal(candidate: Candidate, requires: str) -> str | None:
     if not requires:
         return None
     for corner in candidate.extremes():
-        facts = properties(activation(corner["activation"], **corner["parameters"], **({"learn": corner["learn"]} if "learn" in corner else {})))
+        facts = properties(
+            activation(
+                corner["activation"],
+                **corner["parameters"],
+                **({"learn": corner["learn"]} if "learn" in corner else {}),
+            )
+        )
         if refusal := Requirement(requires).refusal(facts):
             return refusal
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import multiprocessing
 import os
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from actsearch.search.specification import Outcome, Specification
 
@@ -70,7 +71,7 @@ class InlineExecutor(Executor):
             in_main_thread = threading.current_thread() is threading.main_thread()
             handler = signal.getsignal(signal.SIGINT)
             try:
-                ended.append((key, run_trial(specification, lambda epoch, metrics, key=key: on_report(key, epoch, metrics))))  # type: ignore[misc]  # bound at once
+                ended.append((key, run_trial(specification, functools.partial(on_report, key))))
             finally:
                 if in_main_thread:
                     signal.signal(signal.SIGINT, handler)  # Lightning ignores the signal after the first Ctrl-C
@@ -129,7 +130,9 @@ class LocalExecutor(Executor):
             for pipe, (key, _, start) in list(self._running.items()):
                 if time.monotonic() - start > self.timeout:
                     self._forget(pipe)
-                    ended.append((key, Outcome("failed", f"timeout: longer than {self.timeout:g} s", seconds=self.timeout)))
+                    ended.append(
+                        (key, Outcome("failed", f"timeout: longer than {self.timeout:g} s", seconds=self.timeout))
+                    )
         return ended
 
     def _forget(self, pipe: Connection) -> None:
@@ -148,7 +151,7 @@ class LocalExecutor(Executor):
 def _without_main() -> Iterator[None]:
     """Keep a child from importing the caller's script again: it needs nothing of it, and a script may lack a main guard."""
     main = sys.modules["__main__"]
-    saved = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    saved: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
     main.__dict__["__spec__"] = None
     try:
         yield

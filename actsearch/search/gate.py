@@ -108,7 +108,9 @@ def check_function(
     value, slope = found[:2]
     size = max(1.0, float(value.abs().max()))
     if float(value.max() - value.min()) <= 1e-6 * size:
-        return Verdict(False, f"constant: its values on [{low:.3g}, {high:.3g}] span {float(value.max() - value.min()):.2g}")
+        return Verdict(
+            False, f"constant: its values on [{low:.3g}, {high:.3g}] span {float(value.max() - value.min()):.2g}"
+        )
     if float((slope.abs() > 1e-6 * size).double().mean()) < 0.01:
         return Verdict(False, f"flat: its derivative is 0 nearly everywhere on [{low:.3g}, {high:.3g}]")
     steepest = float(slope.abs().max())
@@ -116,7 +118,9 @@ def check_function(
         finer = _derivatives(function, _grid(low, high, 8 * POINTS, grid.dtype), 1)[1]
         sharpest = float(finer.nan_to_num(nan=math.inf).abs().max())
         if sharpest > SHARPER * steepest:
-            return Verdict(False, f"pole: its slope on [{low:.3g}, {high:.3g}] reaches {sharpest:.2g} and grows with the grid")
+            return Verdict(
+                False, f"pole: its slope on [{low:.3g}, {high:.3g}] reaches {sharpest:.2g} and grows with the grid"
+            )
     return PASSED
 
 
@@ -251,7 +255,9 @@ class Gate:
             self.accepted[keys] = ", ".join(dict.fromkeys(f.name for f in functions.values()))
         return verdict
 
-    def _entries(self, candidate: Placement | Activation | Mapping[str, Any] | str) -> dict[str, SiteEntry | Activation]:
+    def _entries(
+        self, candidate: Placement | Activation | Mapping[str, Any] | str
+    ) -> dict[str, SiteEntry | Activation]:
         if isinstance(candidate, Placement):
             return dict(candidate.sites)
         if isinstance(candidate, Activation):
@@ -311,7 +317,9 @@ class Gate:
         if not math.isfinite(losses[0]):
             return Verdict(False, f"signal: the loss at initialisation is {losses[0]}", figures)
         if losses[0] > self.bounds.loss * max(base["losses"][0], 1e-12):
-            return Verdict(False, f"signal: the loss at initialisation is {figures['loss']:.2g} times the baseline's", figures)
+            return Verdict(
+                False, f"signal: the loss at initialisation is {figures['loss']:.2g} times the baseline's", figures
+            )
         if not all(math.isfinite(norm) for norm in norms):
             return Verdict(False, "gradient: it is not finite at initialisation", figures)
         figures["gradient"] = math.hypot(*norms[: len(base["norms"])]) / max(math.hypot(*base["norms"]), 1e-12)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from actsearch.errors import InvalidValueError, StudyError
 from actsearch.search.specification import Specification, Stage
@@ -39,7 +39,7 @@ class Objective:
         return cls(metric, "min" if mode == "min" else "max")
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Literal["minimize", "maximize"]:
         """Optuna's word."""
         return "minimize" if self.mode == "min" else "maximize"
 
@@ -101,7 +101,11 @@ class Plan:
             StudyError: the plans differ.
         """
         now, then = flat(json.loads(self.dumps())), flat(json.loads(stored.dumps()))
-        changes = [f"{key}: {then.get(key)!r} then, {now.get(key)!r} now" for key in sorted(now | then) if now.get(key) != then.get(key)]
+        changes = [
+            f"{key}: {then.get(key)!r} then, {now.get(key)!r} now"
+            for key in sorted(now | then)
+            if now.get(key) != then.get(key)
+        ]
         if changes:
             raise StudyError(
                 f"study {study!r} was made under another plan ({'; '.join(changes[:5])}{'; ...' if len(changes) > 5 else ''}). "
@@ -114,4 +118,3 @@ def flat(data: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(data, Mapping) and data:
         return {k: v for key, value in data.items() for k, v in flat(value, f"{prefix}{key}.").items()}
     return {prefix.rstrip("."): data}
-

@@ -32,7 +32,9 @@ def members(group: Group) -> dict[str, Path]:
                     continue
                 if file.stem in found and found[file.stem] != file:
                     error = TaskError if group == "tasks" else SearchSpaceError
-                    raise error(f"{file.stem!r} must be one of the {group}, but {found[file.stem]} and {file} both are.")
+                    raise error(
+                        f"{file.stem!r} must be one of the {group}, but {found[file.stem]} and {file} both are."
+                    )
                 found[file.stem] = file
     return dict(sorted(found.items()))
 

@@ -34,7 +34,9 @@ class Range(Strict):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.low >= self.high or (self.log and self.low <= 0):
-            raise ValueError(f"low < high must hold, and 0 < low where log is true, but got low={self.low}, high={self.high}.")
+            raise ValueError(
+                f"low < high must hold, and 0 < low where log is true, but got low={self.low}, high={self.high}."
+            )
         return self
 
     def ends(self) -> list[Any]:
@@ -223,7 +225,9 @@ class SearchSpace(Strict):
             first = error.errors()[0]
             location = getattr(first.get("ctx", {}).get("error"), "location", first["loc"])
             message = explain(error)
-            raise SearchSpaceError(f"{path}:{strict_yaml.line_of(lines, _within(lines, location))}: {message}.".replace("..", ".")) from None
+            raise SearchSpaceError(
+                f"{path}:{strict_yaml.line_of(lines, _within(lines, location))}: {message}.".replace("..", ".")
+            ) from None
 
 
 class _At(ValueError):
@@ -238,7 +242,11 @@ def _candidate(name: str, settings: dict[str, Any] | None, where: str) -> Candid
     try:
         return Candidate(name=name, settings=settings or {})
     except ValidationError as error:
-        location = ("activations", name) if where.startswith("activations.") else tuple(where.split(".activations", 1)[0].split(".", 1))
+        location = (
+            ("activations", name)
+            if where.startswith("activations.")
+            else tuple(where.split(".activations", 1)[0].split(".", 1))
+        )
         raise _At(f"{where}: {explain(error)}", location) from None
 
 

@@ -32,9 +32,9 @@ class Comparison:
 
 
 def compare(differences: Sequence[Sequence[float]], level: float = 0.05) -> list[Comparison]:
-    """Compare each candidate with the baseline.
+    r"""Compare each candidate with the baseline.
 
-    .. math:: \\bar d \\pm t_{n-1, 1-\\alpha/(2m)} \\, s_d / \\sqrt n
+    .. math:: \bar d \pm t_{n-1, 1-\alpha/(2m)} \, s_d / \sqrt n
 
     A paired t interval for each of the m candidates at level α/m (Bonferroni), so that all m hold together with
     probability 1 - α, whichever of them is looked at afterwards; p-values by Holm's step-down method.

@@ -17,6 +17,7 @@ from typing import Any
 import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import RDBStorage
+
 from actsearch.errors import InvalidValueError, StudyError, UnknownNameError
 
 NEEDED_BYTES = 100_000_000
@@ -54,12 +55,16 @@ class Store:
         """
         if self._storage is None:
             if not create and not self.record.exists():
-                raise StudyError(f"{self.root} must be a store of studies, but holds none. Run a search first, or pass --store.")
+                raise StudyError(
+                    f"{self.root} must be a store of studies, but holds none. Run a search first, or pass --store."
+                )
             self._check_writable()
             optuna.logging.set_verbosity(optuna.logging.ERROR)
             with FileLock(self.root / ".create.lock"):
                 with contextlib.closing(sqlite3.connect(self.record, timeout=60)) as database:
-                    database.execute("PRAGMA journal_mode=WAL")  # kept by the file: readers and the one writer never wait
+                    database.execute(
+                        "PRAGMA journal_mode=WAL"
+                    )  # kept by the file: readers and the one writer never wait
                 self._storage = RDBStorage(f"sqlite:///{self.record}", engine_kwargs={"connect_args": {"timeout": 60}})
         return self._storage
 
@@ -67,11 +72,17 @@ class Store:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StudyError(f"the store {self.root} must be a folder that can be written, but: {error.strerror}. Pass --store.") from None
+            raise StudyError(
+                f"the store {self.root} must be a folder that can be written, but: {error.strerror}. Pass --store."
+            ) from None
         if not os.access(self.root, os.W_OK):
-            raise StudyError(f"the store {self.root} must be a folder that can be written, but is read-only. Pass --store.")
+            raise StudyError(
+                f"the store {self.root} must be a folder that can be written, but is read-only. Pass --store."
+            )
         if (free := shutil.disk_usage(self.root).free) < NEEDED_BYTES:
-            raise StudyError(f"the store {self.root} must have {NEEDED_BYTES >> 20} MB of free disk, but has {free >> 20} MB.")
+            raise StudyError(
+                f"the store {self.root} must have {NEEDED_BYTES >> 20} MB of free disk, but has {free >> 20} MB."
+            )
 
     def names(self) -> list[str]:
         """Return the studies of the store."""
@@ -103,7 +114,9 @@ class Store:
         except Timeout:
             owner = json.loads(stamp.read_text()) if stamp.exists() else {}
             who = f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"
-            raise StudyError(f"study {name!r} must be run by one process at a time, but {who} runs it. Wait, or stop it.") from None
+            raise StudyError(
+                f"study {name!r} must be run by one process at a time, but {who} runs it. Wait, or stop it."
+            ) from None
         try:
             stamp.write_text(json.dumps(_owner()))
             yield
@@ -127,4 +140,3 @@ def _owner() -> dict[str, Any]:
         "pid": os.getpid(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
-

@@ -66,7 +66,9 @@ def _plain(reader: YAML, node: Node, at: tuple[str | int, ...], lines: Lines, pa
             return [_plain(reader, item, (*at, index), lines, path) for index, item in enumerate(items)]
         case ScalarNode():
             if node.tag not in _SCALARS:
-                raise SearchSpaceError(f"{where}: the tag {node.tag} is not read here. Use plain numbers, texts, lists.")
+                raise SearchSpaceError(
+                    f"{where}: the tag {node.tag} is not read here. Use plain numbers, texts, lists."
+                )
             return reader.constructor.construct_object(node)
         case _:
             raise SearchSpaceError(f"{where}: not a value that is read here.")

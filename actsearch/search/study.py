@@ -33,19 +33,19 @@ class Listener:
     """What wants to know of a search while it runs: progress on a terminal, the mirror in MLflow. It cannot change it."""
 
     def started(self, run: StudyRun, total: int) -> None:
-        """The study is open; ``total`` trials are wanted."""
+        """Note that the study is open, and how many trials are wanted."""
 
     def trial_started(self, number: int, placement: Placement | None) -> None:
-        """A trial is on its way; no placement means the model's own activations."""
+        """Note that a trial is on its way; no placement means the model's own activations."""
 
     def reported(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
-        """A trial finished an epoch."""
+        """Note that a trial finished an epoch."""
 
     def trial_ended(self, trial: FrozenTrial) -> None:
-        """A trial was told."""
+        """Note that a trial was told."""
 
     def ended(self) -> None:
-        """No more trials run."""
+        """Note that no more trials run."""
 
 
 @dataclass
@@ -145,7 +145,9 @@ def probe(plan: Plan, executor: Executor) -> dict[str, Any]:
     outcome = ended[0][1]
     if outcome.state != "complete":
         kind, _, text = outcome.reason.partition(": ")
-        raise TaskError(f"{plan.task} cannot be trained: {text if kind == 'refused' else outcome.reason}".rstrip(".") + ".")
+        raise TaskError(
+            f"{plan.task} cannot be trained: {text if kind == 'refused' else outcome.reason}".rstrip(".") + "."
+        )
     return outcome.probe
 
 
@@ -257,7 +259,9 @@ class Coordinator:
             if trial.state == TrialState.RUNNING:
                 attempts = trial.user_attrs.get("attempts", 1)
                 if attempts >= ATTEMPTS:
-                    self._record(trial.number, Outcome("failed", f"lost: the search died {attempts} times in this trial"))
+                    self._record(
+                        trial.number, Outcome("failed", f"lost: the search died {attempts} times in this trial")
+                    )
                     self.run.study.tell(trial.number, state=TrialState.FAIL)
                 else:
                     self._set_attribute(trial.number, "attempts", attempts + 1)
@@ -290,7 +294,9 @@ class Coordinator:
         self._tell("trial_started", trial.number, placement)
         if twin := self._twin(trial.number):
             same = {key: outcome_of(twin)[key] for key in ("metrics", "history")}
-            self._end(trial.number, Outcome("complete", f"same placement as trial {twin.number}, not trained again", **same))
+            self._end(
+                trial.number, Outcome("complete", f"same placement as trial {twin.number}, not trained again", **same)
+            )
             return
         folder = self.run.folder / "trials" / f"{trial.number:05d}"
         self.executor.submit(trial.number, plan.specification(data, folder=str(folder), log=str(folder / "log.txt")))
@@ -314,7 +320,9 @@ class Coordinator:
         trial = self._running[number]
         values = [outcome.metrics.get(objective.metric, math.nan) for objective in self.run.plan.objectives]
         if outcome.state == "complete" and not all(map(math.isfinite, values)):
-            outcome = Outcome("failed", f"diverged: {dict(zip(outcome.metrics, values, strict=False))}", history=outcome.history)
+            outcome = Outcome(
+                "failed", f"diverged: {dict(zip(outcome.metrics, values, strict=False))}", history=outcome.history
+            )
         self._record(number, outcome)
         if outcome.state == "complete":
             self.run.study.tell(trial, values, skip_if_finished=True)
@@ -328,7 +336,12 @@ class Coordinator:
             raise StudyError(f"the baseline, the model's own activations, must train, but ended: {outcome.reason}.")
 
     def _record(self, number: int, outcome: Outcome) -> None:
-        details = {"reason": outcome.reason, "metrics": outcome.metrics, "history": outcome.history, "seconds": outcome.seconds}
+        details = {
+            "reason": outcome.reason,
+            "metrics": outcome.metrics,
+            "history": outcome.history,
+            "seconds": outcome.seconds,
+        }
         self._set_attribute(number, "outcome", details)
 
     def _keep_best_weights(self, number: int) -> None:
@@ -344,7 +357,13 @@ def write_best(run: StudyRun, placement: Placement, found: dict[str, Any]) -> Pa
     from importlib.metadata import version
 
     versions = {package: version(package) for package in ("actsearch", "torch")}
-    origin = {"study": run.name, "task": run.plan.task, **found, "date": time.strftime("%Y-%m-%d"), "versions": versions}
+    origin = {
+        "study": run.name,
+        "task": run.plan.task,
+        **found,
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": versions,
+    }
     return write_text(run.folder / "best.json", placement.model_copy(update={"found": origin}).dumps())
 
 

@@ -57,12 +57,18 @@ class Target:
             module = _import(name, "LightningModule")
         else:
             tasks = importlib.import_module(plugins.module_of("tasks", name))
-            own = [c for c in vars(tasks).values() if isinstance(c, type) and issubclass(c, Task) and c.__module__ == tasks.__name__]
+            own = [
+                c
+                for c in vars(tasks).values()
+                if isinstance(c, type) and issubclass(c, Task) and c.__module__ == tasks.__name__
+            ]
             if len(own) != 1:
                 raise TaskError(f"{plugins.find('tasks', name)} must define one Task, but defines {len(own)}.")
             module = own[0]
         namespace = _namespace(module)
-        trainer = importlib.import_module("pytorch_lightning" if namespace == "pytorch_lightning" else "lightning.pytorch").Trainer
+        trainer = importlib.import_module(
+            "pytorch_lightning" if namespace == "pytorch_lightning" else "lightning.pytorch"
+        ).Trainer
         return cls(name, module, _import(data, "LightningDataModule") if data else None, trainer)
 
     def default(self, attribute: str, fallback: Any) -> Any:
@@ -121,7 +127,7 @@ def option_error(error: Exception, parser: ArgumentParser) -> str:
     if "does not accept option" in text and not unknown:
         unknown = text.split("does not accept option")[-1].strip(" '.")
     if unknown:
-        options = sorted({f"--{key}" for key in parser.get_defaults().keys()})
+        options = sorted({f"--{key}" for key in parser.get_defaults().as_flat().__dict__})
         nearest = difflib.get_close_matches(f"--{unknown.lstrip('-').split('=')[0]}", options, n=3, cutoff=0.4)
         text = text.rstrip(".") + (f"; nearest: {', '.join(nearest)}" if nearest else "")
     return text if text.endswith(".") else text + "."
@@ -146,7 +152,9 @@ def _import(path: str, kind: str) -> type[Any]:
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except ModuleNotFoundError as error:
-        raise TaskError(f"{path!r} must be importable, but there is no module {error.name!r} from this folder. Check the path.") from None
+        raise TaskError(
+            f"{path!r} must be importable, but there is no module {error.name!r} from this folder. Check the path."
+        ) from None
     except AttributeError:
         raise TaskError(f"{path!r} must name a class, but {module_name} has no {class_name!r}.") from None
     if not isinstance(found, type) or not _namespace(found, kind):

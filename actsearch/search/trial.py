@@ -20,7 +20,7 @@ from torch import nn
 from actsearch.errors import ActsearchError, TaskError
 from actsearch.placement import Placement, Sites, find_sites
 from actsearch.placement.optimiser import own_group
-from actsearch.search.specification import Outcome, Report, Specification
+from actsearch.search.specification import Outcome, Report, Specification, State
 from actsearch.search.target import Target
 
 
@@ -82,7 +82,7 @@ def run_trial(specification: Specification, report: Report) -> Outcome:
         if isinstance(error.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into sys.exit(1)
             raise KeyboardInterrupt from None
         return Outcome("failed", _reason(error), history=reporter.history, seconds=time.perf_counter() - start)
-    state = "pruned" if reporter.pruned else "complete"
+    state: State = "pruned" if reporter.pruned else "complete"
     metrics = extra.pop("metrics")
     return Outcome(state, "pruned" if reporter.pruned else "", metrics, reporter.history, **extra)
 
@@ -212,7 +212,11 @@ def _keep(module: Any, folder: Path, pictures: bool) -> None:
 
 def scalars(metrics: Any) -> dict[str, float]:
     """Return the metrics that are one number each."""
-    return {name: float(value) for name, value in metrics.items() if not isinstance(value, torch.Tensor) or value.numel() == 1}
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if not isinstance(value, torch.Tensor) or value.numel() == 1
+    }
 
 
 def require(metrics: dict[str, float], objectives: list[str], module: str) -> None:
@@ -220,7 +224,9 @@ def require(metrics: dict[str, float], objectives: list[str], module: str) -> No
     for name in objectives:
         if name not in metrics:
             logged = ", ".join(sorted(metrics)) or "nothing"
-            raise TaskError(f"metric {name!r} must be logged by {module}, but it logs {logged}. Name one of these with --monitor.")
+            raise TaskError(
+                f"metric {name!r} must be logged by {module}, but it logs {logged}. Name one of these with --monitor."
+            )
 
 
 def seed(value: int) -> None:

@@ -136,7 +136,9 @@ class Mirror(Listener):
         client = MlflowClient(tracking_uri=self.uri)
         task = self.run.plan.task
         experiment = client.get_experiment_by_name(task)
-        self._experiment = experiment.experiment_id if experiment else client.create_experiment(task, artifact_location=artifacts)
+        self._experiment = (
+            experiment.experiment_id if experiment else client.create_experiment(task, artifact_location=artifacts)
+        )
         identity = self.run.study.user_attrs["actsearch.identity"]
         found = client.search_runs([self._experiment], f"tags.`actsearch.identity` = '{identity}'", max_results=1)
         self._parent = found[0].info.run_id if found else self._create_parent(client, identity)
@@ -146,7 +148,10 @@ class Mirror(Listener):
                 [self._experiment], f"tags.`mlflow.parentRunId` = '{self._parent}'", max_results=1000, page_token=token
             )
             for child in page:
-                self._runs[int(child.data.tags["actsearch.trial"])] = (child.info.run_id, child.data.tags["actsearch.state"])
+                self._runs[int(child.data.tags["actsearch.trial"])] = (
+                    child.info.run_id,
+                    child.data.tags["actsearch.state"],
+                )
             token = page.token
             if not token:
                 break
@@ -165,7 +170,9 @@ class Mirror(Listener):
         parent: str = client.create_run(self._experiment, run_name=self.run.name, tags=tags).info.run_id
         from actsearch.search.plan import flat
 
-        parameters = {"space": plan.space, "sampler": plan.sampler, "pruner": plan.pruner, "seed": plan.seed} | flat(plan.config)
+        parameters = {"space": plan.space, "sampler": plan.sampler, "pruner": plan.pruner, "seed": plan.seed} | flat(
+            plan.config
+        )
         client.log_batch(parent, params=_parameters(parameters))
         return parent
 
@@ -202,11 +209,15 @@ class Mirror(Listener):
         ended = int(trial.datetime_complete.timestamp() * 1000) if trial.datetime_complete else int(time.time() * 1000)
         recorded = outcome_of(trial)
         metrics = [
-            Metric(_clean(name), value, ended, epoch) for epoch, values in recorded.get("history", []) for name, value in values.items()
+            Metric(_clean(name), value, ended, epoch)
+            for epoch, values in recorded.get("history", [])
+            for name, value in values.items()
         ]
         last = len(recorded.get("history", []))
         seen = {metric.key for metric in metrics}
-        metrics += [Metric(_clean(n), v, ended, last) for n, v in recorded.get("metrics", {}).items() if _clean(n) not in seen]
+        metrics += [
+            Metric(_clean(n), v, ended, last) for n, v in recorded.get("metrics", {}).items() if _clean(n) not in seen
+        ]
         metrics.append(Metric("seconds", recorded.get("seconds", 0.0), ended, 0))
         tags = [RunTag("actsearch.state", state)]
         if reason := recorded.get("reason"):

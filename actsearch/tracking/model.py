@@ -59,8 +59,6 @@ def _log(module: Any, example: Any, run: StudyRun, uri: str, parent: str) -> Non
                 pip_requirements=[f"torch=={version('torch').partition('+')[0]}"],
             )
     finally:
-        mlflow.set_tracking_uri(given)
+        mlflow.set_tracking_uri(given or "")
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         os.environ.update({} if given is None else {"MLFLOW_TRACKING_URI": given})
-
-

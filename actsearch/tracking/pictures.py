@@ -54,7 +54,9 @@ def sheet(activations: dict[str, Activation], path: Path, reach: float = 4.0) ->
     try:
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
-        raise InvalidValueError(f"picture must be a file that can be written, such as sheet.png, but got {str(path)!r}: {error}.") from None
+        raise InvalidValueError(
+            f"picture must be a file that can be written, such as sheet.png, but got {str(path)!r}: {error}."
+        ) from None
 
 
 def history(run: StudyRun, path: Path) -> None:
@@ -133,12 +135,17 @@ def importance(run: StudyRun, path: Path) -> None:
                 distributions={name: trial.distributions[name] for name in names},
             )
         )
-    shares = optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0))
+    shares = optuna.importance.get_param_importances(
+        study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+    )
     figure = Figure(figsize=(7, 1.2 + 0.3 * len(shares)), layout="constrained")
     axes = figure.add_subplot()
     labels = list(shares)[:MAX_LABELS][::-1]
     axes.barh(labels, [shares[label] for label in labels])
-    axes.set(xlabel="share of the variation explained (fANOVA)", title=f"{run.name}: which place matters, {len(complete)} trainings")
+    axes.set(
+        xlabel="share of the variation explained (fANOVA)",
+        title=f"{run.name}: which place matters, {len(complete)} trainings",
+    )
     figure.savefig(path, dpi=110)
 
 
@@ -171,5 +178,8 @@ def confirmation(result: Confirmation, path: Path) -> None:
     axes.axvline(0, color="0.3", lw=0.8)
     axes.set_yticks(range(len(result.candidates)), [f"trial {number}" for number in result.candidates])
     axes.set_ylim(-0.6, len(result.candidates) - 0.4)
-    axes.set(xlabel=f"gain in {result.metric} over the baseline, by seed; mean and 95 % interval", title=f"{result.split} split")
+    axes.set(
+        xlabel=f"gain in {result.metric} over the baseline, by seed; mean and 95 % interval",
+        title=f"{result.split} split",
+    )
     figure.savefig(path, dpi=110)

@@ -91,12 +91,18 @@ def summary(run: StudyRun) -> str:
             "simultaneous intervals and p-values corrected for the number of candidates.",
             table(*confirmation_rows(result)),
         ]
-    parts += ["## Best trials of the search", "One training each: the best of many looks better than it is.", table(*rows(run))]
+    parts += [
+        "## Best trials of the search",
+        "One training each: the best of many looks better than it is.",
+        table(*rows(run)),
+    ]
     failures = [trial for trial in run.trials if trial.state == TrialState.FAIL]
     if failures:
-        reasons = [[str(trial.number), outcome_of(trial).get("reason", "")[:200], short(run, trial)] for trial in failures[:10]]
+        reasons = [
+            [str(trial.number), outcome_of(trial).get("reason", "")[:200], short(run, trial)] for trial in failures[:10]
+        ]
         parts += ["## Failed trials", table(["trial", "reason", "placement"], reasons)]
-    parts += ["## Reuse", "```python\nfrom actsearch import Placement\nPlacement.load(\"best.json\").apply(model)\n```"]
+    parts += ["## Reuse", '```python\nfrom actsearch import Placement\nPlacement.load("best.json").apply(model)\n```']
     return "\n\n".join(parts) + "\n"
 
 

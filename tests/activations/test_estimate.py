@@ -52,12 +52,22 @@ def test_small_signals_of_the_specification():
     power = 1 / moments(activation("gelu").plain(), deviation=s)["forward_gain"]
     assert power / s**2 == pytest.approx(0.25, abs=1e-6)
     relu = activation("relu").plain()
-    assert 1 / moments(relu, s)["forward_gain"] / s**2 - (1 / math.sqrt(2 * math.pi)) ** 2 == pytest.approx(0.3408, abs=5e-5)
+    assert 1 / moments(relu, s)["forward_gain"] / s**2 - (1 / math.sqrt(2 * math.pi)) ** 2 == pytest.approx(
+        0.3408, abs=5e-5
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "smoothness"),
-    [("relu", 0), ("elu", 1), ("tanh", math.inf), ("gelu", math.inf), ("silu", math.inf), ("mish", math.inf), ("gaussian", math.inf)],
+    [
+        ("relu", 0),
+        ("elu", 1),
+        ("tanh", math.inf),
+        ("gelu", math.inf),
+        ("silu", math.inf),
+        ("mish", math.inf),
+        ("gaussian", math.inf),
+    ],
 )
 def test_smoothness_of_the_specification(name, smoothness):
     assert properties(name).smoothness == smoothness
@@ -65,7 +75,9 @@ def test_smoothness_of_the_specification(name, smoothness):
 
 
 def test_pieces_binaries_and_convexity_of_the_specification():
-    pieces = {name: (properties(name).pieces, properties(name).binaries) for name in ("relu", "leaky_relu", "clipped_relu")}
+    pieces = {
+        name: (properties(name).pieces, properties(name).binaries) for name in ("relu", "leaky_relu", "clipped_relu")
+    }
     assert pieces == {"relu": (2, 1), "leaky_relu": (2, 1), "clipped_relu": (3, 2)}
     assert properties("tanh").binaries is None
     convex = [name for name in ("relu", "leaky_relu", "softplus", "elu", "silu", "tanh") if properties(name).convex]
@@ -195,14 +207,14 @@ def test_facts_of_a_new_expression_take_under_50_ms():
     properties("mul(x,cos(x))")
     times = []
     for text in texts:
-        start = time.perf_counter()
+        start = time.process_time()  # whatever else the machine does
         properties(text)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.05
 
 
 def test_unknown_names_suggest_the_nearest():
-    with pytest.raises(UnknownNameError, match="nearest: .*relu"):
+    with pytest.raises(UnknownNameError, match=r"nearest: .*relu"):
         properties("rleu")
 
 

@@ -51,3 +51,13 @@ def test_per_sample_gradients(name):
     mapped = torch.func.vmap(torch.func.grad(lambda p, row: RULES[name].apply(row, p).sum()), (None, 0))(θ, x)
     single = [torch.func.grad(lambda p, row=row: RULES[name].apply(row, p).sum())(θ) for row in x]
     torch.testing.assert_close(mapped, torch.stack(single))
+
+
+@pytest.mark.parametrize("name", ["Swish", "ScaledGELU"])
+def test_a_sharpness_that_has_come_down_to_zero(name, monkeypatch):
+    monkeypatch.setattr(fused, "BLOCK", 8)
+    x = torch.linspace(-5, 5, 32, requires_grad=True)
+    y = fused.apply(RULES[name], x, torch.zeros(1, requires_grad=True))
+    torch.testing.assert_close(y, x / 2)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    torch.testing.assert_close(slope, torch.full_like(x, 0.5))

@@ -13,7 +13,10 @@ CASES = {
     "class": (["search", "own.Nothing"], "'own.Nothing' must name a class, but own has no 'Nothing'"),
     "module": (["search", "nowhere.Own"], "there is no module 'nowhere'"),
     "no module": (["search", "own.torch"], "must be a LightningModule"),
-    "space": ([*SEARCH[:3], "rectifierz", "--store", "store"], "unknown search space 'rectifierz'; nearest: rectifiers"),
+    "space": (
+        [*SEARCH[:3], "rectifierz", "--store", "store"],
+        "unknown search space 'rectifierz'; nearest: rectifiers",
+    ),
     "file": ([*SEARCH[:3], "none.yaml", "--store", "store"], "search space file none.yaml does not exist"),
     "option": ([*SEARCH, "--task.widht", "3"], "nearest: --task.width"),
     "value": ([*SEARCH, "--task.width", "wide"], 'option "task.width"'),
@@ -23,7 +26,10 @@ CASES = {
     "study": (["best", "nothing", "--store", "store"], "unknown study 'nothing'"),
     "study name": ([*SEARCH, "--study", "a/b"], "a study's name must be"),
     "trials": ([*SEARCH, "--trials", "0"], "trials and jobs must be at least 1"),
-    "requirement": (["search", "own.Squashed", "--space", "space.yaml", "--store", "store"], "which requires 'bounded and bijective': elu"),
+    "requirement": (
+        ["search", "own.Squashed", "--space", "space.yaml", "--store", "store"],
+        "which requires 'bounded and bijective': elu",
+    ),
     "warm start": ([*SEARCH, "--warm-start", "nothing"], "unknown study 'nothing'"),
 }
 SPACES = {
@@ -49,14 +55,16 @@ def refused(result, message):
 @pytest.fixture
 def squashed(own):
     with (own / "own.py").open("a") as file:
-        file.write(textwrap.dedent("""
+        file.write(
+            textwrap.dedent("""
             from actsearch import Site
 
             class Squashed(Own):
                 def __init__(self, width: int = 8):
                     super().__init__(width)
                     self.net.append(Site("tanh", requires="bounded and bijective"))
-        """))
+        """)
+        )
     (own / "space.yaml").write_text("activations:\n  relu:\n  elu:\n")
     return own
 

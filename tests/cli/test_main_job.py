@@ -85,9 +85,8 @@ def test_own_module_and_reuse_bit_for_bit(own, actsearch):
     assert set(best.sites) == {"net.1", "net.3"}
     weights = own / "store/studies/mine/confirmed" / f"{best.found['trial']:05d}" / "weights.safetensors"
 
-    from safetensors.torch import load_file
-
     import own as module
+    from safetensors.torch import load_file
 
     trained = module.Own()
     best.apply(trained)
@@ -116,14 +115,36 @@ def test_own_module_and_reuse_bit_for_bit(own, actsearch):
 def test_pytorch_lightning_module(own, actsearch):
     pytest.importorskip("pytorch_lightning")
     result = actsearch(
-        "search", "plain.Own", "--space", "space.yaml", "--trials", 3, "--confirm", 0, "--store", "store", "--trainer.max_epochs", 1
+        "search",
+        "plain.Own",
+        "--space",
+        "space.yaml",
+        "--trials",
+        3,
+        "--confirm",
+        0,
+        "--store",
+        "store",
+        "--trainer.max_epochs",
+        1,
     )
     assert result.returncode == 0, result.stderr
     assert all(t.state == TrialState.COMPLETE for t in StudyRun.load(Store("store"), "Own-space").trials)
 
 
 def test_same_seed_same_trials_and_another_plan_is_refused(own, actsearch):
-    common = ["search", "own.Own", "--space", "space.yaml", "--confirm", 0, "--store", "store", "--trainer.max_epochs", 1]
+    common = [
+        "search",
+        "own.Own",
+        "--space",
+        "space.yaml",
+        "--confirm",
+        0,
+        "--store",
+        "store",
+        "--trainer.max_epochs",
+        1,
+    ]
     for study in ("a", "b"):
         assert actsearch(*common, "--study", study, "--trials", 4).returncode == 0
     assert actsearch(*common, "--study", "b", "--trials", 6).returncode == 0

@@ -124,7 +124,9 @@ def matches(fact, value, s):
             side, x = (s.left, -FAR) if fact == "left" else (s.right, FAR)
             ratio = side / x
             if math.isinf(value):
-                return bool(ratio[-1] == value) or (bool(ratio[-1] * value > 0) and bool(ratio[-1].abs() > 20 * ratio[0].abs()))
+                return bool(ratio[-1] == value) or (
+                    bool(ratio[-1] * value > 0) and bool(ratio[-1].abs() > 20 * ratio[0].abs())
+                )
             return abs(float(ratio[-1]) - value) < 1e-6
         case "sparsity":
             density = torch.exp(-s.x.square() / 2) * STEP / math.sqrt(2 * math.pi)
@@ -167,11 +169,19 @@ def wrong_values(fact, value):
         return [not value]
     match fact:
         case "smoothness":
-            return [2 if value == math.inf else math.inf, 3 if value == math.inf else value + 1, -1 if value != -1 else 0]
+            return [
+                2 if value == math.inf else math.inf,
+                3 if value == math.inf else value + 1,
+                -1 if value != -1 else 0,
+            ]
         case "derivative_bound":
             return [1.0] if value == math.inf else [value * 0.99, value * 1.01, math.inf]
         case "minimum" | "maximum":
-            return [0.0] if math.isinf(value) else [value - 0.01, value + 0.01, -math.inf if fact == "minimum" else math.inf]
+            return (
+                [0.0]
+                if math.isinf(value)
+                else [value - 0.01, value + 0.01, -math.inf if fact == "minimum" else math.inf]
+            )
         case "pieces":
             return [2] if value is None else [value - 1, value + 1, None]
         case "left" | "right":
@@ -183,7 +193,12 @@ def wrong_values(fact, value):
 
 def test_a_wrong_declaration_is_found(entry):
     declared, s = sampled(entry, "start")
-    unseen = [(fact, wrong) for fact, value in declared.items() for wrong in wrong_values(fact, value) if matches(fact, wrong, s)]
+    unseen = [
+        (fact, wrong)
+        for fact, value in declared.items()
+        for wrong in wrong_values(fact, value)
+        if matches(fact, wrong, s)
+    ]
     assert unseen == []
 
 

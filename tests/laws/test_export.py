@@ -30,7 +30,9 @@ class All(nn.Module):
 def learned_or_fixed(entry, learned):
     if not learned:
         return entry(learn=()).eval()
-    return entry(learn=[k for k, a in entry.arguments.items() if isinstance(a, Parameter) and a.learnable] or None).eval()
+    return entry(
+        learn=[k for k, a in entry.arguments.items() if isinstance(a, Parameter) and a.learnable] or None
+    ).eval()
 
 
 def gradients(module, x):

@@ -2,6 +2,7 @@
 
 import ast
 import operator
+from itertools import pairwise
 
 import mpmath
 import pytest
@@ -13,7 +14,10 @@ from actsearch.activations.families.surrogate import Surrogate
 from actsearch.activations.registry import family
 
 FUNCTIONS = {
-    **{name: getattr(mpmath, name) for name in ("exp", "log", "log1p", "expm1", "tanh", "sinh", "cosh", "sin", "cos", "erf")},
+    **{
+        name: getattr(mpmath, name)
+        for name in ("exp", "log", "log1p", "expm1", "tanh", "sinh", "cosh", "sin", "cos", "erf")
+    },
     **{name: getattr(mpmath, name) for name in ("sqrt", "sign")},
     "arctan": mpmath.atan,
     "arcsinh": mpmath.asinh,
@@ -48,7 +52,7 @@ def _digits():
 
 
 def interpolate(x, *knots):
-    for (a, b), (c, d) in zip(knots, knots[1:], strict=False):
+    for (a, b), (c, d) in pairwise(knots):
         if x < c:
             return b + (x - a) * (d - b) / (c - a)
     return knots[-1][1]

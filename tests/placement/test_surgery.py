@@ -331,3 +331,12 @@ def test_restore_without_a_placement_does_nothing():
     model = nn.Linear(2, 2)
     assert restore(model) is model
     assert applied(model) == []
+
+
+@pytest.mark.filterwarnings("ignore")  # what torch's exporters say of themselves
+def test_exports_what_was_placed():
+    model = Functional().eval()
+    Placement.uniform("silu", find_sites(model)).apply(model)
+    expected = model(X)
+    torch.testing.assert_close(torch.export.export(model, (X,)).module()(X), expected)
+    torch.testing.assert_close(torch.jit.trace(model, X)(X), expected)

@@ -56,7 +56,7 @@ def build(seed=0, **options):
 )
 def test_trains_with_a_bare_trainer_and_logs_what_it_names(options):
     task = build(**options)
-    start = float(task(task._rows[task._splits.validation]).mean())
+    start = float(task(task._rows[task._splits.validation]).detach().mean())
     metrics = fit(task)
     assert metrics[task.monitor] > start
     dimensions = task.example_input_array.shape[1]

@@ -12,7 +12,20 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-SEARCH = ["search", "own.Own", "--space", "space.yaml", "--trials", 3, "--confirm", 0, "--store", "store", "--study", "s"]
+SEARCH = [
+    "search",
+    "own.Own",
+    "--space",
+    "space.yaml",
+    "--trials",
+    3,
+    "--confirm",
+    0,
+    "--store",
+    "store",
+    "--study",
+    "s",
+]
 QUICK = ["--trainer.max_epochs", 1]
 
 
@@ -53,7 +66,9 @@ def server(tmp_path):
     import os
 
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
         uri = f"http://127.0.0.1:{port}"
         for _ in range(240):
             try:

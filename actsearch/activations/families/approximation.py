@@ -152,8 +152,7 @@ class QuadraticSigmoid(Approximation):
 
 @register
 class PadeTanh(Approximation):
-    r"""Tanh by its continued fraction, clipped where it reaches one; twice continuously
-    differentiable, as it reaches one as a cube.
+    r"""Tanh by its continued fraction, clipped where it reaches one, as a cube: twice continuously differentiable.
 
     .. math:: \varphi(x) = \frac{x (27 + x^2)}{27 + 9 x^2} \text{ for } |x| < 3, \text{ else } \operatorname{sign}(x)
     """

@@ -79,7 +79,7 @@ class Hill(Activation):
     formula = "max(0, x)**n / (K**n + max(0, x)**n)"
     arguments: ClassVar = {
         "half": Parameter(1.0, constraints.positive, symbol="K"),
-        "coefficient": Parameter(2.0, constraints.greater_than_eq(1.0), symbol="n"),  # type: ignore[no-untyped-call]  # torch has no types here
+        "coefficient": Parameter(2.0, constraints.greater_than_eq(1.0), symbol="n"),
     }
 
     def function(self, x: Tensor, half: Value, coefficient: Value) -> Tensor:

@@ -184,7 +184,7 @@ class AdaptiveSlope(Activation):
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
-        self.base = activation(self.values["base"])
+        self.base = activation(str(self.values["base"]))
 
     def function(self, x: Tensor, base: str, factor: float, slope: Value) -> Tensor:
         """Return ``f(nax)``."""

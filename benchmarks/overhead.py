@@ -1,0 +1,151 @@
+"""What a search costs beyond the training itself; ratios, in one run.
+
+    python benchmarks/overhead.py            # all three
+    python benchmarks/overhead.py stub       # one: trial, stub or peer
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actsearch.placement import Placement, SiteEntry, find_sites
+from actsearch.run import make_plan, run_search
+from actsearch.search.executor import Executor, OnReport
+from actsearch.search.specification import Outcome, Specification
+from actsearch.search.trial import quiet, run_trial
+from tasks.classification import Classification
+
+EPOCHS = 10
+TRIALS = 10
+
+
+def bare_loop() -> float:
+    """The same training as a plain loop: model, data, optimiser, validation each epoch."""
+    torch.manual_seed(0)
+    task = Classification()
+    task.trainer = None
+    optimizer = torch.optim.AdamW(task.parameters(), lr=task.hparams.get("lr", 1e-3), weight_decay=1e-2, fused=True)
+    train, validation = task.train_dataloader(), task.val_dataloader()
+    start = time.perf_counter()
+    for _ in range(EPOCHS):
+        for x, y in train:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(task(x), y).backward()
+            optimizer.step()
+        with torch.inference_mode():
+            for x, y in validation:
+                (task(x).argmax(1) == y).float().mean()
+    return time.perf_counter() - start
+
+
+def trial() -> None:
+    """Overhead of one trial, build and report included, beyond the bare loop on the same work."""
+    quiet()
+    specification = make_plan("classification", config={"trainer.max_epochs": EPOCHS}).specification(None)
+    bare, ours = [], []
+    for _ in range(5):
+        bare.append(bare_loop())
+        start = time.perf_counter()
+        outcome = run_trial(specification, lambda *_: False)
+        ours.append(time.perf_counter() - start)
+        assert outcome.state == "complete", outcome.reason
+    print(f"one trial against the bare loop: {min(ours) / min(bare):.2f}x ({min(ours):.2f} s / {min(bare):.2f} s)")
+
+
+class Stub(Executor):
+    """Ends every trial at once with a made-up value: what is left is ask, store and track."""
+
+    def __init__(self, probe: dict[str, Any]) -> None:
+        self.probe = probe
+        self.waiting: list[int] = []
+
+    def submit(self, key: int, specification: Specification) -> None:
+        self.waiting.append(key)
+
+    def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
+        keys, self.waiting = self.waiting, []
+        ended = []
+        for key in keys:
+            metrics = {"val_accuracy": 0.5 + 0.4 * ((key * 7919) % 1000) / 1000, "val_loss": 1.0}
+            ended.append((key, Outcome("complete", metrics=metrics, history=[(0, metrics)], probe=self.probe)))
+        return ended
+
+    def close(self) -> None:
+        self.waiting = []
+
+
+def stub(trials: int = 1000) -> None:
+    """Time of a trial at number 10 against number 1,000 with the training stubbed."""
+    from actsearch.search.study import Listener
+
+    class Clock(Listener):
+        stamps: list[float] = []
+
+        def trial_ended(self, trial: Any) -> None:
+            self.stamps.append(time.perf_counter())
+
+    quiet()
+    plan = make_plan("classification")
+    outcome = run_trial(plan.specification(None, "probe"), lambda *_: False)
+    for sampler in ("random", "tpe"):
+        clock = Clock()
+        clock.stamps = []
+        with tempfile.TemporaryDirectory() as folder:
+            run_search(
+                "classification", trials=trials, store=folder, executor=Stub(outcome.probe), sampler=sampler,
+                pruner="none", listeners=[clock],
+            )  # fmt: skip
+        gaps = [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]
+        early, late = statistics.median(gaps[5:55]), statistics.median(gaps[-50:])
+        print(f"{sampler}: trial 10 {early * 1e3:.0f} ms, trial {trials} {late * 1e3:.0f} ms: {late / early:.2f}x")
+
+
+def plain_peer(folder: Path) -> float:
+    """What a user would write instead: Optuna, a Lightning trainer with its defaults, MLFlowLogger."""
+    import lightning.pytorch as L
+    import optuna
+    from lightning.pytorch.loggers import MLFlowLogger
+
+    def objective(trial: optuna.Trial) -> float:
+        L.seed_everything(0, verbose=False)
+        task = Classification()
+        names = [site.name for site in find_sites(task)]
+        entries = {n: SiteEntry(activation=trial.suggest_categorical(n, ["relu", "leaky_relu", "identity"])) for n in names}
+        Placement(sites=entries).apply(task)
+        logger = MLFlowLogger("peer", tracking_uri=f"sqlite:///{folder}/mlflow.db", artifact_location=str(folder / "a"))
+        trainer = L.Trainer(max_epochs=EPOCHS, logger=logger, default_root_dir=folder, log_every_n_steps=5)
+        trainer.fit(task)
+        return float(trainer.callback_metrics["val_accuracy"])
+
+    study = optuna.create_study(direction="maximize", storage=f"sqlite:///{folder}/optuna.db")
+    start = time.perf_counter()
+    study.optimize(objective, n_trials=TRIALS)
+    return TRIALS / (time.perf_counter() - start)
+
+
+def peer() -> None:
+    """Trials per second of `run_search` on two jobs against the plain loop, the same task and number of trials."""
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = plain_peer(Path(folder))
+    for jobs in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            run_search("classification", "per_layer", trials=TRIALS, store=folder, jobs=jobs, pruner="none", config={"trainer.max_epochs": EPOCHS})
+            ours = TRIALS / (time.perf_counter() - start)
+        print(f"trials a minute, {jobs} job(s) against Optuna + Lightning + MLFlowLogger: {ours / theirs:.2f}x")
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ["trial", "stub", "peer"]:
+        {"trial": trial, "stub": stub, "peer": peer}[name]()
