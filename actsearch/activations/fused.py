@@ -1,136 +1,15 @@
-"""Activations with one parameter and gradients in closed form: one saved input, little memory, few passes.
-
-On a processor the passes run over blocks that stay in its cache, so that temporaries cost neither memory nor page faults.
-Gradients are made of differentiable operations, so that second derivatives exist.
-"""
+"""Activations with one parameter, by rules of :mod:`actsearch.activations.blockwise`: value, gradients, and torch's kernels."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import Function
 
-from actsearch.activations.base import Value
+from actsearch.activations.blockwise import Fused, contract, dot, not_zero, positive_sum
+from actsearch.activations.blockwise import apply as apply
 
 aten = torch.ops.aten
-BLOCK = 1 << 16  # elements; a few of these blocks fit into a second-level cache
-
-
-class Fused(Function):
-    """A function of x and one parameter θ.
-
-    A subclass states ``value(x, θ)``, and ``gradients(g, x, θ)``: the gradient for x, and two factors whose product,
-    summed, is the gradient for θ. Where torch has a kernel for a θ that is a number, ``quick_value`` and
-    ``quick_gradients`` use it, on a processor and where no second derivative is wanted.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def value(x: Tensor, parameter: Tensor) -> Tensor:
-        """Return φ(x; θ)."""
-        raise NotImplementedError
-
-    @staticmethod
-    def gradients(gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return g φ'(x), and a and b with Σ ab the gradient for θ."""
-        raise NotImplementedError
-
-    @classmethod
-    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
-        """Return φ(x; θ), block by block."""
-        output = torch.empty_like(x)
-        for block, part in zip(_blocks(x), _blocks(output), strict=True):
-            part.copy_(cls.value(block, parameter))
-        return output
-
-    @classmethod
-    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
-        """Return the gradients for x and, where it is learned, for θ, block by block."""
-        for_x, total = torch.empty_like(x), torch.zeros_like(parameter)
-        for g, block, part in zip(_blocks(gradient), _blocks(x), _blocks(for_x), strict=True):
-            here, a, b = cls.gradients(g, block, parameter)
-            part.copy_(here)
-            if learned:
-                total += _contract(a, b, parameter)
-        return for_x, total
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep the input and the parameter; not the output, so that what follows may work in place."""
-        ctx.save_for_backward(*inputs)
-
-    def __init_subclass__(cls) -> None:
-        """Give every rule its two passes, as static functions of its own: torch.compile takes no class methods here."""
-        super().__init_subclass__()
-
-        def forward(x: Tensor, parameter: Tensor) -> Tensor:
-            return cls.quick_value(x, parameter) if _quick(x, parameter) else cls.value(x, parameter)
-
-        def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-            x, parameter = ctx.saved_tensors
-            learned = ctx.needs_input_grad[1]
-            if _quick(x, parameter) and gradient.is_contiguous() and not torch.is_grad_enabled():
-                for_x, total = cls.quick_gradients(gradient, x, parameter, learned)
-                return for_x, total if learned else None
-            for_x, a, b = cls.gradients(gradient, x, parameter)
-            return for_x, _contract(a, b, parameter) if learned else None
-
-        cls.forward, cls.backward = staticmethod(forward), staticmethod(backward)  # type: ignore[method-assign]
-
-
-def _quick(x: Tensor, parameter: Tensor) -> bool:
-    large = x.numel() > BLOCK and parameter.numel() == 1 and x.device.type == "cpu"
-    return large and x.is_contiguous() and not torch.compiler.is_compiling()
-
-
-def _blocks(x: Tensor) -> tuple[Tensor, ...]:
-    blocks: tuple[Tensor, ...] = x.view(-1).split(BLOCK)
-    return blocks
-
-
-def _not_zero(parameter: Tensor, x: Tensor) -> float:
-    """Return the parameter, or where it has come down to 0 the smallest normal number, by which one can divide."""
-    return max(parameter.item(), torch.finfo(x.dtype).tiny)
-
-
-def _dot(gradient: Tensor, x: Tensor, factor: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
-    """Return Σ g f(x), block by block."""
-    total = torch.zeros_like(like)
-    for g, block in zip(_blocks(gradient), _blocks(x), strict=True):
-        total += _contract(g, factor(block), like)
-    return total
-
-
-def _positive_sum(gradient: Tensor, x: Tensor, threshold: float = 0.0) -> Tensor:
-    """Return the sum of g over all x above a threshold."""
-    parts = [
-        aten.threshold_backward(g, block, threshold).sum()
-        for g, block in zip(_blocks(gradient), _blocks(x), strict=True)
-    ]
-    return torch.stack(parts).sum()
-
-
-def _contract(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
-    """Return Σ ab over the dimensions along which ``like`` is broadcast."""
-    if like.numel() > 1:
-        return (a * b).sum_to_size(like.shape)
-    if b.numel() == 1:
-        return (a.sum() * b).reshape(like.shape)
-    return torch.dot(a.reshape(-1), b.reshape(-1)).reshape(like.shape)
-
-
-def apply(rule: type[Fused], x: Tensor, parameter: Value) -> Tensor:
-    """Evaluate a rule; a parameter that is a number is not learned."""
-    parameter = (
-        parameter if isinstance(parameter, Tensor) else torch.full((), parameter, dtype=x.dtype, device=x.device)
-    )
-    result: Tensor = rule.apply(x, parameter)  # type: ignore[no-untyped-call]  # torch has no types here
-    return result
 
 
 class Leaky(Fused):
@@ -156,7 +35,7 @@ class Leaky(Fused):
     def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
         """Return the gradients."""
         for_x = aten.leaky_relu_backward(gradient, x, parameter.item(), False)
-        return for_x, _dot(gradient, x, lambda block: block.clamp_max(0), parameter) if learned else parameter
+        return for_x, dot(gradient, x, lambda block: block.clamp_max(0), parameter) if learned else parameter
 
 
 class Exponential(Fused):
@@ -186,7 +65,7 @@ class Exponential(Fused):
         for_x = aten.elu_backward(gradient, alpha, 1, 1, False, x)
         if not learned:
             return for_x, parameter
-        positive = _positive_sum(gradient, x)
+        positive = positive_sum(gradient, x)
         return for_x, ((for_x.sum() - positive) / alpha - (gradient.sum() - positive)).reshape(parameter.shape)
 
 
@@ -218,7 +97,7 @@ class ScaledExponential(Fused):
         for_x = aten.elu_backward(gradient, alpha, 1, 1 / alpha, False, x)
         if not learned:
             return for_x, parameter
-        slopes = _contract(for_x, x, parameter) - _dot(gradient, x, F.relu, parameter)
+        slopes = contract(for_x, x, parameter) - dot(gradient, x, F.relu, parameter)
         return for_x, for_x.sum() - gradient.sum() - slopes / alpha
 
 
@@ -247,7 +126,7 @@ class Symmetric(Fused):
         for_x = aten.hardtanh_backward(gradient, x, -parameter.item(), parameter.item())
         if not learned:
             return for_x, parameter
-        return for_x, _dot(gradient, x, torch.sign, parameter) - _dot(for_x, x, torch.sign, parameter)
+        return for_x, dot(gradient, x, torch.sign, parameter) - dot(for_x, x, torch.sign, parameter)
 
 
 class Shrink(Fused):
@@ -273,7 +152,7 @@ class Shrink(Fused):
     def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
         """Return the gradients."""
         for_x = aten.softshrink_backward(gradient, x, parameter.item())
-        return for_x, -_dot(for_x, x, torch.sign, parameter) if learned else parameter
+        return for_x, -dot(for_x, x, torch.sign, parameter) if learned else parameter
 
 
 class Ceiling(Fused):
@@ -300,7 +179,7 @@ class Ceiling(Fused):
         """Return the gradients."""
         c = parameter.item()
         for_x = aten.hardtanh_backward(gradient, x, 0.0, c)
-        return for_x, _positive_sum(gradient, x, c).reshape(parameter.shape) if learned else parameter
+        return for_x, positive_sum(gradient, x, c).reshape(parameter.shape) if learned else parameter
 
 
 class Swish(Fused):
@@ -321,18 +200,18 @@ class Swish(Fused):
     @classmethod
     def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
         """Return silu(βx)/β in place of βx."""
-        beta = _not_zero(parameter, x)
+        beta = not_zero(parameter, x)
         return F.silu(x * beta, inplace=True).mul_(1 / beta)
 
     @classmethod
     def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
         """Return the gradients; ∂φ/∂β = (x φ'(x) - φ(x))/β."""
-        beta = _not_zero(parameter, x)
+        beta = not_zero(parameter, x)
         for_x = aten.silu_backward(gradient, x * beta)
         if not learned:
             return for_x, parameter
-        values = _dot(gradient, x, lambda block: F.silu(block * beta, inplace=True), parameter)
-        return for_x, (_contract(for_x, x, parameter) - values / beta) / beta
+        values = dot(gradient, x, lambda block: F.silu(block * beta, inplace=True), parameter)
+        return for_x, (contract(for_x, x, parameter) - values / beta) / beta
 
 
 class ScaledGELU(Fused):
@@ -353,18 +232,18 @@ class ScaledGELU(Fused):
     @classmethod
     def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
         """Return φ(x; β)."""
-        beta = _not_zero(parameter, x)
+        beta = not_zero(parameter, x)
         return F.gelu(x * beta).mul_(1 / beta)
 
     @classmethod
     def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
         """Return the gradients; ∂φ/∂β = (x φ'(x) - φ(x))/β."""
-        beta = _not_zero(parameter, x)
+        beta = not_zero(parameter, x)
         for_x = aten.gelu_backward(gradient, x * beta)
         if not learned:
             return for_x, parameter
-        values = _dot(gradient, x, lambda block: F.gelu(block * beta), parameter)
-        return for_x, (_contract(for_x, x, parameter) - values / beta) / beta
+        values = dot(gradient, x, lambda block: F.gelu(block * beta), parameter)
+        return for_x, (contract(for_x, x, parameter) - values / beta) / beta
 
 
 class ScaledMish(Fused):
@@ -429,7 +308,7 @@ class Softsign(Fused):
         """Return the gradients, in place of the squared denominator."""
         for_x = x.abs().add_(parameter.item()).square_()
         torch.div(gradient, for_x, out=for_x)
-        total = -_contract(for_x, x, parameter) if learned else parameter
+        total = -contract(for_x, x, parameter) if learned else parameter
         return for_x.mul_(parameter.item()), total
 
 
@@ -458,7 +337,7 @@ class InverseSquareRoot(Fused):
         """Return the gradients; ∂φ/∂α = -φ' x³/2."""
         root = x.square().mul_(parameter.item()).add_(1).rsqrt_()
         for_x = (gradient * root).mul_(root.square_())
-        return for_x, -0.5 * _dot(for_x, x, lambda block: block * block * block, parameter) if learned else parameter
+        return for_x, -0.5 * dot(for_x, x, lambda block: block * block * block, parameter) if learned else parameter
 
 
 class Squareplus(Fused):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from actsearch.cli.options import parse
@@ -25,49 +26,42 @@ def run(arguments: list[str]) -> int:
 
     sites = _sites(options.target, options.options, options.include_gates)
     table = Table(title=f"{options.target}: sites found by {sites.method}", title_justify="left")
-    for name in (
-        "site",
-        "kind",
-        "stands there",
-        "block",
-        "elements",
-        "share",
-        "channels",
-        "requires",
-        "left alone because",
-    ):
-        table.add_column(name, overflow="fold")
-    total = sum(site.elements or 0 for site in sites) or 1
-    for site in sites:
-        share = f"{(site.elements or 0) / total:.1%}" if site.elements else ""
-        cells = (site.name, site.kind, site.activation, site.block, site.elements, share, site.channels, site.requires)
-        table.add_row(
-            *(str(c or "") for c in cells),
-            site.reason if site.protected else "",
-            style="dim" if site.protected else None,
-        )
-    console = Console()
+    for name in ("site", "kind", "stands there", "block", "elements", "share", "status"):
+        table.add_column(name, overflow="fold", justify="right" if name in ("elements", "share") else "left")
+    for row in sites.table():
+        share = f"{row['share']:.1%}" if row["share"] else ""
+        status = f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]
+        cells = (row["site"], row["kind"], row["activation"], row["block"], row["elements"], share, status)
+        table.add_row(*(str(cell or "") for cell in cells), style=None if row["status"] == "open" else "dim")
+    console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
-    for what, reason in sites.missed:
-        console.print(f"missed: {what}: {reason}", highlight=False)
+    totals = sites.totals()
     console.print(
-        f"{len(sites.open)} to search, {len(sites) - len(sites.open)} left alone, {len(sites.missed)} missed",
-        highlight=False,
+        f"{totals['open']} to search, {totals['protected']} left alone, {totals['missed']} missed", highlight=False
     )
     return 0
 
 
 def _sites(name: str, rest: list[str], include_gates: bool) -> Sites:
-    from jsonargparse import ArgumentError
+    from jsonargparse import ArgumentError, ArgumentParser
 
-    from actsearch.search.target import Target, option_error
+    from actsearch.search.target import Target, import_class, option_error
     from actsearch.search.trial import example_input, quiet, sites_of
 
     quiet()
-    target = Target.resolve(name)
-    parser = target.parser()
+    cls = import_class(name, "Module") if "." in name else None
+    lightning = cls is None or any(base.__name__ == "LightningModule" for base in cls.__mro__)
+    if lightning:
+        target = Target.resolve(name)
+        parser = target.parser()
+    else:
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(cls, "task", fail_untyped=False)
     try:
-        module, data, trainer = target.build(target.freeze(parser.parse_args(rest)))
+        options = parser.parse_args(rest)
     except ArgumentError as error:
         raise InvalidValueError(option_error(error, parser)) from None
+    if not lightning:
+        return sites_of(parser.instantiate(options)["task"], None, include_gates)
+    module, data, trainer = target.build(target.freeze(options))
     return sites_of(module, example_input(module, data, trainer), include_gates)

@@ -53,7 +53,7 @@ def started(module: Activation, function: Callable[[Tensor], Any], free: Collect
             torch.autograd.backward(value)
             return value
 
-        optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch's own
+        optimizer.step(closure)
     with torch.no_grad():
         values = dict(module.values)
         fitted = {key: float(value) for key, value in twin.current().items() if key in free}

@@ -1,1 +1,16 @@
-"""What a search runs: space, sampler, trial, study, confirmation."""
+"""What a search runs: space, sampler, trial, study, confirmation. Names load when used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actsearch.search.function_space import FunctionSpaceSampler as FunctionSpaceSampler
+    from actsearch.search.gate import Gate as Gate
+
+_HOME = {"FunctionSpaceSampler": "actsearch.search.function_space", "Gate": "actsearch.search.gate"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'actsearch.search' has no attribute {name!r}")

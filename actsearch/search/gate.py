@@ -159,6 +159,18 @@ class _Holder(nn.Module):
         return result
 
 
+class _Function(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        """Call it."""
+        return self.function(x)
+
+
 class Gate:
     """Refuse, before any training, activations and placements that cannot be trained in a model.
 
@@ -201,7 +213,8 @@ class Gate:
         bounds: Bounds | None = None,
     ) -> None:
         paired = isinstance(batch, (tuple, list)) and len(batch) == 2
-        self.inputs, self.targets = batch if paired else (batch, None)
+        self.inputs: Any = batch[0] if paired else batch
+        self.targets: Any = batch[1] if paired else None
         self.loss = loss if self.targets is not None else None
         self.steps, self.learning_rate = steps, learning_rate
         self.order, self.unique, self.bounds = 1 + second, unique, bounds or Bounds()
@@ -290,7 +303,7 @@ class Gate:
             if not math.isfinite(losses[-1]):
                 break
             if loss.requires_grad:
-                loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+                loss.backward()
             if step == 0:
                 norms = [float(p.grad.norm()) if p.grad is not None else 0.0 for p in parameters]
                 if not all(math.isfinite(norm) for norm in norms):
@@ -344,9 +357,7 @@ class Gate:
 def _module(function: Callable[[Tensor], Any] | None) -> nn.Module | None:
     if function is None or isinstance(function, nn.Module):
         return function
-    module = nn.Identity()
-    module.forward = function  # type: ignore[method-assign]  # a function as a module
-    return module
+    return _Function(function)
 
 
 def _widened(holder: _Holder) -> tuple[float, float]:

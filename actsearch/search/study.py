@@ -19,6 +19,7 @@ from actsearch.placement import FoundSite, Placement, Sites
 from actsearch.placement.placement import write_text
 from actsearch.search.decisions import Decisions, decide
 from actsearch.search.executor import Executor
+from actsearch.search.gate import UNKNOWN_RANGE, check_function
 from actsearch.search.plan import ATTRIBUTE, Plan
 from actsearch.search.sampler import derive, make_pruner, make_sampler
 from actsearch.search.space import SearchSpace
@@ -219,6 +220,7 @@ class Coordinator:
         self.listeners = listeners
         self._running: dict[int, optuna.Trial] = {}
         self._best: int | None = None
+        self._verdicts: dict[str, str] = {}
 
     def search(self, total: int) -> None:
         """Run trials until the study has ``total``; those of earlier processes count, and unfinished ones are taken up again.
@@ -298,8 +300,21 @@ class Coordinator:
                 trial.number, Outcome("complete", f"same placement as trial {twin.number}, not trained again", **same)
             )
             return
+        if reason := self._refusal(placement):
+            self._end(trial.number, Outcome("pruned", f"refused: {reason}"))
+            return
         folder = self.run.folder / "trials" / f"{trial.number:05d}"
         self.executor.submit(trial.number, plan.specification(data, folder=str(folder), log=str(folder / "log.txt")))
+
+    def _refusal(self, placement: Placement | None) -> str:
+        """Return why a placement is not worth a training: a function that is not finite, or constant; empty where it is."""
+        for site, entry in (placement.sites if placement else {}).items():
+            key = entry.model_dump_json(exclude={"channels", "channel_dim", "share"})
+            if key not in self._verdicts:
+                self._verdicts[key] = check_function(entry.build(channels=1).plain(), *UNKNOWN_RANGE).reason
+            if self._verdicts[key]:
+                return f"{entry.activation} at {site}: {self._verdicts[key]}"
+        return ""
 
     def _twin(self, number: int) -> FrozenTrial | None:
         """Return a completed trial of the same parameters: with the same seed this one would end the same."""

@@ -54,7 +54,7 @@ class Target:
             TaskError: a dotted path that leads nowhere, or to no LightningModule.
         """
         if "." in name:
-            module = _import(name, "LightningModule")
+            module = import_class(name, "LightningModule")
         else:
             tasks = importlib.import_module(plugins.module_of("tasks", name))
             own = [
@@ -69,7 +69,7 @@ class Target:
         trainer = importlib.import_module(
             "pytorch_lightning" if namespace == "pytorch_lightning" else "lightning.pytorch"
         ).Trainer
-        return cls(name, module, _import(data, "LightningDataModule") if data else None, trainer)
+        return cls(name, module, import_class(data, "LightningDataModule") if data else None, trainer)
 
     def default(self, attribute: str, fallback: Any) -> Any:
         """Return what a task says of itself, or the fallback for a user's own class."""
@@ -145,7 +145,16 @@ def _nested(options: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _import(path: str, kind: str) -> type[Any]:
+def import_class(path: str, kind: str) -> type[Any]:
+    """Return the class at a dotted path, seen from the current folder.
+
+    Args:
+        path: ``package.module.Class``.
+        kind: name of a class that it must derive from: ``LightningModule``, ``LightningDataModule`` or ``Module``.
+
+    Raises:
+        TaskError: nothing there, or not of that kind.
+    """
     module_name, _, class_name = path.rpartition(".")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -158,7 +167,8 @@ def _import(path: str, kind: str) -> type[Any]:
     except AttributeError:
         raise TaskError(f"{path!r} must name a class, but {module_name} has no {class_name!r}.") from None
     if not isinstance(found, type) or not _namespace(found, kind):
-        raise TaskError(f"{path!r} must be a {kind} of lightning.pytorch or pytorch_lightning, but is {found!r}.")
+        home = "torch.nn" if kind == "Module" else "lightning.pytorch or pytorch_lightning"
+        raise TaskError(f"{path!r} must be a {kind} of {home}, but is {found!r}.")
     return found
 
 

@@ -164,15 +164,14 @@ def _probe(module: Any, data: Any, trainer: Any, specification: Specification, b
 
 def sites_of(module: nn.Module, example: Any, include_gates: bool = False) -> Sites:
     """Find a module's sites with an example input where its forward pass takes it, else by its modules alone."""
-    options = {"include_gates": True} if include_gates else {}
     if example is not None:
         try:
-            return find_sites(module, example, **options)
+            return find_sites(module, example, include_gates=include_gates)
         except ActsearchError:
             raise
         except Exception as error:
             logging.getLogger(__name__).warning("the forward pass refused the example input: %s", error)
-    return find_sites(module, **options)
+    return find_sites(module, include_gates=include_gates)
 
 
 def example_input(module: Any, data: Any, trainer: Any) -> Any:

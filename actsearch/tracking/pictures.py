@@ -86,7 +86,7 @@ def history(run: StudyRun, path: Path) -> None:
         axes.plot([], [], "o", ms=4, color=colour, label=state.name.lower())
     axes.plot([], [], color="tab:red", lw=0.8, label="failed")
     axes.set(xlabel="trial", ylabel=objective.metric, title=f"{run.name}: one training each")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=110)
 
 

@@ -40,7 +40,21 @@ def short(run: StudyRun, trial: FrozenTrial) -> str:
     names = [entry.activation for entry in placement.sites.values()]
     if len(set(names)) == 1:
         return f"{names[0]} at all {len(names)} sites" if len(names) > 1 else names[0]
-    return ", ".join(f"{site}: {entry.activation}" for site, entry in placement.sites.items())
+    return ", ".join(f"{label}: {name}" for label, name in zip(labels(list(placement.sites)), names, strict=True))
+
+
+def labels(sites: Sequence[str]) -> list[str]:
+    """Return site names without the parts that all of them begin or end with.
+
+    >>> labels(["network.layer_1.activation", "network.layer_2.activation"])
+    ['layer_1', 'layer_2']
+    """
+    parts = [site.split(".") for site in sites]
+    while len(parts) > 1 and all(len(p) > 1 for p in parts) and len({p[0] for p in parts}) == 1:
+        parts = [p[1:] for p in parts]
+    while len(parts) > 1 and all(len(p) > 1 for p in parts) and len({p[-1] for p in parts}) == 1:
+        parts = [p[:-1] for p in parts]
+    return [".".join(p) for p in parts]
 
 
 def rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:

@@ -34,10 +34,10 @@ SEEDS = (0, 1)
 CHUNK = 64
 """Activations that are trained at the same time."""
 
-COMMON = (
-    "relu leaky_relu elu selu celu gelu silu mish softplus tanh sigmoid softsign hardswish hardtanh relu6 squared_relu "
-    "erf arctan arcsinh hardsigmoid tanhshrink softshrink identity square log1pabs logsigmoid gaussian abs sine cosine"
-).split()
+COMMON = """
+    relu leaky_relu elu selu celu gelu silu mish softplus tanh sigmoid softsign hardswish hardtanh relu6 squared_relu
+    erf arctan arcsinh hardsigmoid tanhshrink softshrink identity square log1pabs logsigmoid gaussian abs sine cosine
+"""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def autoencoder(weights: Weights, x: Tensor, act: Act) -> Tensor:
 
 
 def digits(labels: bool) -> Data:
-    """300 digits for training, the others for validation; the targets are the labels, or the images themselves."""
+    """Return 300 digits for training, the others for validation; the targets are the labels, or the images themselves."""
     raw, digit = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(raw))
     x = torch.tensor(raw[order] / 16, dtype=torch.float32)
@@ -140,7 +140,7 @@ def digits(labels: bool) -> Data:
 
 
 def diabetes() -> Data:
-    """The diabetes table, standardised, three fifths for training."""
+    """Return the diabetes table, standardised, three fifths for training."""
     raw, target = load_diabetes(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(raw))
     x, y = torch.tensor(raw[order], dtype=torch.float32), torch.tensor(target[order], dtype=torch.float32)[:, None]
@@ -251,7 +251,7 @@ def raw_pool(count: int, depth: int, seed: int) -> list[str]:
 
 def make(problem: Problem, count: int, pool_seed: int) -> dict[str, Tensor]:
     """Return the scores by activation."""
-    names = distinct([*COMMON, *(raw_pool if problem.raw else pool)(count, 3, pool_seed)])
+    names = distinct([*COMMON.split(), *(raw_pool if problem.raw else pool)(count, 3, pool_seed)])
     scores: dict[str, Tensor] = {}
     for start in range(0, len(names), CHUNK):
         part = names[start : start + CHUNK]

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from actsearch.activations import fused
+from actsearch.activations import blockwise, fused
 
-RULES = {name: rule for name, rule in vars(fused).items() if isinstance(rule, type) and issubclass(rule, fused.Fused)}
+RULES = {
+    name: rule for name, rule in vars(fused).items() if isinstance(rule, type) and issubclass(rule, blockwise.Fused)
+}
 del RULES["Fused"]
 
 
@@ -18,28 +20,28 @@ def test_blocks_and_kernels_agree_with_the_formula(name, monkeypatch):
     g = torch.randn(50, 40, dtype=torch.float64)
     seen = []
     for block in (64, 1 << 16):
-        monkeypatch.setattr(fused, "BLOCK", block)
+        monkeypatch.setattr(blockwise, "BLOCK", block)
         y = rule.apply(x, θ)
         seen.append((y, *torch.autograd.grad(y, (x, θ), g)))
-        assert fused._quick(x, θ) == (block == 64)
+        assert blockwise.quick(x, θ) == (block == 64)
     for quick, formula in zip(*seen, strict=True):
         torch.testing.assert_close(quick, formula, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_second_derivatives_exist_for_large_inputs_too(name, monkeypatch):
-    monkeypatch.setattr(fused, "BLOCK", 8)
+    monkeypatch.setattr(blockwise, "BLOCK", 8)
     x = torch.linspace(-3.03, 3.01, 32, dtype=torch.float64, requires_grad=True)
     θ = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(RULES[name].apply, (x, θ), atol=1e-6)
 
 
 def test_what_is_laid_out_otherwise_is_not_cut_into_blocks(monkeypatch):
-    monkeypatch.setattr(fused, "BLOCK", 8)
+    monkeypatch.setattr(blockwise, "BLOCK", 8)
     x = torch.randn(6, 5)
-    assert fused._quick(x, torch.ones(1))
-    assert not fused._quick(x.t(), torch.ones(1))
-    assert not fused._quick(x, torch.ones(5))
+    assert blockwise.quick(x, torch.ones(1))
+    assert not blockwise.quick(x.t(), torch.ones(1))
+    assert not blockwise.quick(x, torch.ones(5))
     torch.testing.assert_close(fused.apply(fused.Swish, x.t(), 0.7), fused.apply(fused.Swish, x, 0.7).t())
 
 
@@ -55,7 +57,7 @@ def test_per_sample_gradients(name):
 
 @pytest.mark.parametrize("name", ["Swish", "ScaledGELU"])
 def test_a_sharpness_that_has_come_down_to_zero(name, monkeypatch):
-    monkeypatch.setattr(fused, "BLOCK", 8)
+    monkeypatch.setattr(blockwise, "BLOCK", 8)
     x = torch.linspace(-5, 5, 32, requires_grad=True)
     y = fused.apply(RULES[name], x, torch.zeros(1, requires_grad=True))
     torch.testing.assert_close(y, x / 2)

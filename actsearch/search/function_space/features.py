@@ -20,8 +20,16 @@ from actsearch.activations.grammar import ExpressionError, parse
 Array = NDArray[np.float64]
 
 POINTS = 64
+SCALES = (0.5, 1.0, 2.0)
+"""Standard deviations of the input at which functions are described."""
+
 LARGEST = 1e6
 """Values and slopes beyond it are cut: a function that grows faster is as useless."""
+
+SMALLEST = 1e-4
+"""A smaller standard deviation of the outputs is taken to be this one: a constant stays a constant."""
+
+TINY = 1e-8
 
 GRID: Array = ndtri((np.arange(POINTS) + 0.5) / POINTS)
 """Quantiles of the standard normal distribution: what a normalised layer feeds an activation, every point as likely."""
@@ -97,8 +105,11 @@ def compute(candidates: Sequence[str | Activation]) -> Features:
     r"""Return the features of activations.
 
     .. math::
-        v_j = \frac{\varphi(x_j) - \mu}{\sigma}, \quad s_j = \frac{\varphi'(x_j)}{\sigma}, \quad
+        v_j = \frac{\varphi(x_j) - \mu}{\sigma}, \quad s_j = \operatorname{arsinh} \frac{\varphi'(x_j)}{\sigma}, \quad
         x_j = \Phi^{-1}\!\left(\tfrac{j - 1/2}{64}\right)
+
+    Descriptors are taken on inputs of standard deviation 1/2, 1 and 2: default initialisations feed less than 1, and
+    training moves it.
 
     Numerics: what is not finite counts as 0, beyond 10⁶ as 10⁶, and its share is a descriptor. Descriptors are squashed
     by fixed functions, not by the distribution of the candidates: a candidate's features do not depend on the others.
@@ -106,38 +117,46 @@ def compute(candidates: Sequence[str | Activation]) -> Features:
     Args:
         candidates: names, expressions, or activations at their start values.
     """
-    raw, slope = (t.numpy() for t in evaluate(list(candidates), torch.from_numpy(GRID)))
+    grid = torch.from_numpy(np.concatenate([scale * GRID for scale in SCALES]))
+    raw, slope = (t.numpy() for t in evaluate(list(candidates), grid))
     broken = 1 - (np.isfinite(raw) & np.isfinite(slope)).mean(1)
-    raw, slope = (np.clip(np.nan_to_num(a, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST) for a in (raw, slope))
-    mean, deviation = raw.mean(1), raw.std(1)
-    unit = np.maximum(deviation, 1e-4)[:, None]
-    values = (raw - mean[:, None]) / unit
-    slopes = slope / unit
-    return Features(values, np.arcsinh(slopes), _descriptors(raw, slope, values, slopes, broken))
+    raw, slope = (
+        np.clip(np.nan_to_num(a, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST) for a in (raw, slope)
+    )
+    descriptors = []
+    for i, scale in enumerate(SCALES):
+        part = slice(i * POINTS, (i + 1) * POINTS)
+        descriptors.append(_descriptors(raw[:, part], scale * slope[:, part]))
+        if scale == 1.0:
+            values, slopes = _standardised(raw[:, part], slope[:, part])
+    every = np.concatenate(descriptors, 1) / np.sqrt(len(SCALES))
+    return Features(values, np.arcsinh(slopes), np.concatenate([every, 4 * broken[:, None]], 1))
 
 
-def _descriptors(raw: Array, slope: Array, values: Array, slopes: Array, broken: Array) -> Array:
+def _standardised(raw: Array, slope: Array) -> tuple[Array, Array]:
+    unit = np.maximum(raw.std(1, keepdims=True), SMALLEST)
+    return (raw - raw.mean(1, keepdims=True)) / unit, slope / unit
+
+
+def _descriptors(raw: Array, slope: Array) -> Array:
+    """Return the descriptors of functions of a standard normal variable, given at its quantiles."""
+    values, slopes = _standardised(raw, slope)
     mean, deviation = raw.mean(1), raw.std(1)
-    tiny = 1e-8
-    linear = (values * GRID).mean(1)
-    quadratic = (values * (GRID**2 - 1)).mean(1) / np.sqrt(2)
-    cubic = (values * (GRID**3 - 3 * GRID)).mean(1) / np.sqrt(6)
-    ends = np.abs(slopes[:, :4]).mean(1), np.abs(slopes[:, -4:]).mean(1)
+    left, right = np.abs(slopes[:, :4]).mean(1), np.abs(slopes[:, -4:]).mean(1)
     columns = [
-        np.arcsinh(mean / np.maximum(deviation, 1e-4)) / 2,
-        np.log((raw**2).mean(1) + tiny) / 4,
-        np.log(deviation**2 + tiny) / 4,
-        np.log((slope**2).mean(1) + tiny) / 4,
-        np.log((slopes**2).mean(1) + tiny) / 2,
+        np.arcsinh(mean / np.maximum(deviation, SMALLEST)) / 2,
+        np.log((raw**2).mean(1) + TINY) / 4,
+        np.log(deviation**2 + TINY) / 4,
+        np.log((slope**2).mean(1) + TINY) / 4,
+        np.log((slopes**2).mean(1) + TINY) / 2,
         np.arcsinh(slope.mean(1)),
-        (np.abs(slopes) < 1e-2).mean(1) * 2,
-        np.abs(linear) * 2,
-        np.abs(quadratic) * 2,
-        np.abs(cubic) * 2,
-        np.log(np.abs(values).max(1) + tiny),
-        np.log(np.minimum(*ends) + 0.01) / 3,
-        np.log(np.maximum(*ends) + 0.01) / 3,
-        np.maximum((slope > 0).mean(1), (slope < 0).mean(1)) * 2,
-        broken * 4,
+        (np.abs(slopes) < 0.01).mean(1) * 2,  # dead share
+        np.abs((values * GRID).mean(1)) * 2,  # Hermite coefficients: linear, quadratic, cubic part
+        np.abs((values * (GRID**2 - 1)).mean(1)) * np.sqrt(2),
+        np.abs((values * (GRID**3 - 3 * GRID)).mean(1)) * 2 / np.sqrt(6),
+        np.log(np.abs(values).max(1) + TINY),
+        np.log(np.minimum(left, right) + 0.01) / 3,  # growth at either end
+        np.log(np.maximum(left, right) + 0.01) / 3,
+        np.maximum((slope > 0).mean(1), (slope < 0).mean(1)) * 2,  # monotone share
     ]
     return np.stack(columns, 1)

@@ -79,7 +79,9 @@ class Kernel:
         """Return the prior variance of the function at a point."""
         return sum(self.variance(θ, term) for term in self.terms)
 
-    def negative_log_posterior(self, θ: Array, distances: Sequence[Array], y: Array, doubt: Array) -> tuple[float, Array]:
+    def negative_log_posterior(
+        self, θ: Array, distances: Sequence[Array], y: Array, doubt: Array
+    ) -> tuple[float, Array]:
         """Return minus the logarithm of likelihood times prior, and its derivative."""
         n, noise = len(y), float(np.exp(θ[-1]))
         parts = []
@@ -101,15 +103,15 @@ class Kernel:
             for i in term.variances:
                 gradient[len(self.lengths) + i] += np.vdot(weight, value)
             weighted = weight * slope
-            for d, l in term.distances:
-                gradient[l] -= 2 * np.exp(-2 * θ[l]) * np.vdot(weighted, distances[d])
+            for d, scale in term.distances:
+                gradient[scale] -= 2 * np.exp(-2 * θ[scale]) * np.vdot(weighted, distances[d])
         return float(objective), gradient
 
     def _squared(self, θ: Array, term: Term, distances: Sequence[Array]) -> Array:
-        (d, l), *others = term.distances
-        squared: Array = distances[d] * np.exp(-2 * θ[l])
-        for d, l in others:
-            squared = squared + distances[d] * np.exp(-2 * θ[l])
+        (d, scale), *others = term.distances
+        squared: Array = distances[d] * np.exp(-2 * θ[scale])
+        for d, scale in others:
+            squared = squared + distances[d] * np.exp(-2 * θ[scale])
         return squared
 
 
@@ -142,7 +144,11 @@ class Posterior:
 
 
 def fit(
-    kernel: Kernel, distances: Sequence[Array], y: Array, doubt: Array | None = None, rows: NDArray[np.intp] | None = None
+    kernel: Kernel,
+    distances: Sequence[Array],
+    y: Array,
+    doubt: Array | None = None,
+    rows: NDArray[np.intp] | None = None,
 ) -> Posterior:
     """Return the process with the hyperparameters of the largest posterior density, conditioned on the data.
 
@@ -161,7 +167,9 @@ def fit(
     bounds = [(p.mean - FAR * p.deviation, p.mean + FAR * p.deviation) for p in kernel.priors]
     options = {"maxiter": STEPS}
     objective = kernel.negative_log_posterior
-    result = minimize(objective, start, (part, data, known), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    result = minimize(
+        objective, start, (part, data, known), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+    )
     return condition(kernel, result.x, distances, y, doubt)
 
 

@@ -37,7 +37,9 @@ class Observations:
         return len(self.trials)
 
 
-def observe(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], rng: np.random.Generator) -> Observations:
+def observe(
+    trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], rng: np.random.Generator
+) -> Observations:
     r"""Return the scores of the trials that ended.
 
     Several objectives become one by an augmented Chebyshev scalarisation of their ranks, with weights drawn anew for

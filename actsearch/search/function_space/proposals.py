@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, ndtr
+from scipy.special import ndtr
 
 from actsearch.search.function_space.space import Dimension, Space
 from actsearch.search.function_space.surrogate import Model
 
 Array = NDArray[np.float64]
 
-COMMON = ("relu", "gelu", "silu", "tanh", "elu", "leaky_relu", "mish", "selu", "softplus", "sigmoid", "hardswish", "softsign")
+COMMON = (
+    "relu",
+    "gelu",
+    "silu",
+    "tanh",
+    "elu",
+    "leaky_relu",
+    "mish",
+    "selu",
+    "softplus",
+    "sigmoid",
+    "hardswish",
+    "softsign",
+)
 """What a search begins with, where it is among the choices."""
 
 FIRST = 8
@@ -34,7 +47,7 @@ def first(space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Ge
     for name in COMMON:
         if not space.activations or not all(name in _choices(d) for d in space.activations):
             continue
-        row = draw(space, 1, rng)[0]
+        row: Array = draw(space, 1, rng)[0]
         for i, dimension in enumerate(space.activations):
             row[i] = _choices(dimension).index(name)
         row = pin(row[None], fixed)[0]
@@ -44,9 +57,15 @@ def first(space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Ge
     return None
 
 
-def propose(
-    space: Space, model: Model, tried: Array, fixed: dict[int, float], rng: np.random.Generator
-) -> Array:
+def unguided(space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator) -> Array:
+    """Return a random configuration, one that was not tried while there are some."""
+    fresh = unseen(pin(draw(space, 64, rng), fixed), tried)
+    rows = fresh if len(fresh) else _remaining(space, tried, fixed, rng)
+    result: Array = rows[rng.integers(len(rows))]
+    return result
+
+
+def propose(space: Space, model: Model, tried: Array, fixed: dict[int, float], rng: np.random.Generator) -> Array:
     """Return the candidate of the largest expected improvement that was not tried.
 
     Where every configuration was tried, the best one is returned again: the next training tells how much of it is noise.
@@ -67,12 +86,20 @@ def propose(
         rows = _remaining(space, tried, fixed, rng)
     score = log_improvement(*model.predict(rows), incumbent)
     if all(dimension.size for dimension in space.others):
-        return rows[np.argmax(score)]
+        return _largest(rows, score)
     for round_ in range(REFINEMENTS):
         leaders = rows[np.argsort(-score, kind="stable")[:BEST]]
         near = unseen(pin(_moved(space, leaders, 32, 0.15 / 3**round_, rng), fixed), tried)
-        rows, score = np.concatenate([rows, near]), np.concatenate([score, log_improvement(*model.predict(near), incumbent)])
-    return rows[np.argmax(score)]
+        rows, score = (
+            np.concatenate([rows, near]),
+            np.concatenate([score, log_improvement(*model.predict(near), incumbent)]),
+        )
+    return _largest(rows, score)
+
+
+def _largest(rows: Array, score: Array) -> Array:
+    result: Array = rows[np.argmax(score)]
+    return result
 
 
 def log_improvement(mean: Array, deviation: Array, best: float) -> Array:
@@ -137,7 +164,13 @@ def _remaining(space: Space, tried: Array, fixed: dict[int, float], rng: np.rand
     """Return configurations that no candidate was: untried ones while there are some, else all that were tried."""
     size = space.finite
     if size is not None and size <= 4 * LONG:
-        grid = np.stack([axis.ravel() for axis in np.meshgrid(*[np.arange(d.size, dtype=float) for d in space.dimensions], indexing="ij")], 1)
+        grid = np.stack(
+            [
+                axis.ravel()
+                for axis in np.meshgrid(*[np.arange(d.size, dtype=float) for d in space.dimensions], indexing="ij")
+            ],
+            1,
+        )
         rows = unseen(pin(grid, fixed), tried)
     else:
         rows = unseen(pin(draw(space, 4 * LONG, rng), fixed), tried)
@@ -162,7 +195,9 @@ def _shortlist(dimension: Dimension, top: Array, rng: np.random.Generator) -> Ar
     each = LONG // 2 // len(top)
     near: list[NDArray[np.intp]] = []
     for index in top[:, 0].astype(int):
-        squared = sum((((view - view[index]) ** 2).mean(1) for view in dimension.features.views), start=np.zeros(dimension.size))
+        squared = sum(
+            (((view - view[index]) ** 2).mean(1) for view in dimension.features.views), start=np.zeros(dimension.size)
+        )
         near.append(np.argpartition(squared, each)[:each])
     return np.unique(np.concatenate([chosen, *near])).astype(float)
 
@@ -182,7 +217,11 @@ def _exchanged(space: Space, top: Array, rng: np.random.Generator) -> Array:
     for row in top[:3]:
         for i, dimension in enumerate(space.activations):
             count = max(1, MUTATIONS // (3 * len(space.activations)))
-            choices = np.arange(dimension.size) if dimension.size <= count else rng.choice(dimension.size, count, replace=False)
+            choices = (
+                np.arange(dimension.size)
+                if dimension.size <= count
+                else rng.choice(dimension.size, count, replace=False)
+            )
             rows.append(_with(np.repeat(row[None], len(choices), 0), i, choices.astype(float)))
     return np.concatenate(rows)
 
@@ -211,8 +250,3 @@ def _moved(space: Space, rows: Array, each: int, deviation: float, rng: np.rando
         elif dimension.features is None:
             rows[:, i] = np.where(rng.random(len(rows)) < 0.1, dimension.draw(len(rows), rng), rows[:, i])
     return rows
-
-
-def described(rows: Iterable[Array]) -> list[list[float]]:
-    """Return rows as plain lists."""
-    return [list(map(float, row)) for row in rows]

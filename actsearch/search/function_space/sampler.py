@@ -53,7 +53,6 @@ class FunctionSpaceSampler(BaseSampler):
         independent_sampler: for parameters that not every trial has; Optuna's TPE unless given.
 
     References:
-        A Comprehensive Survey and Efficient Activation Function Search via function-space surrogates builds on:
         Efficient Global Optimization of Expensive Black-Box Functions, D. R. Jones, M. Schonlau and W. J. Welch, 1998,
         https://doi.org/10.1023/A:1008306431147
 
@@ -111,8 +110,7 @@ class FunctionSpaceSampler(BaseSampler):
         if common is not None:
             return common
         if len(set(seen.scores.tolist())) < 2:
-            fresh = proposals.unseen(proposals.pin(proposals.draw(space, 64, rng), fixed), tried)
-            return fresh[0] if len(fresh) else proposals.pin(proposals.draw(space, 1, rng), fixed)[0]
+            return proposals.unguided(space, tried, fixed, rng)
         scores = standard_scores(seen.scores) if len(space.activations) > 1 else normal_scores(seen.scores)
         model = Surrogate.of(space).fitted(rows, scores, seen.doubt, rng).believing(flying)
         return proposals.propose(space, model, tried, fixed, rng)
@@ -139,9 +137,7 @@ class FunctionSpaceSampler(BaseSampler):
         if self._independent_sampler is not None:
             self._independent_sampler.before_trial(study, trial)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Tell the independent sampler."""
         if self._independent_sampler is not None:
             self._independent_sampler.after_trial(study, trial, state, values)
@@ -165,14 +161,16 @@ def _announce(study: Study, trial: FrozenTrial, chosen: dict[str, Any]) -> None:
     """Let trials that are asked for before this one suggests its values know of them, as Optuna's own samplers do."""
     text = json.dumps(chosen)
     for part, start in enumerate(range(0, len(text), ATTRIBUTE_LENGTH)):
-        study._storage.set_trial_system_attr(trial._trial_id, f"{IN_FLIGHT}:{part}", text[start : start + ATTRIBUTE_LENGTH])
+        study._storage.set_trial_system_attr(
+            trial._trial_id, f"{IN_FLIGHT}:{part}", text[start : start + ATTRIBUTE_LENGTH]
+        )
 
 
 def _in_flight(running: Sequence[FrozenTrial], space: Space) -> Array:
     """Return the configurations of trials that run, as far as they are known."""
     rows = []
     for trial in running:
-        parts = []
+        parts: list[str] = []
         while (text := trial.system_attrs.get(f"{IN_FLIGHT}:{len(parts)}")) is not None:
             parts.append(text)
         parameters = (json.loads("".join(parts)) if parts else {}) | trial.params

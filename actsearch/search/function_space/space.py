@@ -99,7 +99,8 @@ class Space:
     @classmethod
     def of(cls, distributions: Mapping[str, BaseDistribution]) -> Space:
         """Sort the parameters."""
-        activations, others = [], []
+        activations: list[Dimension] = []
+        others: list[Dimension] = []
         for name, distribution in sorted(distributions.items()):
             features = features_of(distribution.choices) if isinstance(distribution, CategoricalDistribution) else None
             (others if features is None else activations).append(Dimension(name, distribution, features))
@@ -116,7 +117,9 @@ class Space:
 
     def decode(self, row: Array) -> dict[str, Any]:
         """Return the configuration of a row."""
-        return {dimension.name: dimension.decode(number) for dimension, number in zip(self.dimensions, row, strict=True)}
+        return {
+            dimension.name: dimension.decode(number) for dimension, number in zip(self.dimensions, row, strict=True)
+        }
 
     def holds(self, parameters: Mapping[str, Any], distributions: Mapping[str, BaseDistribution] | None = None) -> bool:
         """Whether a configuration has every parameter, with a value that is allowed."""

@@ -20,10 +20,12 @@ FITTED = 160
 
 CHUNK = 512
 
-LENGTHS = (Prior(math.log(12.0), 1.0), Prior(math.log(12.0), 1.0), Prior(math.log(4.0), 1.0))
-VARIANCE = Prior(math.log(0.4), 1.0)
-NOISE = Prior(math.log(0.05), 1.5)
+# Centred on what maximises the marginal likelihood of a few hundred trainings; narrow, because a search has a few dozen.
+LENGTHS = (Prior(math.log(15.0), 0.3), Prior(math.log(6.0), 0.3), Prior(math.log(1.4), 0.3))
+VARIANCES = (Prior(math.log(0.3), 0.3), Prior(math.log(0.3), 0.3), Prior(math.log(0.9), 0.3))
+NOISE = Prior(math.log(0.07), 1.0)
 OTHER_LENGTH = Prior(math.log(0.7), 0.8)
+OTHER_VARIANCE = Prior(math.log(0.4), 1.0)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Surrogate:
         variances: list[Prior] = []
         terms: list[Term] = []
         if sites:
-            variances += [VARIANCE] * VIEWS
+            variances += VARIANCES
             if sites > 1:
                 variances += [Prior(-math.log(len(groups)), 1.0)] * len(groups)
             for group in groups:
@@ -71,7 +73,7 @@ class Surrogate:
             lengths += [OTHER_LENGTH] * others
             own = tuple((first + i, shift + i) for i in range(others))
             terms.append(Term(own, (len(variances),)))
-            variances.append(VARIANCE)
+            variances.append(OTHER_VARIANCE)
             if sites:
                 joint = min(sites, len(groups) - 1) * VIEWS if sites > 1 else 0
                 base = len(lengths)
@@ -79,7 +81,7 @@ class Surrogate:
                 views = tuple((joint + view, base + view) for view in range(VIEWS))
                 crossed = tuple((first + i, base + VIEWS + i) for i in range(others))
                 terms.append(Term(views + crossed, (len(variances),)))
-                variances.append(VARIANCE)
+                variances.append(OTHER_VARIANCE)
         return cls(space, Kernel(tuple(terms), tuple(lengths), tuple(variances), NOISE))
 
     def distances(self, rows: Array, data: Array) -> list[Array]:
@@ -96,7 +98,9 @@ class Surrogate:
                 averages[0][g] = averages[0][g] + a / len(sites)
                 averages[1][g] = averages[1][g] + b / len(sites)
         if len(sites) > 1:
-            result += [sum(result[g : VIEWS * len(sites) : VIEWS], start=np.zeros(1)) / len(sites) for g in range(VIEWS)]
+            result += [
+                sum(result[g : VIEWS * len(sites) : VIEWS], start=np.zeros(1)) / len(sites) for g in range(VIEWS)
+            ]
             result += [_squared(a, b) for a, b in zip(*averages, strict=True)]
         for i, dimension in enumerate(self.space.others, start=len(sites)):
             difference = rows[:, i][:, None] - data[:, i][None]
@@ -140,8 +144,9 @@ class Model:
 
 
 def _squared(a: Array, b: Array) -> Array:
-    squared = (a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T
-    return np.maximum(squared, 0, out=squared)
+    squared: Array = (a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T
+    np.maximum(squared, 0, out=squared)
+    return squared
 
 
 def _chunks(rows: Array) -> Iterator[Array]:

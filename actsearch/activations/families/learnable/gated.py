@@ -45,9 +45,7 @@ class Swish(Activation):
 
     def function(self, x: Tensor, beta: Value) -> Tensor:
         """Return ``x σ(βx)``."""
-        if isinstance(beta, Tensor):
-            return fused.apply(fused.Swish, x, beta)
-        return F.silu(x) if beta == 1 else F.silu(beta * x) / beta
+        return F.silu(x) if not isinstance(beta, Tensor) and beta == 1 else fused.apply(fused.Swish, x, beta)
 
     @classmethod
     def declare(cls, beta: float) -> dict[str, Any]:
@@ -103,9 +101,9 @@ class ParametricGELU(Activation):
 
     def function(self, x: Tensor, sigma: Value) -> Tensor:
         """Return ``x Φ(x/σ)``."""
-        if isinstance(sigma, Tensor):
-            return fused.apply(fused.ScaledGELU, x, 1 / sigma)
-        return F.gelu(x) if sigma == 1 else sigma * F.gelu(x / sigma)
+        if not isinstance(sigma, Tensor) and sigma == 1:
+            return F.gelu(x)
+        return fused.apply(fused.ScaledGELU, x, 1 / sigma)
 
     @classmethod
     def declare(cls, sigma: float) -> dict[str, Any]:

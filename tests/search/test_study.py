@@ -1,0 +1,43 @@
+"""The coordinator: refusals and twins cost no training, and several jobs keep the books straight."""
+
+from __future__ import annotations
+
+from actsearch.run import run_search
+from actsearch.search.space import SearchSpace
+from actsearch.search.store import Store
+from actsearch.search.study import StudyRun, outcome_of
+
+
+def search(own, activations, **options):
+    space = SearchSpace(activations=activations, granularity="model")
+    given = {"store": own / "store", "config": {"trainer.max_epochs": 1}, "executor": "inline", "sampler": "random"}
+    result = run_search("own.Own", space, study="s", **{**given, **options})
+    return StudyRun.load(Store(own / "store"), result.study)
+
+
+def test_gate_refuses_before_training(own):
+    run = search(own, {"relu": None, "log(x)": None, "mul(0,x)": None}, trials=10)
+    refused = [t for t in run.trials if t.params["model"] != "relu"]
+    assert refused
+    for trial in refused:
+        assert trial.state.name == "PRUNED"
+        assert outcome_of(trial)["reason"].startswith("refused: ")
+        assert outcome_of(trial)["seconds"] == 0.0
+        assert trial.intermediate_values == {}
+
+
+def test_twins_are_told_what_the_first_one_got(own):
+    run = search(own, {"relu": None, "tanh": None}, trials=6)
+    values = {}
+    for trial in run.trials:
+        values.setdefault(trial.params["model"], set()).add(tuple(trial.values))
+    assert all(len(different) == 1 for different in values.values())
+    again = [t for t in run.trials[2:] if "not trained again" in outcome_of(t)["reason"]]
+    assert len(again) >= 3
+    assert run.candidates(5) == [next(t for t in run.trials if t.params["model"] == "tanh")]
+
+
+def test_two_jobs(own):
+    run = search(own, {"relu": None, "tanh": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}}, trials=6, jobs=2, executor="local")
+    assert [t.number for t in run.trials] == list(range(6))
+    assert all(t.state.is_finished() for t in run.trials)
