@@ -12,11 +12,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || python3 -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' -c constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable . --group check --group test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[flow,spiking,rl]' --group check --group test
 	@touch $(STAMP)
 
 search: install
-	$(BIN)/actsearch search classification --space rectifiers --trials 30 --study digits
+	$(BIN)/actsearch search classification --space rectifiers --trials 30 --jobs 2 --study digits
 
 check: install
 	$(BIN)/ruff check .
@@ -25,7 +25,7 @@ check: install
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest -m "not long" --durations=15
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal --durations=15
 
 claims: install
 	$(BIN)/python -m pytest -m long -s

@@ -1,7 +1,6 @@
 """What a search costs beyond the training itself; ratios, in one run.
 
-    python benchmarks/overhead.py            # all three
-    python benchmarks/overhead.py stub       # one: trial, stub or peer
+``python benchmarks/overhead.py`` runs all three; ``trial``, ``stub`` or ``peer`` as an argument one of them.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ TRIALS = 10
 
 
 def bare_loop() -> float:
-    """The same training as a plain loop: model, data, optimiser, validation each epoch."""
+    """Run the same training as a plain loop: model, data, optimiser, validation each epoch."""
     torch.manual_seed(0)
     task = Classification()
     task.trainer = None
@@ -69,9 +68,11 @@ class Stub(Executor):
         self.waiting: list[int] = []
 
     def submit(self, key: int, specification: Specification) -> None:
+        """Keep the key."""
         self.waiting.append(key)
 
     def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
+        """End what was submitted."""
         keys, self.waiting = self.waiting, []
         ended = []
         for key in keys:
@@ -80,6 +81,7 @@ class Stub(Executor):
         return ended
 
     def close(self) -> None:
+        """Forget the rest."""
         self.waiting = []
 
 
@@ -88,7 +90,8 @@ def stub(trials: int = 1000) -> None:
     from actsearch.search.study import Listener
 
     class Clock(Listener):
-        stamps: list[float] = []
+        def __init__(self) -> None:
+            self.stamps: list[float] = []
 
         def trial_ended(self, trial: Any) -> None:
             self.stamps.append(time.perf_counter())
@@ -98,7 +101,6 @@ def stub(trials: int = 1000) -> None:
     outcome = run_trial(plan.specification(None, "probe"), lambda *_: False)
     for sampler in ("random", "tpe"):
         clock = Clock()
-        clock.stamps = []
         with tempfile.TemporaryDirectory() as folder:
             run_search(
                 "classification", trials=trials, store=folder, executor=Stub(outcome.probe), sampler=sampler,
@@ -110,7 +112,7 @@ def stub(trials: int = 1000) -> None:
 
 
 def plain_peer(folder: Path) -> float:
-    """What a user would write instead: Optuna, a Lightning trainer with its defaults, MLFlowLogger."""
+    """Run what a user would write instead: Optuna, a Lightning trainer with its defaults, MLFlowLogger."""
     import lightning.pytorch as L
     import optuna
     from lightning.pytorch.loggers import MLFlowLogger
@@ -141,7 +143,8 @@ def peer() -> None:
     for jobs in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            run_search("classification", "per_layer", trials=TRIALS, store=folder, jobs=jobs, pruner="none", config={"trainer.max_epochs": EPOCHS})
+            same = {"config": {"trainer.max_epochs": EPOCHS}, "pruner": "none"}
+            run_search("classification", "per_layer", trials=TRIALS, store=folder, jobs=jobs, **same)
             ours = TRIALS / (time.perf_counter() - start)
         print(f"trials a minute, {jobs} job(s) against Optuna + Lightning + MLFlowLogger: {ours / theirs:.2f}x")
 

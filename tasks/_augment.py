@@ -15,9 +15,9 @@ CONTRAST, NOISE, CUT = 0.3, 0.2, 0.35  # share, in units of the images' deviatio
 def augment(images: Tensor, strength: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
     r"""Return one random view of every image.
 
-    Each is turned by up to ±15°, scaled by up to ±15 %, shifted by up to an eighth of its side, changed in contrast by up to
-    ±30 %, given Gaussian noise of deviation 0.2, and has a square of 0.35 of its side set to its darkest value, all times
-    ``strength``. Pixels from outside of the image repeat its border.
+    Each is turned by up to ±15°, scaled by up to ±15 %, shifted by up to an eighth of its side, changed in contrast by
+    up to ±30 %, given Gaussian noise of deviation 0.2, and has a square of 0.35 of its side set to its darkest value, all
+    times ``strength``. Pixels from outside of the image repeat its border.
 
     Shapes:
         input ``(N, C, H, W)``, output the same.
@@ -29,7 +29,7 @@ def augment(images: Tensor, strength: float = 1.0, generator: torch.Generator | 
     """
     if strength == 0:
         return images
-    count, _, height, width = images.shape
+    count = len(images)
 
     def uniform(*shape: int) -> Tensor:  # in (-1, 1)
         drawn = torch.rand(count, *shape, generator=generator, device=images.device, dtype=images.dtype)

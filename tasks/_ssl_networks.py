@@ -24,8 +24,10 @@ def encoder(channels: int, width: int) -> nn.Sequential:
     return layers
 
 
-def perceptron(inputs: int, hidden: int, outputs: int, norm_last: bool = False) -> nn.Sequential:
-    """Return a linear map, batch normalisation, a site, and a linear map, normalised too where asked for.
+def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Return a linear map, batch normalisation, a site, and a linear map.
+
+    The output is not normalised: batch normalisation cannot be constant over a batch, and so would hide a collapse.
 
     Shapes:
         input ``(N, inputs)``, output ``(N, outputs)``.
@@ -34,7 +36,5 @@ def perceptron(inputs: int, hidden: int, outputs: int, norm_last: bool = False) 
     layers.add_module("linear_1", nn.Linear(inputs, hidden, bias=False))
     layers.add_module("norm_1", nn.BatchNorm1d(hidden))
     layers.add_module("activation_1", Site("relu"))
-    layers.add_module("linear_2", nn.Linear(hidden, outputs, bias=not norm_last))
-    if norm_last:
-        layers.add_module("norm_2", nn.BatchNorm1d(outputs))
+    layers.add_module("linear_2", nn.Linear(hidden, outputs))
     return layers

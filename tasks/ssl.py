@@ -39,8 +39,8 @@ class SelfSupervised(Task):
 
     Sites: ``encoder.*``, ``projector.*`` and ``predictor.*``, each part a block of the search.
 
-    Logged once an epoch: ``val_probe_accuracy`` (ridge regression on h) and ``val_knn_accuracy`` (on h), both against the
-    training split; of the embedding z ``val_effective_rank`` (RankMe), ``val_isotropy`` (IsoScore),
+    Logged once an epoch: ``val_probe_accuracy`` (ridge regression on h) and ``val_knn_accuracy`` (on h), both against
+    the training split; of the embedding z ``val_effective_rank`` (RankMe), ``val_isotropy`` (IsoScore),
     ``val_embedding_deviation`` (1/√D where even, 0 after collapse), ``val_alignment`` and ``val_uniformity``;
     ``val_loss``. The accuracies again in test. Objectives: ``val_probe_accuracy:max``, ``val_effective_rank:max``, both.
 
@@ -115,14 +115,14 @@ class SelfSupervised(Task):
         found = images.load(data, data_home, image_shape)
         if found.x.ndim != 4:
             raise InvalidValueError(
-                f"data must be images, but {data} has rows of shape {found.x.shape[1:]}. Give image_shape, or other data."
+                f"data must be images, but {data} has rows of shape {found.x.shape[1:]}. Give image_shape or other data."
             )
         self.classes = found.classes
         self._splits = split(len(found.y), split_seed, validation_share, test_share, found.y)
         self._inputs = standardise(torch.from_numpy(found.x), self._splits.train)
         self._labels = torch.from_numpy(found.y)
         self.encoder = encoder(found.x.shape[1], width)
-        self.projector = perceptron(8 * width, 4 * width, embedding, norm_last=False)
+        self.projector = perceptron(8 * width, 4 * width, embedding)
         self.predictor = None if objective == "vicreg" else perceptron(embedding, max(1, embedding // 2), embedding)
         self.example_input_array = self._inputs[self._splits.train[:4]]
         self.loss = MeanMetric()
@@ -207,7 +207,7 @@ class SelfSupervised(Task):
         _, z = self._embed(rows)
         generator = torch.Generator().manual_seed(0)
         views = [self._embed(rows, generator)[1] for _ in range(2)]
-        figures = {
+        figures: dict[str, Any] = {
             "val_loss": self.loss.compute(),
             "val_effective_rank": effective_rank(z),
             "val_isotropy": isotropy(z),
@@ -239,8 +239,8 @@ class SelfSupervised(Task):
     def _embed(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Return representations and embeddings of images, or of random views of them where a generator is given."""
         parts = []
-        for part in rows.split(1024):
-            x = self._inputs[part]
+        for first in range(0, len(rows), 1024):
+            x = self._inputs[rows[first : first + 1024]]
             x = x if generator is None else augment(x, self.hparams["strength"], generator)
             parts.append(self(x.to(self.device))[:2])
         h, z = zip(*parts, strict=True)
@@ -257,7 +257,7 @@ class SelfSupervised(Task):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def pictures(self, folder: Path) -> None:
-        """Write the spectrum of the embedding's covariance, representations in two dimensions, and views as trained on."""
+        """Write the spectrum of the embedding's covariance, the representation in two dimensions, and some views."""
         from tasks._pictures import image_sheet
         from tasks._ssl_pictures import projection, spectrum
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from actsearch.cli.options import parse
-from actsearch.errors import InvalidValueError
+from actsearch.errors import ActsearchError, InvalidValueError, TaskError
 
 if TYPE_CHECKING:
     from actsearch.placement import Sites
@@ -61,7 +61,12 @@ def _sites(name: str, rest: list[str], include_gates: bool) -> Sites:
         options = parser.parse_args(rest)
     except ArgumentError as error:
         raise InvalidValueError(option_error(error, parser)) from None
-    if not lightning:
-        return sites_of(parser.instantiate(options)["task"], None, include_gates)
-    module, data, trainer = target.build(target.freeze(options))
+    try:
+        if not lightning:
+            return sites_of(parser.instantiate(options)["task"], None, include_gates)
+        module, data, trainer = target.build(target.freeze(options))
+    except ActsearchError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{name} cannot be built: {type(error).__name__}: {error}. Give its options as --task.NAME.") from None
     return sites_of(module, example_input(module, data, trainer), include_gates)

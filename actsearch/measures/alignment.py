@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,9 +19,10 @@ def alignment(first: Tensor, second: Tensor) -> float:
         second: those of another view of the same samples, in the same order.
 
     References:
-        Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere, T. Wang and
-        P. Isola, 2020, https://arxiv.org/abs/2005.10242
+        Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere, T. Wang
+        and P. Isola, 2020, https://arxiv.org/abs/2005.10242
 
+    >>> import torch
     >>> alignment(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]]))
     2.0
     """

@@ -26,8 +26,8 @@ def uniformity(embeddings: Tensor) -> float:
         InvalidValueError: fewer than 2 samples.
 
     References:
-        Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere, T. Wang and
-        P. Isola, 2020, https://arxiv.org/abs/2005.10242
+        Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere, T. Wang
+        and P. Isola, 2020, https://arxiv.org/abs/2005.10242
 
     >>> round(uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])), 6)
     -8.0

@@ -18,7 +18,7 @@ from actsearch.activations.grammar import ExpressionError
 from actsearch.errors import InvalidValueError, UnknownNameError
 from actsearch.search.function_space import FunctionSpaceSampler
 from actsearch.search.function_space.features import Features, compute
-from actsearch.search.function_space.proposals import COMMON, FIRST
+from actsearch.search.function_space.proposals import COMMON
 
 Array = NDArray[np.float64]
 
@@ -114,8 +114,8 @@ def _study(make: Callable[[int], optuna.samplers.BaseSampler]) -> Proposals:
 
 
 def _start(table: Table, rng: np.random.Generator) -> list[int]:
-    common = [table.activations.index(name) for name in COMMON if name in table.activations][:FIRST]
-    return common or list(rng.choice(len(table.activations), FIRST, replace=False))
+    common = [table.activations.index(name) for name in COMMON if name in table.activations]
+    return common or list(rng.choice(len(table.activations), len(COMMON), replace=False))
 
 
 def _evolution(table: Table, features: Features, seed: int) -> Iterator[int]:
@@ -142,7 +142,7 @@ def _evolution(table: Table, features: Features, seed: int) -> Iterator[int]:
 def _umap(table: Table, features: Features, seed: int) -> Iterator[int]:
     """UMAP of the outputs to two dimensions, and the mean of the three nearest that were trained."""
     try:
-        import umap
+        import umap  # type: ignore[import-not-found]  # not among the dependencies: it costs 19 s to import
     except ImportError:
         raise InvalidValueError(
             "sampler umap must have umap-learn installed, but it is not. `pip install umap-learn`."

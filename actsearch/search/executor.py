@@ -151,7 +151,9 @@ class LocalExecutor(Executor):
 def _without_main() -> Iterator[None]:
     """Keep a child from importing the caller's script again: it needs nothing of it, and a script may lack a main guard."""
     main = sys.modules["__main__"]
-    saved: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    saved: dict[str, Any] = {
+        name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
+    }
     main.__dict__["__spec__"] = None
     try:
         yield

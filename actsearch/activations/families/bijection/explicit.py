@@ -51,7 +51,7 @@ class ELULinearTail(Bijective):
     formula = "x if x >= 0 else α*(expm1(max(x, t)) + exp(t)*min(x - t, 0))"
     arguments: ClassVar = {
         "alpha": Parameter(1.0, constraints.positive, symbol="α"),
-        "tail": Parameter(-2.0, constraints.less_than(0.0), symbol="t"),  # type: ignore[no-untyped-call]  # torch has no types here
+        "tail": Parameter(-2.0, constraints.less_than(0.0), symbol="t"),
     }
 
     def function(self, x: Tensor, alpha: Tensor | float, tail: Tensor | float) -> Tensor:
