@@ -25,6 +25,9 @@ IN_FLIGHT = "function_space:in_flight"
 ATTRIBUTE_LENGTH = 2000
 """Longest text that every storage keeps in one attribute."""
 
+AT_ONCE = 8
+"""Trials that were asked for and have no values yet, of which the proposal is worked out."""
+
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -83,12 +86,18 @@ class FunctionSpaceSampler(BaseSampler):
         if not search_space:
             return {}
         space = Space.of(search_space)
-        rng = np.random.default_rng([abs(self._seed), trial.number])
-        trials = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
-        ended = [t for t in trials if t.state in FINISHED and space.holds(t.params, t.distributions)]
-        flying = _in_flight([t for t in trials if t.state == TrialState.RUNNING], space)
-        fixed = _fixed(trial, space)
-        row = self._next(study, space, ended, flying, fixed, rng)
+        row: Array | None = None
+        for _ in range(AT_ONCE):
+            trials = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+            flying, unknown = _in_flight([t for t in trials if t.state == TrialState.RUNNING], space)
+            if row is not None and not (flying == row).all(1).any():
+                break  # no other trial took it meanwhile
+            ended = [t for t in trials if t.state in FINISHED and space.holds(t.params, t.distributions)]
+            # What a trial asked for just before this one is about to propose: what this one would in its place.
+            for other in [t for t in unknown if t.number < trial.number][-AT_ONCE:]:
+                flying = np.concatenate([flying, self._next(study, space, ended, flying, other)[None]])
+            row = self._next(study, space, ended, flying, trial)
+        assert row is not None, "the loop runs at least once"
         chosen = space.decode(row)
         _announce(study, trial, chosen)
         return chosen
@@ -99,9 +108,10 @@ class FunctionSpaceSampler(BaseSampler):
         space: Space,
         ended: Sequence[FrozenTrial],
         flying: Array,
-        fixed: dict[int, float],
-        rng: np.random.Generator,
+        trial: FrozenTrial,
     ) -> Array:
+        rng = np.random.default_rng([abs(self._seed), trial.number])
+        fixed = _fixed(trial, space)
         width = len(space.dimensions)
         seen = observe(ended, study.directions, rng)
         rows = np.array([space.encode(t.params) for t in seen.trials]).reshape(-1, width)
@@ -124,7 +134,11 @@ class FunctionSpaceSampler(BaseSampler):
         if space.activations:
             others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
             taken = [space.encode(t.params) for t in others if space.holds(t.params, t.distributions)]
-            row = proposals.first(space, np.array(taken).reshape(-1, 1), {}, rng)
+            before = [t for t in others if t.state == TrialState.RUNNING and t.number < trial.number and not t.params]
+            for _ in range(len(before) + 1):  # trials asked for just before this one begin in the same way
+                row = proposals.first(space, np.array(taken).reshape(-1, 1), {}, rng)
+                if row is not None:
+                    taken.append(row)
             if row is not None:
                 return space.decode(row)[param_name]
         sampler = self._independent_sampler
@@ -166,9 +180,10 @@ def _announce(study: Study, trial: FrozenTrial, chosen: dict[str, Any]) -> None:
         )
 
 
-def _in_flight(running: Sequence[FrozenTrial], space: Space) -> Array:
-    """Return the configurations of trials that run, as far as they are known."""
-    rows = []
+def _in_flight(running: Sequence[FrozenTrial], space: Space) -> tuple[Array, list[FrozenTrial]]:
+    """Return the configurations of trials that run, and the trials of which none is known yet."""
+    rows: list[Array] = []
+    unknown: list[FrozenTrial] = []
     for trial in running:
         parts: list[str] = []
         while (text := trial.system_attrs.get(f"{IN_FLIGHT}:{len(parts)}")) is not None:
@@ -176,4 +191,6 @@ def _in_flight(running: Sequence[FrozenTrial], space: Space) -> Array:
         parameters = (json.loads("".join(parts)) if parts else {}) | trial.params
         if space.holds(parameters):
             rows.append(space.encode(parameters))
-    return np.array(rows).reshape(-1, len(space.dimensions))
+        elif not parameters:
+            unknown.append(trial)
+    return np.array(rows).reshape(-1, len(space.dimensions)), unknown
