@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from actsearch.errors import ActsearchWarning, InvalidValueError, UnknownNameError
 from actsearch.placement import Placement
 from actsearch.search.confirm import Confirmation, confirm_study
+from actsearch.search.constraints import split
 from actsearch.search.executor import Executor, InlineExecutor, LocalExecutor
 from actsearch.search.plan import Objective, Plan
 from actsearch.search.space import SearchSpace
@@ -60,6 +61,7 @@ def make_plan(
     force: bool = False,
     include_gates: bool = False,
     granularity: str = "",
+    require: Sequence[str] = (),
 ) -> Plan:
     """Resolve names into the plan of a study; see :func:`run_search` for the arguments.
 
@@ -80,6 +82,7 @@ def make_plan(
         direction = mode or (target.default("mode", "min") if not monitor else _mode_of(metric))
         wanted = (Objective(metric, direction),)
     first = wanted[0].metric
+    required, bounds = split(require)
     scored = test_metric or (target.default("test_metric", "") if not monitor and not objectives else "")
     return Plan(
         task=task,
@@ -92,6 +95,8 @@ def make_plan(
         sampler=sampler,
         pruner=pruner,
         seed=seed,
+        require=required,
+        bounds=tuple(bounds),
         options={key: True for key, value in (("force", force), ("include_gates", include_gates)) if value},
     )
 
@@ -138,7 +143,8 @@ def run_search(
         listeners: what wants to know of every trial.
         progress: called with (done, total) during the confirmation.
         **plan: ``data``, ``config`` (``{"task.hidden": 128, "trainer.max_epochs": 20}``), ``monitor``, ``mode``,
-            ``objectives``, ``test_metric``, ``sampler``, ``pruner``, ``seed``, ``force``, ``include_gates``, ``granularity``.
+            ``objectives``, ``test_metric``, ``sampler``, ``pruner``, ``seed``, ``force``, ``include_gates``, ``granularity``,
+            ``require`` (``["derivative_bound <= 1", "latency <= 0.5"]``: of every activation, or of the trained model).
 
     Raises:
         ActsearchError: bad input; nothing is written.

@@ -61,7 +61,9 @@ class Requirement:
         """Return why ``facts`` do not meet the requirement, or ``None`` where they do."""
         if not self.text.strip() or _holds(self._tree, facts):
             return None
-        names = dict.fromkeys(node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name))
+        names = dict.fromkeys(
+            node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name) and node.id in FACTS
+        )
         state = ", ".join(f"{name} is {_show(facts.fact(name))}" for name in names)
         return f"{state}, but the site requires {self.text.strip()}"
 

@@ -49,7 +49,8 @@ class Progress(Listener):
 
     def reported(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
         """Move the trial's bar."""
-        self.bars.update(self.rows[number], completed=epoch + 1, note=f"{self.metric} {metrics[self.metric]:.4f}")
+        shown = f"{self.metric} {metrics[self.metric]:.4f}" if self.metric in metrics else ""
+        self.bars.update(self.rows[number], completed=epoch + 1, note=shown)
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """Take the trial's bar away and move the bar of trials."""

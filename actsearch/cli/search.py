@@ -64,6 +64,7 @@ def run(arguments: list[str]) -> int:
             force=options.force,
             include_gates=options.include_gates,
             granularity=options.granularity,
+            require=options.require,
         )
 
     from actsearch.cli.show import print_result
@@ -111,6 +112,7 @@ def build_parser(task: str) -> ArgumentParser:
     )
     add("--mode", choices=["", "min", "max"], default="", help="its better direction (default: told by its name)")
     add("--objective", type=list[str], default=[], help="several objectives: METRIC:min or METRIC:max, as a list")
+    add("--require", type=list[str], default=[], help="what must hold: facts of activations, or METRIC <= NUMBER; a list")
     add(
         "--test_metric",
         "--test-metric",

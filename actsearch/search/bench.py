@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -142,7 +143,7 @@ def _evolution(table: Table, features: Features, seed: int) -> Iterator[int]:
 def _umap(table: Table, features: Features, seed: int) -> Iterator[int]:
     """UMAP of the outputs to two dimensions, and the mean of the three nearest that were trained."""
     try:
-        import umap  # type: ignore[import-not-found]  # not among the dependencies: it costs 19 s to import
+        umap = importlib.import_module("umap")  # not among the dependencies: it takes 19 s to import
     except ImportError:
         raise InvalidValueError(
             "sampler umap must have umap-learn installed, but it is not. `pip install umap-learn`."

@@ -119,8 +119,14 @@ class Decisions:
         return parameters
 
 
-def decide(space: SearchSpace, sites: Sites, force: bool = False) -> Decisions:
+def decide(space: SearchSpace, sites: Sites, force: bool = False, require: str = "") -> Decisions:
     """Return the decisions of a search space over a model's open sites.
+
+    Args:
+        space: the search space.
+        sites: the model's sites.
+        force: whether to leave requirements aside.
+        require: what every activation must meet, beside the site's own requirement.
 
     Raises:
         SearchSpaceError: the model has no open site, a pattern matches none, or a site's requirement allows no candidate.
@@ -136,16 +142,17 @@ def decide(space: SearchSpace, sites: Sites, force: bool = False) -> Decisions:
     groups: dict[tuple[str, int, tuple[str, ...]], list[FoundSite]] = {}
     chosen: dict[str, tuple[Candidate, ...]] = {}
     for site in free:
+        requires = " and ".join(f"({text})" for text in (site.requires, require) if text)
         rule = rules[site.name]
-        if (id(rule), site.requires) not in pools:
-            verdicts = [(c, None if force else _refusal(c, site.requires)) for c in space.candidates_of(rule)]
-            pools[id(rule), site.requires] = tuple(c for c, refusal in verdicts if refusal is None)
+        if (id(rule), requires) not in pools:
+            verdicts = [(c, None if force else _refusal(c, requires)) for c in space.candidates_of(rule)]
+            pools[id(rule), requires] = tuple(c for c, refusal in verdicts if refusal is None)
             refused += [(site.name, c.name, refusal) for c, refusal in verdicts if refusal is not None]
-        pool = pools[id(rule), site.requires]
+        pool = pools[id(rule), requires]
         if not pool:
             name, reason = refused[-1][1:]
             raise SearchSpaceError(
-                f"no activation of the space may stand at site {site.name!r}, which requires {site.requires!r}: "
+                f"no activation of the space may stand at site {site.name!r}, which requires {requires!r}: "
                 f"{name}: {reason}. Choose a space whose activations have it, or pass --force."
             )
         part = {"model": "model", "block": site.block or "model", "layer": site.name}[space.granularity]

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from actsearch.errors import InvalidValueError, StudyError
+from actsearch.measures.model import MODEL_MEASURES
+from actsearch.search.constraints import Bound
 from actsearch.search.specification import Specification, Stage
 from actsearch.search.task import Mode
 
@@ -63,6 +65,8 @@ class Plan:
         sampler: name of the sampler.
         pruner: name of the pruner.
         seed: seed of the search and of every training in it.
+        require: requirement that every activation must meet, beside the site's own.
+        bounds: bounds on metrics of the model.
         options: further options of every trial, as :class:`Specification` has them.
     """
 
@@ -76,13 +80,17 @@ class Plan:
     sampler: str = "tpe"
     pruner: str = "median"
     seed: int = 0
+    require: str = ""
+    bounds: tuple[Bound, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
     def specification(self, placement: dict[str, Any] | None, stage: Stage = "search", **changes: Any) -> Specification:
         """Return one training of this plan."""
-        names = [objective.metric for objective in self.objectives]
-        given = {"seed": self.seed, **self.options, **changes}
-        return Specification(self.task, self.config, names, self.data, placement, stage=stage, **given)
+        names = dict.fromkeys([o.metric for o in self.objectives] + [bound.metric for bound in self.bounds])
+        logged = [name for name in names if name not in MODEL_MEASURES]
+        measures = [name for name in names if name in MODEL_MEASURES]
+        given = {"seed": self.seed, "measures": measures, **self.options, **changes}
+        return Specification(self.task, self.config, logged, self.data, placement, stage=stage, **given)
 
     def dumps(self) -> str:
         """Return the plan as JSON."""
@@ -92,7 +100,13 @@ class Plan:
     def loads(cls, text: str) -> Self:
         """Read a plan from JSON."""
         data = json.loads(text)
-        return cls(**{**data, "objectives": tuple(Objective(**o) for o in data["objectives"])})
+        return cls(
+            **{
+                **data,
+                "objectives": tuple(Objective(**o) for o in data["objectives"]),
+                "bounds": tuple(Bound(**b) for b in data["bounds"]),
+            }
+        )
 
     def check_same(self, stored: Self, study: str) -> None:
         """Raise where a study was made under another plan, with the difference and the ways on.

@@ -40,6 +40,8 @@ class Specification(_Data):
         stage: ``probe`` (one batch: what is there), ``search`` (train, validate), ``confirm`` (train, test).
         learning_rate_factor: factor on the optimiser's learning rate.
         activation_learning_rate_factor: factor on top of it for the learned parameters of activations.
+        measures: names of measures of the trained model that are added to its metrics.
+        example: whether the placement can be applied only with an input of the model at hand.
         force: place activations that a site's requirement refuses.
         include_gates: treat gates as sites.
         folder: where the trial writes files (weights, pictures); empty for none.
@@ -56,6 +58,8 @@ class Specification(_Data):
     stage: Stage = "search"
     learning_rate_factor: float = 1.0
     activation_learning_rate_factor: float = 1.0
+    measures: list[str] = field(default_factory=list)
+    example: bool = True
     force: bool = False
     include_gates: bool = False
     folder: str = ""

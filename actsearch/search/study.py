@@ -23,7 +23,8 @@ from actsearch.search.gate import UNKNOWN_RANGE, check_function
 from actsearch.search.plan import ATTRIBUTE, Plan
 from actsearch.search.sampler import derive, make_pruner, make_sampler
 from actsearch.search.space import SearchSpace
-from actsearch.search.specification import Outcome
+from actsearch.search.pareto import front, knee
+from actsearch.search.specification import Outcome, Specification, Stage
 from actsearch.search.store import Store
 
 PROBE = -1
@@ -87,6 +88,11 @@ class StudyRun:
         """The folder of its files."""
         return self.store.folder(self.name)
 
+    def specification(self, placement: dict[str, Any] | None, stage: Stage = "search", **changes: Any) -> Specification:
+        """Return one training of this study; an input is at hand where the sites can be found with one only."""
+        traced = self.probe["method"] != "function mode"
+        return self.plan.specification(placement, stage, **{"example": not traced, **changes})
+
     @property
     def sites(self) -> Sites:
         """The sites that were found in the model."""
@@ -110,11 +116,19 @@ class StudyRun:
         return None if data is None else Placement.model_validate(data)
 
     def ranked(self) -> list[FrozenTrial]:
-        """Return the completed trials, the best first by the first objective; equals in order of number."""
-        first = self.plan.objectives[0]
-        sign = 1 if first.mode == "min" else -1
-        complete = [t for t in self.trials if t.state == TrialState.COMPLETE]
-        return sorted(complete, key=lambda t: (sign * t.values[0], t.number))
+        """Return the completed trials within every bound, the best first; equals in order of number.
+
+        With several objectives the Pareto front comes first, and in it the trial at its knee; then by the first objective.
+        """
+        signs = [1 if objective.mode == "min" else -1 for objective in self.plan.objectives]
+        feasible = [t for t in self.trials if t.state == TrialState.COMPLETE and not outcome_of(t).get("violated")]
+        ordered = sorted(feasible, key=lambda t: (signs[0] * t.values[0], t.number))
+        if len(signs) == 1 or not ordered:
+            return ordered
+        points = [t.values for t in ordered]
+        best = [knee(points, signs), *front(points, signs)]
+        rest = [index for index in range(len(ordered)) if index not in best]
+        return [ordered[index] for index in dict.fromkeys([*best, *rest])]
 
     def candidates(self, top: int) -> list[FrozenTrial]:
         """Return the best trials that differ from each other and from the baseline."""
@@ -174,7 +188,9 @@ def sites_of(seen: dict[str, Any]) -> Sites:
 
 def decisions_of(plan: Plan, seen: dict[str, Any]) -> Decisions:
     """Return what each trial of a plan decides in the model that a probe saw."""
-    return decide(SearchSpace.model_validate(plan.space_content), sites_of(seen), bool(plan.options.get("force")))
+    return decide(
+        SearchSpace.model_validate(plan.space_content), sites_of(seen), bool(plan.options.get("force")), plan.require
+    )
 
 
 def open_study(store: Store, name: str, plan: Plan, seen: dict[str, Any] | None, warm_start: str = "") -> StudyRun:
@@ -304,7 +320,9 @@ class Coordinator:
             self._end(trial.number, Outcome("pruned", f"refused: {reason}"))
             return
         folder = self.run.folder / "trials" / f"{trial.number:05d}"
-        self.executor.submit(trial.number, plan.specification(data, folder=str(folder), log=str(folder / "log.txt")))
+        self.executor.submit(
+            trial.number, self.run.specification(data, folder=str(folder), log=str(folder / "log.txt"))
+        )
 
     def _refusal(self, placement: Placement | None) -> str:
         """Return why a placement is not worth a training: a function that is not finite, or constant; empty where it is."""
@@ -325,10 +343,11 @@ class Coordinator:
     def _report(self, number: int, epoch: int, metrics: dict[str, float]) -> bool:
         trial = self._running[number]
         self._tell("reported", number, epoch, metrics)
-        if len(self.run.plan.objectives) > 1 or number == 0:
+        metric = self.run.plan.objectives[0].metric
+        if len(self.run.plan.objectives) > 1 or number == 0 or metric not in metrics:
             return False
         if epoch not in self.run.trials[number].intermediate_values:  # a trial taken up again repeats its first epochs
-            trial.report(metrics[self.run.plan.objectives[0].metric], epoch)
+            trial.report(metrics[metric], epoch)
         return trial.should_prune()
 
     def _end(self, number: int, outcome: Outcome) -> None:
@@ -338,7 +357,12 @@ class Coordinator:
             outcome = Outcome(
                 "failed", f"diverged: {dict(zip(outcome.metrics, values, strict=False))}", history=outcome.history
             )
-        self._record(number, outcome)
+        violations = {}
+        if outcome.state == "complete":
+            violations = {b: b.violation(outcome.metrics.get(b.metric, math.nan)) for b in self.run.plan.bounds}
+            for bound, by in violations.items():
+                trial.set_constraint(bound.metric, by)
+        self._record(number, outcome, [f"{b.metric} by {by:.4g}" for b, by in violations.items() if by > 0])
         if outcome.state == "complete":
             self.run.study.tell(trial, values, skip_if_finished=True)
         else:
@@ -350,8 +374,9 @@ class Coordinator:
         if number == 0 and outcome.state != "complete":
             raise StudyError(f"the baseline, the model's own activations, must train, but ended: {outcome.reason}.")
 
-    def _record(self, number: int, outcome: Outcome) -> None:
+    def _record(self, number: int, outcome: Outcome, violated: Sequence[str] = ()) -> None:
         details = {
+            "violated": list(violated),
             "reason": outcome.reason,
             "metrics": outcome.metrics,
             "history": outcome.history,

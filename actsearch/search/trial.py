@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from actsearch.errors import ActsearchError, TaskError
+from actsearch.measures.model import MODEL_MEASURES
 from actsearch.placement import Placement, Sites, find_sites
 from actsearch.placement.optimiser import own_group
 from actsearch.search.specification import Outcome, Report, Specification, State
@@ -97,7 +98,8 @@ def _train(specification: Specification, reporter: _Reporter) -> dict[str, Any]:
     module, data, trainer = target.build(config)
     if specification.placement is not None:
         placement = Placement.model_validate(specification.placement)
-        placement.apply(module, example_input(module, data, trainer), force=specification.force)
+        example = example_input(module, data, trainer) if specification.example else None
+        placement.apply(module, example, force=specification.force)
         if placement.initialisation:
             from actsearch.placement.initialise import initialise
 
@@ -109,6 +111,9 @@ def _train(specification: Specification, reporter: _Reporter) -> dict[str, Any]:
     trainer.fit(module, datamodule=data)
     metrics = reporter.history[-1][1] if reporter.history else scalars(trainer.callback_metrics)
     require(metrics, specification.objectives, type(module).__name__)
+    if specification.measures:
+        measured = _input(module, reporter.batch)
+        metrics = metrics | {name: MODEL_MEASURES[name](module, measured) for name in specification.measures}
     result: dict[str, Any] = {"metrics": metrics, "seconds": time.perf_counter() - start}
     if specification.stage == "probe":
         result["probe"] = _probe(module, data, trainer, specification, reporter.batch)

@@ -16,6 +16,7 @@ from actsearch.activations import Activation
 from actsearch.errors import InvalidValueError
 from actsearch.placement import Placement, SiteEntry
 from actsearch.search.confirm import Confirmation
+from actsearch.search.pareto import front
 from actsearch.search.study import StudyRun
 
 COLOURS = {TrialState.COMPLETE: "tab:blue", TrialState.PRUNED: "tab:orange"}
@@ -156,8 +157,11 @@ def pareto(run: StudyRun, path: Path) -> None:
     axes = figure.add_subplot()
     complete = run.ranked()
     axes.plot([t.values[0] for t in complete], [t.values[1] for t in complete], "o", ms=4, color="0.6", label="trials")
-    front = sorted(run.study.best_trials, key=lambda trial: trial.values[0])
-    axes.plot([t.values[0] for t in front], [t.values[1] for t in front], "o-", color="tab:green", label="Pareto front")
+    signs = [1 if objective.mode == "min" else -1 for objective in (first, second)]
+    best = sorted((complete[i].values[:2] for i in front([t.values[:2] for t in complete], signs)), key=lambda v: v[0])
+    axes.plot([v[0] for v in best], [v[1] for v in best], "o-", color="tab:green", label="Pareto front")
+    if complete:
+        axes.plot(*complete[0].values[:2], "*", ms=14, color="tab:orange", label="knee")
     baseline = [trial for trial in complete if trial.number == 0]
     if baseline:
         axes.plot(*baseline[0].values[:2], "s", color="tab:red", label="baseline")

@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from actsearch import Placement, Site, activation, properties
+from actsearch import Placement, Site, activation
 from actsearch.activations.estimate import gaussian_mean
 from actsearch.measures.gradient_flow import gradient_flow
+from actsearch.placement.initialise import initialise
 from tasks.classification import Classification
 
 pytestmark = pytest.mark.claim
@@ -109,28 +110,27 @@ def test_d_output_variance_for_small_signals():
 MIXED = ("relu", "tanh", "gelu", "leaky_relu", "elu", "sigmoid", "softplus", "swish", "mish", "selu")
 
 
-def mixed_growth(gains, seeds=16, depth=20, hidden=256):
-    """Return E[z²] of each layer over that of the layer before, averaged over seeds before the ratio is taken."""
+def mixed_growth(own_gains, seeds, depth=20, hidden=1024):
+    """Return E[z²] of each layer over that of the layer before, averaged over seeds before the ratio is taken.
+
+    At width 256 the same 16 seeds scatter by up to 0.16 about the mean over 64 of them, which is within 0.04 of 1.
+    """
     total = torch.zeros(depth, dtype=torch.float64)
+    sites = {f"network.layer_{i + 1}.activation": {"activation": MIXED[i % len(MIXED)]} for i in range(depth)}
     for seed in range(seeds):
         torch.manual_seed(seed)
-        task = Classification(hidden=hidden, depth=depth)
-        names = [MIXED[i % len(MIXED)] for i in range(depth)]
-        sites = {f"network.layer_{i + 1}.activation": {"activation": name} for i, name in enumerate(names)}
-        Placement.model_validate({"schema": 1, "sites": sites}).apply(task)
-        for i in range(depth):
-            weight = task.network.get_submodule(f"layer_{i + 1}.linear").weight
-            gain = gains(names[i - 1]) if i else 1.0  # the first layer is fed by standardised inputs
-            torch.nn.init.normal_(weight, std=math.sqrt(gain / weight.shape[1]))
+        task = Classification(hidden=hidden, depth=depth)  # He's initialisation
         x, y = batch(task)
-        found = gradient_flow(task.network, lambda: F.cross_entropy(task.network(x), y))  # noqa: B023  # called at once
+        Placement.model_validate({"schema": 1, "sites": sites}).apply(task, x)
+        if own_gains:
+            initialise(task, "forward", x)
+        found = gradient_flow(task, lambda: F.cross_entropy(task(x), y))  # noqa: B023  # called at once
         total += torch.tensor([site.variance for site in found], dtype=torch.float64)
     return (total[1:] / total[:-1]).tolist()
 
 
 def test_e_mixed_activations_keep_the_signal_under_their_own_gains_and_not_under_plain_he():
-    own = mixed_growth({name: properties(name).forward_gain for name in MIXED}.__getitem__)
-    he = mixed_growth(lambda name: 2.0)
+    own, he = mixed_growth(True, seeds=8), mixed_growth(False, seeds=4)
     assert max(abs(ratio - 1) for ratio in own) <= 0.10, f"own gains, per layer: {[round(r, 3) for r in own]}"
     assert max(abs(ratio - 1) for ratio in he) > 0.10, f"plain He, per layer: {[round(r, 3) for r in he]}"
 

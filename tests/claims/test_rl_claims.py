@@ -104,7 +104,7 @@ def learn(seed, epochs, **options):
 def test_soft_actor_critic_learns_pendulum_within_15000_steps(seed):
     task, metrics = learn(seed, ContinuousControl.trainer_defaults["max_epochs"])
     curve = [round(sum(returns) / len(returns)) for _, returns in task.history]
-    print(f"seed {seed}: test return {metrics['test_return']:.1f}, curve {curve}")  # noqa: T201  # for `make claims`
+    print(f"seed {seed}: test return {metrics['test_return']:.1f}, curve {curve}")  # for `make claims`
     assert task.history[-1][0] == 15_000
     assert metrics["test_valid_actions"] == 1
     assert metrics["test_return"] > -200, curve
@@ -116,5 +116,5 @@ def test_proximal_policy_optimisation_learns_pendulum_within_41000_steps():
     options = {"algorithm": "ppo", "envs": 4, "epoch_steps": 2048, "batch_size": 64, "discount": 0.9}
     task, metrics = learn(0, 20, **options)
     curve = [round(sum(returns) / len(returns)) for _, returns in task.history]
-    print(f"test return {metrics['test_return']:.1f}, curve {curve}")  # noqa: T201  # for `make claims`
+    print(f"test return {metrics['test_return']:.1f}, curve {curve}")  # for `make claims`
     assert metrics["test_return"] > -200, curve

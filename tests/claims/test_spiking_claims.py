@@ -111,6 +111,6 @@ def test_the_best_surrogate_by_validation_reaches_its_accuracy_on_digits():
     table = {surrogate: accuracy(surrogate) for surrogate in SURROGATES}
     for surrogate, m in sorted(table.items(), key=lambda item: -item[1]["val_accuracy"]):
         row = f"val {m['val_accuracy']:.4f}  test {m['test_accuracy']:.4f}  spikes {m['test_spikes']:.0f}"
-        print(f"{surrogate:28} {row}")  # noqa: T201  # the table that `make claims` prints
+        print(f"{surrogate:28} {row}")  # the table that `make claims` prints
     best = max(table.values(), key=lambda metrics: metrics["val_accuracy"])
     assert best["test_accuracy"] >= 0.93, table

@@ -83,5 +83,5 @@ def test_the_order_of_activations_by_isotropy_is_that_of_the_tasks_documentation
     for name in sorted(table, key=lambda name: -statistics.mean(table[name]["val_isotropy"])):
         measured = {key: table[name][key] for key in ("val_isotropy", "val_effective_rank", "val_knn_accuracy")}
         cells = [f"{key[4:]} {statistics.mean(v):.4f} ± {statistics.stdev(v):.4f}" for key, v in measured.items()]
-        print(f"{name:10}", *cells)  # noqa: T201  # the table that `make claims` prints
+        print(f"{name:10}", *cells)  # the table that `make claims` prints
     assert len(table) == len(ACTIVATIONS)

@@ -197,33 +197,22 @@ def test_two_objectives_spread_over_the_front():
     assert found >= len(true) / 2
 
 
-def test_failed_and_pruned_trials_are_information():
-    curved = compute(POOL).descriptors[:, 22]
-    bad = {name for name, value in zip(POOL, curved, strict=True) if value > np.median(curved)}
+def test_the_neighbours_of_failed_trials_are_left_alone():
+    wave = [f"cos(add(x,{i / 50}))" for i in range(1, 20)]
+    tame = [f"softplus(mul({i / 10},x))" for i in range(1, 20)]
+    choices = [*wave, *tame, "relu", "tanh"]
 
     def objective(trial):
-        name = trial.suggest_categorical("activation", POOL)
-        if name in bad:
+        name = trial.suggest_categorical("activation", choices)
+        if name in wave:
             raise RuntimeError
-        return SCORE[name]
+        return tame.index(name) if name in tame else 0.0
 
     mine = study()
-    mine.optimize(objective, n_trials=40, catch=RuntimeError)
+    mine.optimize(objective, n_trials=18, catch=RuntimeError)
     failed = [t.state == TrialState.FAIL for t in mine.trials]
-    assert sum(failed) > 0
-    assert np.mean(failed[20:]) < 0.5 * len(bad) / len(POOL)
-
-    def cut_short(trial):
-        name = trial.suggest_categorical("activation", POOL)
-        trial.report(SCORE[name], 1)
-        if name in bad:
-            raise optuna.TrialPruned
-        return SCORE[name]
-
-    mine = study()
-    mine.optimize(cut_short, n_trials=40)
-    pruned = [t.state == TrialState.PRUNED for t in mine.trials]
-    assert np.mean(pruned[20:]) < 0.5 * len(bad) / len(POOL)
+    assert sum(failed) <= 4  # of 18, where half of the choices fail
+    assert mine.best_value == 18
 
 
 def test_infinite_values_and_ties_do_not_break_it():

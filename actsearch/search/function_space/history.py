@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,10 @@ from scipy.special import ndtri
 Array = NDArray[np.float64]
 
 PRUNED_NOISE = 0.1
-FAILED_NOISE = 0.5
+FAILED_NOISE = 0.2
+FAILED = -2.0
+"""Score of a failed trial, in standard deviations of the others."""
+
 RHO = 0.05
 """Share of the plain weighted sum in the augmented Chebyshev scalarisation."""
 
@@ -25,7 +28,7 @@ class Observations:
 
     Args:
         trials: the trials.
-        scores: one a trial; only their order and distances mean something.
+        scores: one a trial; only their order and distances mean something; -∞ for one that failed.
         doubt: variance of each score beside the noise of a training: for a trial that was cut short or failed.
     """
 
@@ -71,10 +74,9 @@ def observe(
     scores = _below(scores, violation)
     cut = _pruned_scores(pruned, complete, scores, signs[0])
     known = np.concatenate([scores, cut])
-    lowest = known.min() if len(known) else 0.0
     return Observations(
         (*complete, *pruned, *failed),
-        np.concatenate([known, np.full(len(failed), lowest)]),
+        np.concatenate([known, np.full(len(failed), -np.inf)]),
         np.repeat([0.0, PRUNED_NOISE, FAILED_NOISE], [len(complete), len(pruned), len(failed)]),
     )
 
@@ -89,16 +91,29 @@ def ranks(values: Array) -> Array:
 
 def normal_scores(values: Array) -> Array:
     """Return the quantiles of N(0, 1) at the ranks: what counts is the order, not how bad a bad one is."""
-    result: Array = ndtri(ranks(values))
-    return result
+    return _with_failed(values, lambda known: ndtri(ranks(known)))
 
 
 def standard_scores(values: Array) -> Array:
     """Return the values, standardised; outliers below are cut at three interquartile ranges under the median."""
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    cut = np.maximum(values, middle - 3 * max(high - low, 1e-12))
-    deviation = cut.std()
-    return (cut - cut.mean()) / deviation if deviation > 0 else np.zeros_like(cut)
+
+    def standard(known: Array) -> Array:
+        low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
+        cut = np.maximum(known, middle - 3 * max(high - low, 1e-12))
+        deviation = cut.std()
+        return (cut - cut.mean()) / deviation if deviation > 0 else np.zeros_like(cut)
+
+    return _with_failed(values, standard)
+
+
+def _with_failed(values: Array, scale: Callable[[Array], Array]) -> Array:
+    """Return scaled scores; those of failed trials are as low as the lowest, at least FAILED."""
+    ended = np.isfinite(values)
+    result = np.full_like(values, FAILED)
+    if ended.any():
+        result[ended] = scale(values[ended])
+        result[~ended] = min(FAILED, result[ended].min())
+    return result
 
 
 def _finite(scores: Array) -> Array:

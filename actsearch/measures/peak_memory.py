@@ -1,0 +1,32 @@
+"""Memory that a training step keeps for its backward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def peak_memory(model: nn.Module, example_input: Any) -> float:
+    """Return the bytes of all tensors that a forward pass saves for its backward pass, each storage once, in MiB.
+
+    It is what activations decide of a training's memory: a function that recomputes saves less. Parameters are left out.
+
+    Args:
+        model: any module.
+        example_input: one input of it.
+    """
+    kept: dict[int, int] = {}
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        alive = model(example_input)
+    del alive
+    return sum(kept.values()) / 2**20
