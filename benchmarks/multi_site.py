@@ -2,7 +2,7 @@
 
     python benchmarks/multi_site.py                 # five seeds: some ten minutes on one core
 
-The problem: a perceptron with five hidden layers of 24 on 300 digits, 24 activations at each layer (24⁵, about eight
+The problem: a perceptron with five hidden layers of 32 on 300 digits, 24 activations at each layer (24⁵, about eight
 million placements), scored by its accuracy on the other 1,497.
 """
 
@@ -24,8 +24,8 @@ from actsearch.activations import activation
 from actsearch.search import FunctionSpaceSampler
 
 SITES = 5
-WIDTH = 24
-EPOCHS = 12
+WIDTH = 32
+EPOCHS = 20
 CANDIDATES = """
     relu leaky_relu elu selu gelu silu mish softplus tanh sigmoid softsign hardswish
     squared_relu erf arcsinh tanhshrink identity square log1pabs gaussian abs sine cosine cube(x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import nn
 
 from actsearch import Site
@@ -15,7 +17,7 @@ def encoder(channels: int, width: int) -> nn.Sequential:
     """
     layers = nn.Sequential()
     sizes = (channels, width, 2 * width, 2 * width)
-    for i, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), 1):
+    for i, (before, after) in enumerate(pairwise(sizes), 1):
         layers.add_module(f"conv_{i}", nn.Conv2d(before, after, 3, 1 if i == 1 else 2, 1, bias=False))
         layers.add_module(f"norm_{i}", nn.BatchNorm2d(after))
         layers.add_module(f"activation_{i}", Site("relu"))
