@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,6 +118,7 @@ def run_search(
     jobs: int = 1,
     executor: Literal["local", "inline"] | Executor = "local",
     trial_timeout: float | None = None,
+    time: float | None = None,
     warm_start: str = "",
     confirm: int = 0,
     seeds: int = 8,
@@ -137,6 +139,7 @@ def run_search(
         jobs: trainings at a time.
         executor: ``local`` (a process each) or ``inline`` (this process, for notebooks and debuggers).
         trial_timeout: seconds after which a training is stopped and counts as failed.
+        time: seconds of wall-clock time for all, the confirmation included; no trial is started that would not fit.
         warm_start: name of an earlier study whose best placements are tried first.
         confirm: how many of the best are confirmed afterwards; 0 for none.
         seeds: paired seeds of the confirmation.
@@ -151,8 +154,10 @@ def run_search(
 
     >>> run_search("classification", "rectifiers", trials=30).best    # doctest: +SKIP
     """
-    if trials < 1 or jobs < 1:
-        raise InvalidValueError(f"trials and jobs must be at least 1, but got {trials=}, {jobs=}.")
+    if trials < 1 or jobs < 1 or (time is not None and time <= 0):
+        raise InvalidValueError(
+            f"trials and jobs must be at least 1 and time positive, but got {trials=}, {jobs=}, {time=}."
+        )
     intended = make_plan(task, space, **plan)
     name = check_name(study or f"{task.rpartition('.')[2]}-{Path(intended.space).stem}")
     home = Store(store)
@@ -166,7 +171,9 @@ def run_search(
             mirror = Mirror(home)
             everyone = [mirror, *listeners]
             with mirror.following(run):
-                Coordinator(run, engine, jobs, everyone).search(trials)
+                Coordinator(run, engine, jobs, everyone).search(
+                    trials, time or math.inf, (confirm + 1) * seeds if confirm else 0
+                )
                 confirmation = None
                 if confirm and run.candidates(confirm):
                     confirmation = confirm_study(run, engine, confirm, seeds, jobs, progress)

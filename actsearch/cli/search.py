@@ -47,6 +47,7 @@ def run(arguments: list[str]) -> int:
             jobs=options.jobs,
             executor=options.executor,
             trial_timeout=options.trial_timeout,
+            time=options.time,
             warm_start=options.warm_start,
             confirm=options.confirm,
             seeds=options.seeds,
@@ -104,6 +105,7 @@ def build_parser(task: str) -> ArgumentParser:
         help="one choice for what (default: the space's)",
     )
     add("--trials", type=int, default=30, help="total trials of the study, the baseline included")
+    add("--time", type=float | None, default=None, help="seconds for all, the confirmation included, beside --trials")
     add("--jobs", type=int, default=1, help="trainings at a time; with 1 the same seed gives the same trials")
     add("--sampler", type=str, default="tpe", help="tpe, random, cmaes, gp, nsga2, qmc")
     add("--pruner", type=str, default="median", help="median, hyperband, none")
@@ -112,7 +114,12 @@ def build_parser(task: str) -> ArgumentParser:
     )
     add("--mode", choices=["", "min", "max"], default="", help="its better direction (default: told by its name)")
     add("--objective", type=list[str], default=[], help="several objectives: METRIC:min or METRIC:max, as a list")
-    add("--require", type=list[str], default=[], help="what must hold: facts of activations, or METRIC <= NUMBER; a list")
+    add(
+        "--require",
+        type=list[str],
+        default=[],
+        help="what must hold: facts of activations, or METRIC <= NUMBER; a list",
+    )
     add(
         "--test_metric",
         "--test-metric",

@@ -1,4 +1,4 @@
-"""Samplers and pruners by name: Optuna's own, made anew for each trial from (seed, trial number)."""
+"""Samplers and pruners by name: ours and Optuna's own, made anew for each trial from (seed, trial number)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from optuna.samplers import BaseSampler
 
 from actsearch.errors import InvalidValueError, UnknownNameError
 
+
+def _function_space(seed: int) -> BaseSampler:
+    from actsearch.search.function_space import FunctionSpaceSampler
+
+    return FunctionSpaceSampler(seed=seed)
+
+
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
+    "function_space": _function_space,
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -236,15 +237,24 @@ class Coordinator:
         self.listeners = listeners
         self._running: dict[int, optuna.Trial] = {}
         self._best: int | None = None
+        self._end_by = math.inf
+        self._reserved = 0
         self._verdicts: dict[str, str] = {}
 
-    def search(self, total: int) -> None:
+    def search(self, total: int, seconds: float = math.inf, reserved: int = 0) -> None:
         """Run trials until the study has ``total``; those of earlier processes count, and unfinished ones are taken up again.
+
+        Args:
+            total: trials, the baseline included.
+            seconds: wall-clock time that all may take: no trial is started that would not leave enough of it.
+            reserved: trainings that are still to come after the search, for a confirmation.
 
         Raises:
             StudyError: the baseline failed.
         """
         self._take_up()
+        self._end_by = time.monotonic() + seconds
+        self._reserved = reserved
         self._tell("started", self.run, total)
         try:
             while self._room(total) or self._running:
@@ -265,7 +275,15 @@ class Coordinator:
     def _room(self, total: int) -> bool:
         trials = self.run.trials
         waiting = sum(t.state == TrialState.WAITING for t in trials)
-        return len(trials) - waiting < total
+        return len(trials) - waiting < total and not self._out_of_time(trials)
+
+    def _out_of_time(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether one more training and those reserved would outlast the time, by the median of those that ran to the end."""
+        if math.isinf(self._end_by):
+            return False
+        seconds = [s for t in trials if t.state == TrialState.COMPLETE and (s := outcome_of(t)["seconds"])]
+        each = statistics.median(seconds) if seconds else 0.0
+        return time.monotonic() + each * (1 + self._reserved / self.jobs) > self._end_by
 
     def _baseline_is_running(self) -> bool:
         """Whether to hold back: until the baseline has ended, nobody knows that this model trains at all."""

@@ -25,7 +25,7 @@ CASES = {
     "metric": ([*SEARCH, "--monitor", "val_acc"], "metric 'val_acc' must be logged by Own, but it logs val_loss"),
     "study": (["best", "nothing", "--store", "store"], "unknown study 'nothing'"),
     "study name": ([*SEARCH, "--study", "a/b"], "a study's name must be"),
-    "trials": ([*SEARCH, "--trials", "0"], "trials and jobs must be at least 1"),
+    "trials": ([*SEARCH, "--trials", "0"], "trials and jobs must be at least 1 and time positive"),
     "requirement": (
         ["search", "own.Squashed", "--space", "space.yaml", "--store", "store"],
         "which requires 'bounded and bijective': elu",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from actsearch.run import run_search
 from actsearch.search.space import SearchSpace
 from actsearch.search.store import Store
@@ -41,3 +43,12 @@ def test_two_jobs(own):
     run = search(own, {"relu": None, "tanh": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}}, trials=6, jobs=2, executor="local")
     assert [t.number for t in run.trials] == list(range(6))
     assert all(t.state.is_finished() for t in run.trials)
+
+
+def test_time_budget_leaves_room_for_the_confirmation(own):
+    config = {"trainer.max_epochs": 2, "task.pause": 0.1}
+    start = time.monotonic()
+    run = search(own, {"relu": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}}, trials=500, time=25, confirm=1, seeds=2, config=config)
+    assert 2 <= len(run.trials) < 100
+    assert (run.folder / "confirmation.json").exists()
+    assert time.monotonic() - start < 60
