@@ -15,11 +15,12 @@ from actsearch.errors import ActsearchWarning, InvalidValueError, UnknownNameErr
 from actsearch.placement import Placement
 from actsearch.search.confirm import Confirmation, confirm_study
 from actsearch.search.constraints import split
+from actsearch.search.coordinator import Coordinator, Listener
 from actsearch.search.executor import Executor, InlineExecutor, LocalExecutor
 from actsearch.search.plan import Objective, Plan
 from actsearch.search.space import SearchSpace
 from actsearch.search.store import Store, check_name
-from actsearch.search.study import Coordinator, Listener, StudyRun, open_study, survey, write_best
+from actsearch.search.study import StudyRun, open_study, survey, write_best
 from actsearch.search.target import Target
 from actsearch.tracking.mirror import Mirror
 from actsearch.tracking.report import write_report

@@ -10,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from actsearch.placement import Placement
-from actsearch.search.study import Listener, StudyRun, outcome_of
+from actsearch.search.coordinator import Listener
+from actsearch.search.study import StudyRun, outcome_of
 
 
 class Progress(Listener):

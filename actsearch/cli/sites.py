@@ -68,5 +68,7 @@ def _sites(name: str, rest: list[str], include_gates: bool) -> Sites:
     except ActsearchError:
         raise
     except Exception as error:
-        raise TaskError(f"{name} cannot be built: {type(error).__name__}: {error}. Give its options as --task.NAME.") from None
+        raise TaskError(
+            f"{name} cannot be built: {type(error).__name__}: {error}. Give its options as --task.NAME."
+        ) from None
     return sites_of(module, example_input(module, data, trainer), include_gates)

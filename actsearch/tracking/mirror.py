@@ -19,8 +19,9 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.placement import Placement
+from actsearch.search.coordinator import Listener
 from actsearch.search.store import Store
-from actsearch.search.study import Listener, StudyRun, outcome_of
+from actsearch.search.study import StudyRun, outcome_of
 from actsearch.tracking.model import log_best_model
 from actsearch.tracking.report import summary
 

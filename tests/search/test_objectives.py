@@ -16,7 +16,13 @@ SPACE = SearchSpace(activations={"relu": None, "tanh": None, "prelu": None, "squ
 
 
 def search(own, **options):
-    given = {"store": own / "store", "config": {"trainer.max_epochs": 1}, "executor": "inline", "sampler": "random", "seed": 1}
+    given = {
+        "store": own / "store",
+        "config": {"trainer.max_epochs": 1},
+        "executor": "inline",
+        "sampler": "random",
+        "seed": 1,
+    }
     result = run_search("own.Own", SPACE, study="s", trials=14, **{**given, **options})
     return StudyRun.load(Store(own / "store"), result.study)
 

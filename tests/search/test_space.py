@@ -56,7 +56,12 @@ def test_fixed_searched_learned(model):
     assert names == set(params)
     assert placement.sites["1"].parameters == {"negative_slope": 0.2}
     learned = placement.sites["3"]
-    assert (learned.learn, learned.share, learned.channels, learned.channel_dim) == (["negative_slope"], "channel", 4, -1)
+    assert (learned.learn, learned.share, learned.channels, learned.channel_dim) == (
+        ["negative_slope"],
+        "channel",
+        4,
+        -1,
+    )
     assert learned.parameters == {"negative_slope": 0.25}
     applied = placement.apply(model)
     assert applied[3].raw_negative_slope.shape == (4,)
@@ -91,7 +96,9 @@ def test_site_rules_override_by_pattern(model):
     decisions = decide(space, find_sites(model))
     assert [[c.name for c in d.candidates] for d in decisions.all] == [["relu", "elu", "tanh"], ["elu"], ["softsign"]]
     assert decisions.all[1].candidates[0].settings, "a rule by name keeps the settings of the space"
-    with pytest.raises(SearchSpaceError, match=r"site pattern 'head.\*' must match a site, but matches none of 1, 3, 5"):
+    with pytest.raises(
+        SearchSpaceError, match=r"site pattern 'head.\*' must match a site, but matches none of 1, 3, 5"
+    ):
         decide(SearchSpace(activations={"relu": None}, sites={"head.*": {"activations": ["relu"]}}), find_sites(model))
 
 

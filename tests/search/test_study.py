@@ -40,7 +40,13 @@ def test_twins_are_told_what_the_first_one_got(own):
 
 
 def test_two_jobs(own):
-    run = search(own, {"relu": None, "tanh": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}}, trials=6, jobs=2, executor="local")
+    run = search(
+        own,
+        {"relu": None, "tanh": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}},
+        trials=6,
+        jobs=2,
+        executor="local",
+    )
     assert [t.number for t in run.trials] == list(range(6))
     assert all(t.state.is_finished() for t in run.trials)
 
@@ -48,7 +54,15 @@ def test_two_jobs(own):
 def test_time_budget_leaves_room_for_the_confirmation(own):
     config = {"trainer.max_epochs": 2, "task.pause": 0.1}
     start = time.monotonic()
-    run = search(own, {"relu": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}}, trials=500, time=25, confirm=1, seeds=2, config=config)
+    run = search(
+        own,
+        {"relu": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}},
+        trials=500,
+        time=25,
+        confirm=1,
+        seeds=2,
+        config=config,
+    )
     assert 2 <= len(run.trials) < 100
     assert (run.folder / "confirmation.json").exists()
     assert time.monotonic() - start < 60

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,28 +90,14 @@ def ranks(values: Array) -> Array:
 
 
 def normal_scores(values: Array) -> Array:
-    """Return the quantiles of N(0, 1) at the ranks: what counts is the order, not how bad a bad one is."""
-    return _with_failed(values, lambda known: ndtri(ranks(known)))
+    """Return the quantiles of N(0, 1) at the ranks: what counts is the order, not how bad a bad one is.
 
-
-def standard_scores(values: Array) -> Array:
-    """Return the values, standardised; outliers below are cut at three interquartile ranges under the median."""
-
-    def standard(known: Array) -> Array:
-        low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-        cut = np.maximum(known, middle - 3 * max(high - low, 1e-12))
-        deviation = cut.std()
-        return (cut - cut.mean()) / deviation if deviation > 0 else np.zeros_like(cut)
-
-    return _with_failed(values, standard)
-
-
-def _with_failed(values: Array, scale: Callable[[Array], Array]) -> Array:
-    """Return scaled scores; those of failed trials are as low as the lowest, at least FAILED."""
+    Those of failed trials are as low as the lowest, at least ``FAILED``.
+    """
     ended = np.isfinite(values)
     result = np.full_like(values, FAILED)
     if ended.any():
-        result[ended] = scale(values[ended])
+        result[ended] = ndtri(ranks(values[ended]))
         result[~ended] = min(FAILED, result[ended].min())
     return result
 

@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.search.function_space import proposals
-from actsearch.search.function_space.history import normal_scores, observe, standard_scores
+from actsearch.search.function_space.history import normal_scores, observe
 from actsearch.search.function_space.space import Space, shared
 from actsearch.search.function_space.surrogate import Surrogate
 
@@ -44,8 +44,7 @@ class FunctionSpaceSampler(BaseSampler):
     count as at most average, failed ones as worst; trials in flight as having given what is expected of them. No
     configuration is proposed twice while there are others.
 
-    Numerics: with one site the ranks of the scores are modelled, so that a few disasters do not drown the rest; with
-    several, the scores. A proposal is a function of the seed, the trial's number and the trials that ended or run.
+    Numerics: the ranks of the scores are modelled, so that a few disasters do not drown the rest. A proposal is a function of the seed, the trial's number and the trials that ended or run.
 
     An unbounded space of expressions is approached by a long list of choices (20,000, say, from
     :func:`actsearch.activations.generate.pool`; Optuna's choices cannot grow): random ones and the neighbours of the best in
@@ -121,7 +120,7 @@ class FunctionSpaceSampler(BaseSampler):
             return common
         if len(set(seen.scores.tolist())) < 2:
             return proposals.unguided(space, tried, fixed, rng)
-        scores = standard_scores(seen.scores) if len(space.activations) > 1 else normal_scores(seen.scores)
+        scores = normal_scores(seen.scores)
         model = Surrogate.of(space).fitted(rows, scores, seen.doubt, rng).believing(flying)
         return proposals.propose(space, model, tried, fixed, rng)
 

@@ -22,7 +22,10 @@ CHUNK = 512
 
 # Centred on what maximises the marginal likelihood of a few hundred trainings; narrow, because a search has a few dozen.
 LENGTHS = (Prior(math.log(15.0), 0.3), Prior(math.log(6.0), 0.3), Prior(math.log(1.4), 0.3))
+SEVERAL_LENGTHS = (Prior(math.log(20.0), 0.3), Prior(math.log(8.0), 0.3), Prior(math.log(1.6), 0.3))
 VARIANCES = (Prior(math.log(0.3), 0.3), Prior(math.log(0.3), 0.3), Prior(math.log(0.9), 0.3))
+# What each site adds is little beside which functions there are at all, and beside their combination.
+SITE, JOINT, AVERAGE = Prior(math.log(0.3), 0.4), Prior(math.log(0.35), 0.4), Prior(math.log(1.3), 0.4)
 NOISE = Prior(math.log(0.07), 1.0)
 OTHER_LENGTH = Prior(math.log(0.7), 0.8)
 OTHER_VARIANCE = Prior(math.log(0.4), 1.0)
@@ -60,10 +63,10 @@ class Surrogate:
         if sites:
             variances += VARIANCES
             if sites > 1:
-                variances += [Prior(-math.log(len(groups)), 1.0)] * len(groups)
+                variances += [Prior(SITE.mean - math.log(sites), SITE.deviation)] * sites + [JOINT, AVERAGE]
             for group in groups:
                 if group == 0 or group >= sites:  # sites share their length scales
-                    lengths += LENGTHS
+                    lengths += LENGTHS if sites == 1 else SEVERAL_LENGTHS
                 start = len(lengths) - VIEWS
                 for view in range(VIEWS):
                     factors = (view, VIEWS + group) if sites > 1 else (view,)
@@ -77,7 +80,7 @@ class Surrogate:
             if sites:
                 joint = min(sites, len(groups) - 1) * VIEWS if sites > 1 else 0
                 base = len(lengths)
-                lengths += [*LENGTHS, *[OTHER_LENGTH] * others]
+                lengths += [*SEVERAL_LENGTHS, *[OTHER_LENGTH] * others]
                 views = tuple((joint + view, base + view) for view in range(VIEWS))
                 crossed = tuple((first + i, base + VIEWS + i) for i in range(others))
                 terms.append(Term(views + crossed, (len(variances),)))
