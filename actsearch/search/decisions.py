@@ -142,7 +142,8 @@ def decide(space: SearchSpace, sites: Sites, force: bool = False, require: str =
     groups: dict[tuple[str, int, tuple[str, ...]], list[FoundSite]] = {}
     chosen: dict[str, tuple[Candidate, ...]] = {}
     for site in free:
-        requires = " and ".join(f"({text})" for text in (site.requires, require) if text)
+        both = site.requires and require
+        requires = f"({site.requires}) and ({require})" if both else site.requires or require
         rule = rules[site.name]
         if (id(rule), requires) not in pools:
             verdicts = [(c, None if force else _refusal(c, requires)) for c in space.candidates_of(rule)]

@@ -42,8 +42,9 @@ def train(epochs, seed=0, activation=None, **options):
         num_sanity_val_steps=0,
     )
     run.fit(task)
+    validation = {name: float(value) for name, value in run.callback_metrics.items()}
     (test,) = run.test(task, verbose=False)
-    return {name: float(value) for name, value in run.callback_metrics.items()} | test
+    return validation | test
 
 
 def check_collapse(on, off):
