@@ -23,9 +23,8 @@ def spike_raster(path: Path, trains: Sequence[Tensor], layers: Sequence[str]) ->
     figure.set_size_inches(7, 2.4 * len(trains))
     for ax, train, name in zip(axes[:, 0], trains, ["input", *layers], strict=True):
         step, neuron = train.nonzero(as_tuple=True)
-        ax.scatter(
-            step + 1, neuron, s=60 * train[step, neuron] / max(1.0, float(train.max())), marker="|", color="black"
-        )
+        size = 8 * train[step, neuron] / max(1.0, float(train.max()))
+        ax.scatter(step + 1, neuron, s=size, marker="s", linewidths=0, color="black")
         ax.set(ylabel="neuron", title=f"{name}: {int((train > 0).sum())} spikes", xlim=(0.5, len(train) + 0.5))
     axes[-1, 0].set_xlabel("time step")
     figure.savefig(path, dpi=120)

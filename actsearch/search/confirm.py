@@ -1,10 +1,10 @@
-"""Confirmation: the best few retrained beside the baseline on the same seeds, scored on data the search never saw."""
+"""Confirmation: the best few race, and the best of them is compared with the baseline, on data the search never saw."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
@@ -15,10 +15,11 @@ from actsearch.placement.placement import write_text
 from actsearch.search.executor import Executor
 from actsearch.search.sampler import derive
 from actsearch.search.specification import Outcome
-from actsearch.search.statistics import Comparison, compare
+from actsearch.search.statistics import BASELINE, Comparison, compare, race
 from actsearch.search.study import StudyRun, write_best
 
-BASELINE = 0
+_UNKNOWN = {"gain": math.nan, "low": -math.inf, "high": math.inf}
+"""What ``null`` stands for in the file: JSON has no number for these."""
 
 
 @dataclass
@@ -29,11 +30,16 @@ class Confirmation:
         metric: the metric that is scored.
         mode: the direction that is better.
         split: ``test``, or ``validation`` where the module has no test split (the search has seen that one).
-        seeds: the seeds.
+        seeds: the seeds that compare the selected candidate with the baseline.
         candidates: numbers of the trials that are confirmed, the best by the search first.
-        scores: by trial and seed (``"3:1234"``), the score; ``None`` where the training failed.
+        scores: by trial and seed (``"3:1234"``), the score; ``None`` where the training failed. Those of earlier calls
+            stay, to be used again.
         failures: by trial and seed, why a training has no score.
-        comparisons: one for each candidate, once all scores are there.
+        comparisons: one for each candidate, once the race has ended; without pairs for those that were not selected.
+        selection: the seeds that selected the candidate; the baseline was not trained with these.
+        given: for each candidate, how many seeds it was trained with, once the race has ended.
+        budget: the most trainings the race may take.
+        looks: how many verdicts on this study there are with this one.
     """
 
     metric: str
@@ -44,6 +50,10 @@ class Confirmation:
     scores: dict[str, float | None] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
+    selection: list[int] = field(default_factory=list)
+    given: list[int] = field(default_factory=list)
+    budget: int = 0
+    looks: int = 1
 
     @classmethod
     def read(cls, run: StudyRun) -> Self | None:
@@ -52,11 +62,18 @@ class Confirmation:
         if not path.exists():
             return None
         data = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**data, "comparisons": [Comparison(**c) for c in data["comparisons"]]})
+        comparisons = [
+            Comparison(**{key: _UNKNOWN[key] if value is None else value for key, value in comparison.items()})
+            for comparison in data["comparisons"]
+        ]
+        return cls(**{**data, "comparisons": comparisons})
 
     def write(self, run: StudyRun) -> None:
         """Keep what has been measured so far."""
-        write_text(run.folder / "confirmation.json", json.dumps(asdict(self), indent=1) + "\n")
+        data = asdict(self)
+        for comparison in data["comparisons"]:
+            comparison.update({key: None for key in _UNKNOWN if not math.isfinite(comparison[key])})
+        write_text(run.folder / "confirmation.json", json.dumps(data, indent=1, allow_nan=False) + "\n")
 
     def score(self, trial: int, seed: int) -> float:
         """Return a score, NaN where there is none."""
@@ -70,7 +87,7 @@ class Confirmation:
 
     @property
     def winner(self) -> tuple[int, Comparison]:
-        """The candidate with the largest mean gain, and its comparison."""
+        """The candidate that was selected, and its comparison."""
         return max(
             zip(self.candidates, self.comparisons, strict=True), key=lambda c: c[1].gain if c[1].pairs else -math.inf
         )
@@ -80,10 +97,13 @@ class Confirmation:
         number, c = self.winner
         lost = f", {len(self.failures)} trainings failed" if self.failures else ""
         figures = f"{self.metric} {c.gain:+.4f}, 95 % interval [{c.low:+.4f}, {c.high:+.4f}], p = {c.p:.2g}, {c.pairs} paired seeds{lost}"
-        of = f"corrected for {len(self.candidates)} candidates"
+        if self.selection:
+            figures += f", selected from {len(self.candidates)} candidates on {len(self.selection)} other seeds"
+        if self.looks > 1:
+            figures += f", corrected for {self.looks} verdicts on this study"
         if c.significant:
-            return f"trial {number} is significantly better than the baseline: {figures}, {of}."
-        return f"no significant difference from the baseline: the best candidate, trial {number}, has {figures}, {of}."
+            return f"trial {number} is significantly better than the baseline: {figures}."
+        return f"no significant difference from the baseline: the best candidate, trial {number}, has {figures}."
 
 
 def confirm_study(
@@ -94,21 +114,24 @@ def confirm_study(
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Confirmation:
-    """Retrain the best ``top`` candidates and the baseline with the same new seeds, and compare on the test split.
+    """Let the best ``top`` candidates race with the same new seeds, and compare the winner with the baseline.
 
-    What an earlier call measured for the same candidates and seeds is kept. Writes ``confirmation.json`` and ``best.json``.
+    The race is :func:`actsearch.search.statistics.race`. What an earlier call measured is used again, so a call with
+    more seeds adds to it; the later verdict is corrected for there being an earlier one. Writes ``confirmation.json``
+    and ``best.json``.
 
     Args:
         run: the study.
         executor: where the trainings run.
         top: candidates that are confirmed.
-        seeds: paired seeds; at least 2.
+        seeds: trainings for each candidate and the baseline on average, at least 2: ``(top + 1) * seeds`` trainings at
+            most, more of them for the candidate that is selected and fewer for those that are dropped.
         jobs: how many trainings at a time.
-        progress: called with (done, total).
+        progress: called with (done, most).
 
     Raises:
         InvalidValueError: ``top`` < 1 or ``seeds`` < 2.
-        StudyError: the study has no completed trial besides the baseline, or a first training of an arm fails.
+        StudyError: the study has no completed trial besides the baseline, or no pair of trainings ends well.
     """
     if top < 1 or seeds < 2:
         raise InvalidValueError(f"a confirmation must have top >= 1 and seeds >= 2, but got {top=}, {seeds=}.")
@@ -120,61 +143,93 @@ def confirm_study(
     result = _begin(run, list(trials), seeds)
     arms: dict[int, Placement | None] = {BASELINE: None}
     arms.update((number, run.placement(trial)) for number, trial in trials.items())
-    tested = result.split == "test"
+    asked: list[tuple[int, int]] = []
+    weights: set[int] = set()
 
-    def pending() -> Iterator[tuple[int, int]]:
-        for seed in result.seeds:
-            for arm in arms:
-                if f"{arm}:{seed}" not in result.scores:
-                    yield arm, seed
-
-    total = len(arms) * len(result.seeds)
-    queue = list(pending())
-    running: dict[int, tuple[int, int]] = {}
-    progress(total - len(queue), total)
-    key = 0
-    while queue or running:
-        while queue and len(running) < jobs:
-            arm, seed = queue.pop(0)
-            placement = arms[arm]
-            data = None if placement is None else json.loads(placement.dumps())
-            last = seed == result.seeds[-1]
-            folder = str(_folder(run, arm)) if last else ""
-            log = str(_folder(run, arm) / f"{seed}.log")
-            executor.submit(
-                key, run.plan.specification(data, "confirm", seed=seed, folder=folder, pictures=last, log=log)
-            )
-            running[key] = (arm, seed)
-            key += 1
-        for ended, outcome in executor.wait(lambda *_: False):
-            arm, seed = running.pop(ended)
-            result.scores[f"{arm}:{seed}"] = _score(outcome, result.metric, tested)
-            if result.scores[f"{arm}:{seed}"] is None:
-                result.failures[f"{arm}:{seed}"] = (
-                    outcome.reason or f"{result.metric} is {outcome.metrics[result.metric]}"
-                )
+    def measure(cells: Sequence[tuple[int, int]]) -> list[float]:
+        wanted = [(list(arms)[arm], _seed(run, index)) for arm, index in cells]
+        missing = [cell for cell in wanted if "{}:{}".format(*cell) not in result.scores]
+        comparing = any(number == BASELINE for number, _ in wanted)
+        first = {number: seed for number, seed in reversed(missing) if comparing and number not in weights}
+        weights.update(first)
+        asked.extend(cells)
+        before = len(asked) - len(missing)
+        progress(before, result.budget)
+        for ended, _ in enumerate(_train(run, executor, jobs, result, arms, missing, first), before + 1):
             result.write(run)
-            progress(sum(1 for _ in result.scores), total)
-    if not any(math.isfinite(d) for number in result.candidates for d in result.differences(number)):
+            progress(ended, result.budget)
+        sign = 1 if result.mode == "max" else -1
+        return [sign * result.score(*cell) for cell in wanted]
+
+    raced = race(measure, len(trials), seeds, result.looks)
+    if not raced.comparison.pairs:
         raise StudyError(
             f"no pair of trainings of the confirmation ended well. Their output is in {run.folder / 'confirmed'}."
         )
-    result.comparisons = compare([result.differences(number) for number in result.candidates])
+    used = 1 + max(index for _, index in asked)
+    result.selection = [_seed(run, index) for index in range(raced.selection)]
+    result.seeds = [_seed(run, index) for index in range(raced.selection, used)]
+    result.given = raced.given
+    result.comparisons = [raced.comparison if arm == raced.selected else compare([]) for arm in range(1, len(arms))]
     result.write(run)
+    progress(len(asked), len(asked))
     _write(run, result, arms)
     return result
+
+
+def _train(
+    run: StudyRun,
+    executor: Executor,
+    jobs: int,
+    result: Confirmation,
+    arms: dict[int, Placement | None],
+    queue: list[tuple[int, int]],
+    keep: dict[int, int],
+) -> Iterator[tuple[int, int]]:
+    """Train each (trial, seed) of the queue, put its score into the result, and yield it.
+
+    ``keep`` says, for some trials, the seed whose weights and pictures are kept.
+    """
+    queue = list(queue)
+    running: dict[int, tuple[int, int]] = {}
+    key = 0
+    while queue or running:
+        while queue and len(running) < jobs:
+            arm, seed = running[key] = queue.pop(0)
+            placement = arms[arm]
+            data = None if placement is None else json.loads(placement.dumps())
+            kept = keep.get(arm) == seed
+            folder = str(_folder(run, arm)) if kept else ""
+            log = str(_folder(run, arm) / f"{seed}.log")
+            executor.submit(
+                key, run.plan.specification(data, "confirm", seed=seed, folder=folder, pictures=kept, log=log)
+            )
+            key += 1
+        for ended, outcome in executor.wait(lambda *_: False):
+            arm, seed = running.pop(ended)
+            score = _score(outcome, result.metric, result.split == "test")
+            result.scores[f"{arm}:{seed}"] = score
+            if score is None:
+                reason = outcome.reason or f"{result.metric} is {outcome.metrics[result.metric]}"
+                result.failures[f"{arm}:{seed}"] = reason
+            yield arm, seed
 
 
 def _begin(run: StudyRun, candidates: list[int], seeds: int) -> Confirmation:
     tested = bool(run.probe.get("has_test"))
     metric = run.plan.test_metric if tested else run.plan.objectives[0].metric
-    wanted = [derive(run.plan.seed, "confirm", index) for index in range(seeds)]
-    result = Confirmation(metric, run.plan.objectives[0].mode, "test" if tested else "validation", wanted, candidates)
+    result = Confirmation(metric, run.plan.objectives[0].mode, "test" if tested else "validation", [], candidates)
+    result.budget = (len(candidates) + 1) * seeds
     earlier = Confirmation.read(run)
     if earlier is not None and earlier.metric == metric:
-        keys = {f"{arm}:{seed}" for arm in [BASELINE, *candidates] for seed in wanted}
-        result.scores = {key: value for key, value in earlier.scores.items() if key in keys and value is not None}
+        result.scores = {key: value for key, value in earlier.scores.items() if value is not None}
+        same = (earlier.candidates, earlier.budget) == (result.candidates, result.budget)
+        result.looks = earlier.looks + bool(earlier.comparisons and not same)
     return result
+
+
+def _seed(run: StudyRun, index: int) -> int:
+    return derive(run.plan.seed, "confirm", index)
 
 
 def _folder(run: StudyRun, arm: int) -> Path:

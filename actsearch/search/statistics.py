@@ -80,10 +80,11 @@ def race(measure: Measure, candidates: int, seeds: int, looks: int = 1) -> Race:
     add seeds to what was measured, since each further look halves the level.
 
     Numerics: with three candidates of which one is better by one standard deviation over seeds, noise independent
-    between the arms (an effect of 0.71 on the differences), the race finds it with n = 16 in 84 % of 2,000
-    simulations and with n = 8 in 48 %. The alternatives measured: all candidates on all seeds with Bonferroni and Holm find it
-    in 57 % and 23 % (n = 24 for 80 %); dropping alone, with a Bonferroni test on all seeds of the survivor, in 79 %
-    and 39 %. Arms that share randomness by seed (correlation ρ) raise the effect to :math:`1/\sqrt{2(1-\rho)}`.
+    between the arms (an effect of 0.71 on the differences), 2,000 simulations find it in 86 % with n = 16, 80 % with
+    n = 14 and 46 % with n = 8. With the same number of trainings, all candidates on all seeds and Bonferroni find it
+    in 57 % with n = 16 and 23 % with n = 8 (80 % needs n = 24); dropping, then a Bonferroni test on all seeds of the
+    survivor, in 79 % and 39 %. Arms that share randomness by seed (correlation ρ) raise the effect to
+    :math:`1/\sqrt{2(1-\rho)}`: n = 8 finds 82 % with ρ = 0.5.
 
     Args:
         measure: trains and scores.
@@ -92,8 +93,10 @@ def race(measure: Measure, candidates: int, seeds: int, looks: int = 1) -> Race:
         looks: how many verdicts there are with this one, at least 1.
 
     References:
-        Drop-the-Losers Designs (Sampson and Sill, 2005), here without the first stage's data in the final test,
-            https://doi.org/10.1002/bimj.200410119
+        A Note on Data-Splitting for the Evaluation of Significance Levels, D. R. Cox, 1975,
+            https://doi.org/10.1093/biomet/62.2.441
+        Hoeffding Races: Accelerating Model Selection Search for Classification and Function Approximation,
+            O. Maron and A. W. Moore, 1994, https://proceedings.neurips.cc/paper/1993
         Repeated Assessment of Results in Clinical Trials of Cancer Treatment, J. L. Haybittle, 1971,
             https://doi.org/10.1259/0007-1285-44-526-793
         Multiple Comparisons Among Means, O. J. Dunn, 1961, https://doi.org/10.1080/01621459.1961.10482090
@@ -180,12 +183,13 @@ def compare(differences: Sequence[float], level: float = 0.05) -> Comparison:
     """
     d = np.asarray(differences, dtype=float)
     d = d[np.isfinite(d)]
-    mean = float(d.mean()) if d.size else math.nan
-    half, p = math.inf, 1.0
+    if not d.size:
+        return Comparison(math.nan, -math.inf, math.inf, 1.0, 0, False)
+    mean, half, p = float(d.mean()), math.inf, 1.0
     if d.size > 1 and np.ptp(d) > 1e-12 * np.abs(d).max():
         half = float(stats.t.ppf(1 - level / 2, d.size - 1) * d.std(ddof=1) / math.sqrt(d.size))
         p = float(stats.ttest_1samp(d, 0.0).pvalue)
-    elif d.size and mean != 0:
+    elif mean != 0:
         p = 2.0 ** (1 - d.size)
         half = 0.0 if p < level else math.inf
     return Comparison(

@@ -177,6 +177,8 @@ def confirmation(result: Confirmation, path: Path) -> None:
     for row, (number, c) in enumerate(zip(result.candidates, result.comparisons, strict=True)):
         differences = result.differences(number)
         axes.plot(differences, [row + 0.18] * len(differences), "|", color="0.5", ms=8)
+        if not math.isfinite(c.high - c.low):  # dropped in the race, or too few pairs for an interval
+            continue
         bar: dict[str, Any] = {"fmt": "o", "capsize": 4, "color": "tab:green" if c.significant else "tab:blue"}
         axes.errorbar([c.gain], [row], xerr=[[c.gain - c.low], [c.high - c.gain]], **bar)
     axes.axvline(0, color="0.3", lw=0.8)

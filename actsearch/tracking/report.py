@@ -75,7 +75,10 @@ def rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:
 def confirmation_rows(result: Confirmation) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of a confirmation."""
     lines = [["baseline", f"{_mean(result, BASELINE):.4f}", "", "", "", ""]]
-    for number, c in zip(result.candidates, result.comparisons, strict=True):
+    for index, (number, c) in enumerate(zip(result.candidates, result.comparisons, strict=True)):
+        if not c.pairs:
+            lines.append([str(number), "", "", "", "", f"dropped after {result.given[index]} seeds"])
+            continue
         interval = f"[{c.low:+.4f}, {c.high:+.4f}]"
         verdict = "significant" if c.significant else "not significant"
         lines.append([str(number), f"{_mean(result, number):.4f}", f"{c.gain:+.4f}", interval, f"{c.p:.2g}", verdict])
@@ -101,8 +104,8 @@ def summary(run: StudyRun) -> str:
         parts += [
             "## Confirmation",
             result.verdict()[0].upper() + result.verdict()[1:],
-            f"Scored on the {result.split} split with {len(result.seeds)} new seeds shared with the baseline; "
-            "simultaneous intervals and p-values corrected for the number of candidates.",
+            f"Scored on the {result.split} split with {len(result.seeds)} new seeds shared with the baseline. "
+            "The candidates had raced on other seeds: which of them is compared was not decided by these scores.",
             table(*confirmation_rows(result)),
         ]
     parts += [

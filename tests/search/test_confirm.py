@@ -1,0 +1,178 @@
+"""A confirmation races on new seeds, resumes, adds to what was measured, and says its verdict plainly."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import types
+from dataclasses import dataclass, field
+
+import pytest
+
+from actsearch.errors import InvalidValueError, StudyError
+from actsearch.placement import Placement
+from actsearch.placement.placement import SiteEntry
+from actsearch.search.confirm import Confirmation, confirm_study
+from actsearch.search.executor import Executor
+from actsearch.search.plan import Objective, Plan
+from actsearch.search.specification import Outcome
+from actsearch.search.store import Store
+from actsearch.search.study import StudyRun
+from actsearch.tracking import pictures
+from actsearch.tracking.report import confirmation_rows
+
+NAMES = {3: "tanh", 7: "elu", 5: "silu"}
+"""Trials and what they place, the best by the search first."""
+
+
+class Ranked(StudyRun):
+    """A study whose search has ended."""
+
+    def candidates(self, top):
+        return [types.SimpleNamespace(number=number) for number in list(NAMES)[:top]]
+
+    def placement(self, trial):
+        return Placement(sites={"site": SiteEntry(activation=NAMES[trial.number])})
+
+
+@dataclass
+class Scripted(Executor):
+    """Scores by activation and seed in place of trainings; a seed has its own luck, shared in part by all."""
+
+    gains: dict[str, float]
+    fail: tuple[str, ...] = ()
+    die_after: int = 10**6
+    latest_first: bool = False
+    metric: str = "test_loss"
+    submitted: list = field(default_factory=list)
+    waiting: list = field(default_factory=list)
+
+    def submit(self, key, specification):
+        if len(self.submitted) == self.die_after:
+            raise KeyboardInterrupt
+        name = specification.placement["sites"]["site"]["activation"] if specification.placement else "own"
+        self.submitted.append((name, specification.seed, specification.folder))
+        noise = random.Random(f"{name} {specification.seed}").gauss(0, 1)
+        outcome = Outcome("complete", metrics={self.metric: 2.0 - self.gains.get(name, 0.0) + noise})
+        if name in self.fail:
+            outcome = Outcome("failed", "diverged: val_loss became nan")
+        self.waiting.append((key, outcome))
+
+    def wait(self, on_report):
+        return [self.waiting.pop(-1 if self.latest_first else 0)]
+
+    def close(self):
+        self.waiting.clear()
+
+
+@pytest.fixture
+def study(tmp_path):
+    plan = Plan("own.Own", {}, "given", {}, (Objective("val_loss", "min"),), "test_loss")
+    return Ranked("s", Store(tmp_path), plan, None, {"has_test": True})
+
+
+def test_a_gain_is_found_and_the_others_are_dropped(study):
+    executor = Scripted({"elu": 4.0})
+    result = confirm_study(study, executor, top=3, seeds=8)
+    number, c = result.winner
+    assert number == 7
+    assert c.significant
+    assert c.low < 4.0 < c.high
+    assert len(executor.submitted) <= 4 * 8
+    assert c.pairs == len(result.seeds) > 8, "what the dropped ones save goes to the comparison"
+    assert not set(result.selection) & set(result.seeds)
+    verdict = result.verdict()
+    assert verdict.startswith("trial 7 is significantly better than the baseline: test_loss +")
+    assert f"{c.pairs} paired seeds, selected from 3 candidates on {len(result.selection)} other seeds" in verdict
+    best = Placement.load(study.folder / "best.json")
+    assert best.found["trial"] == 7
+    assert best.found["significant"] is True
+    header, lines = confirmation_rows(result)
+    assert all(len(line) == len(header) for line in lines)
+    assert [line[-1] for line in lines][1:] == ["dropped after 2 seeds", "significant", "dropped after 2 seeds"]
+    pictures.confirmation(result, study.folder / "confirmation.png")
+
+
+def test_no_difference_is_said_plainly(study):
+    result = confirm_study(study, Scripted({}), top=1, seeds=4)
+    c = result.comparisons[0]
+    assert c.pairs == 4
+    assert result.selection == []
+    assert c.gain == pytest.approx(sum(result.differences(3)) / 4)
+    assert result.verdict().startswith("no significant difference from the baseline: the best candidate, trial 3, has ")
+
+
+def test_weights_are_kept_once_for_each_compared_arm(study):
+    executor = Scripted({"elu": 4.0})
+    confirm_study(study, executor, top=3, seeds=8)
+    folders = [folder.rpartition("/")[2] for _, _, folder in executor.submitted if folder]
+    assert folders == ["baseline", "00007"]
+
+
+def test_the_order_in_which_trainings_end_changes_nothing(study, tmp_path):
+    first = confirm_study(study, Scripted({"elu": 1.0}), jobs=1)
+    other = Ranked("other", Store(tmp_path), study.plan, None, study.probe)
+    second = confirm_study(other, Scripted({"elu": 1.0}, latest_first=True), jobs=3)
+    assert (first.scores, first.seeds, first.comparisons[1]) == (second.scores, second.seeds, second.comparisons[1])
+
+
+def test_an_interrupted_race_goes_on_where_it_stood(study, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        confirm_study(study, Scripted({"elu": 1.0}, die_after=15))
+    assert Confirmation.read(study).comparisons == []
+    rest = Scripted({"elu": 1.0})
+    resumed = confirm_study(study, rest)
+    whole = Scripted({"elu": 1.0})
+    expected = confirm_study(Ranked("other", Store(tmp_path), study.plan, None, study.probe), whole)
+    assert len(rest.submitted) == len(whole.submitted) - 15
+    assert (resumed.scores, resumed.verdict()) == (expected.scores, expected.verdict())
+
+
+def test_more_seeds_add_to_what_was_measured_and_are_corrected_for(study):
+    first = confirm_study(study, Scripted({"elu": 1.0}), top=1, seeds=6)
+    more = Scripted({"elu": 1.0})
+    second = confirm_study(study, more, top=1, seeds=10)
+    assert len(more.submitted) == 8
+    assert second.seeds[:6] == first.seeds
+    assert (first.looks, second.looks) == (1, 2)
+    assert "corrected for 2 verdicts on this study" in second.verdict()
+    nothing = Scripted({"elu": 1.0})
+    assert confirm_study(study, nothing, top=1, seeds=10).verdict() == second.verdict()
+    assert nothing.submitted == []
+
+
+def test_the_file_is_strict_json_and_is_read_back(study):
+    result = confirm_study(study, Scripted({"elu": 4.0}), top=3, seeds=8)
+    json.loads((study.folder / "confirmation.json").read_text(), parse_constant=pytest.fail)
+    again = Confirmation.read(study)
+    assert again.winner == result.winner
+    assert again.verdict() == result.verdict()
+    assert math.isnan(again.comparisons[0].gain)
+    assert again.comparisons[0].high == math.inf
+
+
+def test_progress_counts_to_the_end(study):
+    seen = []
+    confirm_study(study, Scripted({"elu": 4.0}), progress=lambda done, of: seen.append((done, of)))
+    done = [d for d, _ in seen]
+    assert done == sorted(done)
+    assert seen[0] == (0, 32)
+    assert seen[-1][0] == seen[-1][1] <= 32
+
+
+def test_a_candidate_that_fails_is_not_selected_and_failures_are_counted(study):
+    result = confirm_study(study, Scripted({"tanh": 9.0, "elu": 4.0}, fail=("tanh",)))
+    assert result.winner[0] == 7
+    assert len(result.failures) == len(result.selection)
+    assert set(result.failures.values()) == {"diverged: val_loss became nan"}
+    assert f"{len(result.failures)} trainings failed" in result.verdict()
+
+
+def test_errors_name_the_way_out(study):
+    with pytest.raises(InvalidValueError, match="must have top >= 1 and seeds >= 2, but got top=0, seeds=8"):
+        confirm_study(study, Scripted({}), top=0)
+    with pytest.raises(StudyError, match="no pair of trainings of the confirmation ended well"):
+        confirm_study(study, Scripted({}, fail=("own", "tanh", "elu", "silu")))
+    with pytest.raises(StudyError, match="metric 'test_loss' must be logged in test"):
+        confirm_study(study, Scripted({}, metric="loss"))
