@@ -68,6 +68,6 @@ class Progress(Listener):
         """Show the bar of the confirmation."""
         if self.confirmation is None:
             self.confirmation = self.bars.add_task("confirming", total=of, note="paired seeds, test split")
-        self.bars.update(self.confirmation, completed=done)
+        self.bars.update(self.confirmation, completed=done, total=of)
         if not self.console.is_terminal:
             self.console.print(f"confirming: {done} of {of} trainings", highlight=False)

@@ -132,7 +132,7 @@ def build_parser(task: str) -> ArgumentParser:
     add("--study", type=str, default="", help="name of the study; the same command again resumes it")
     add("--warm_start", "--warm-start", type=str, default="", help="try the best of this earlier study first")
     add("--confirm", type=int, default=3, help="how many of the best are confirmed; 0 for none")
-    add("--seeds", type=int, default=8, help="paired seeds of the confirmation")
+    add("--seeds", type=int, default=8, help="trainings per arm of the confirmation, on average")
     add(
         "--trial_timeout",
         "--trial-timeout",

@@ -62,10 +62,9 @@ class Confirmation:
         if not path.exists():
             return None
         data = json.loads(path.read_text(encoding="utf-8"))
-        comparisons = [
-            Comparison(**{key: _UNKNOWN[key] if value is None else value for key, value in comparison.items()})
-            for comparison in data["comparisons"]
-        ]
+        for comparison in data["comparisons"]:
+            comparison.update({key: value for key, value in _UNKNOWN.items() if comparison[key] is None})
+        comparisons = [Comparison(**comparison) for comparison in data["comparisons"]]
         return cls(**{**data, "comparisons": comparisons})
 
     def write(self, run: StudyRun) -> None:

@@ -105,7 +105,7 @@ def race(measure: Measure, candidates: int, seeds: int, looks: int = 1) -> Race:
     >>> scores = lambda cells: [0.1 * (arm == 2) + 0.01 * ((7 * arm + 3 * seed) % 5) for arm, seed in cells]
     >>> result = race(scores, candidates=3, seeds=8)
     >>> result.selected, result.given, result.comparison.significant
-    (2, [2, 13, 2], True)
+    (2, [2, 15, 2], True)
     """
     budget = (candidates + 1) * seeds
     alive = list(range(1, candidates + 1))

@@ -8,7 +8,8 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.placement.placement import write_text
-from actsearch.search.confirm import BASELINE, Confirmation
+from actsearch.search.confirm import Confirmation
+from actsearch.search.statistics import BASELINE
 from actsearch.search.study import StudyRun, finished, outcome_of
 from actsearch.tracking import pictures
 

@@ -131,7 +131,8 @@ def test_failed_trainings():
     good = Arms([0.0, 3.0], np.random.default_rng(11))
 
     def failing(cells):
-        return [math.nan if arm == 1 and seed % 2 else score for (arm, seed), score in zip(cells, good(cells))]
+        scores = zip(cells, good(cells), strict=True)
+        return [math.nan if arm == 1 and seed % 2 else score for (arm, seed), score in scores]
 
     assert race(failing, 2, 8).selected == 2
     asked = []

@@ -1,4 +1,4 @@
-"""Which configuration to try next: candidates, and the one of the largest expected improvement."""
+"""Which configuration to try next: candidates, and what each is worth a look."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def unguided(space: Space, tried: Array, fixed: dict[int, float], rng: np.random
 
 
 def propose(space: Space, model: Model, tried: Array, fixed: dict[int, float], rng: np.random.Generator) -> Array:
-    """Return the candidate of the largest expected improvement that was not tried.
+    """Return the candidate of the largest expected improvement, or upper bound, that was not tried.
+
+    With several sites the expected improvement over the best mean dwells on changes of one site; the mean plus one
+    standard deviation finds better placements in as many trainings.
 
     Where every configuration was tried, the best one is returned again: the next training tells how much of it is noise.
 
@@ -70,16 +73,19 @@ def propose(space: Space, model: Model, tried: Array, fixed: dict[int, float], r
     rows = unseen(rows, tried)
     if not len(rows):
         rows = _remaining(space, tried, fixed, rng)
-    score = log_improvement(*model.predict(rows), incumbent)
+
+    def worth(rows: Array) -> Array:
+        mean, deviation = model.predict(rows)
+        return mean + deviation if len(space.activations) > 1 else log_improvement(mean, deviation, incumbent)
+
+    score = worth(rows)
     if all(dimension.size for dimension in space.others):
         return _largest(rows, score)
     for round_ in range(REFINEMENTS):
         leaders = rows[np.argsort(-score, kind="stable")[:BEST]]
         near = unseen(pin(_moved(space, leaders, 32, 0.15 / 3**round_, rng), fixed), tried)
-        rows, score = (
-            np.concatenate([rows, near]),
-            np.concatenate([score, log_improvement(*model.predict(near), incumbent)]),
-        )
+        if len(near):
+            rows, score = np.concatenate([rows, near]), np.concatenate([score, worth(near)])
     return _largest(rows, score)
 
 

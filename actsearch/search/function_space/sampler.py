@@ -37,14 +37,16 @@ class FunctionSpaceSampler(BaseSampler):
     A categorical parameter whose choices are all activations (names of the catalogue, or expressions) is a point in
     function space. A Gaussian process with Matérn kernels on the outputs of :math:`\varphi` at the quantiles of N(0, 1), on
     its derivative there and on descriptors (moments, gain, dead share, Hermite coefficients, growth) predicts the score of
-    choices never tried; the one of the largest expected improvement is next. The first trials are common activations.
+    choices never tried; the one of the largest expected improvement (several sites: of the largest mean plus standard
+    deviation) is next. The first trials are common activations.
 
     Several such parameters (sites) are modelled together, and with the other parameters that every trial has;
     conditional ones are left to an independent sampler. Several objectives are scalarised with random weights. Pruned trials
     count as at most average, failed ones as worst; trials in flight as having given what is expected of them. No
     configuration is proposed twice while there are others.
 
-    Numerics: the ranks of the scores are modelled, so that a few disasters do not drown the rest. A proposal is a function of the seed, the trial's number and the trials that ended or run.
+    Numerics: the ranks of the scores are modelled, so that a few disasters do not drown the rest. A proposal is a function
+    of the seed, the trial's number and the trials that ended or run.
 
     An unbounded space of expressions is approached by a long list of choices (20,000, say, from
     :func:`actsearch.activations.generate.pool`; Optuna's choices cannot grow): random ones and the neighbours of the best in
