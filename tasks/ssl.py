@@ -37,12 +37,32 @@ class SelfSupervised(Task):
 
     with encoder f, projector g and, for ``simsiam`` and ``byol``, predictor q. Labels serve the probes alone.
 
+    Without ``anti_collapse`` the embedding's deviation falls below a tenth of 1/√D within the default training for
+    ``simsiam`` and ``byol``, and within 200 epochs at ``lr`` 0.01 for ``vicreg``.
+
     Sites: ``encoder.*``, ``projector.*`` and ``predictor.*``, each part a block of the search.
 
     Logged once an epoch: ``val_probe_accuracy`` (ridge regression on h) and ``val_knn_accuracy`` (on h), both against
     the training split; of the embedding z ``val_effective_rank`` (RankMe), ``val_isotropy`` (IsoScore),
     ``val_embedding_deviation`` (1/√D where even, 0 after collapse), ``val_alignment`` and ``val_uniformity``;
     ``val_loss``. The accuracies again in test. Objectives: ``val_probe_accuracy:max``, ``val_effective_rank:max``, both.
+
+    One activation at every site, simsiam on digits with the defaults, five seeds (mean ± standard deviation), in order of
+    isotropy:
+
+    ========  ===============  ==============  =================
+    all       isotropy         effective rank  k-NN accuracy
+    ========  ===============  ==============  =================
+    mish      0.034 ± 0.010    16.2 ± 1.2      0.962 ± 0.005
+    relu      0.031 ± 0.005    16.9 ± 0.5      0.964 ± 0.008
+    prelu     0.031 ± 0.007    16.9 ± 0.9      0.957 ± 0.011
+    gelu      0.029 ± 0.006    16.5 ± 0.8      0.966 ± 0.005
+    swish     0.028 ± 0.005    16.5 ± 0.7      0.961 ± 0.010
+    identity  0.022 ± 0.005     6.4 ± 0.2      0.963 ± 0.003
+    ========  ===============  ==============  =================
+
+    So identity ends least isotropic and of far lower rank; five seeds tell no order among the others, and the smooth
+    non-monotone ones are not more isotropic than PReLU.
 
     Shapes:
         input ``(N, C, H, W)``; output representation ``(N, 8 width)``, embedding and prediction ``(N, D)``.

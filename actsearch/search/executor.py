@@ -85,6 +85,9 @@ class InlineExecutor(Executor):
 class LocalExecutor(Executor):
     """Runs each trial in a process of its own on this machine, forked from a server that has torch loaded.
 
+    While it is entered, a first SIGINT or SIGTERM ends the next :meth:`wait` with :class:`KeyboardInterrupt`, and never
+    the record in the middle of a write; a second one ends the process at once.
+
     Args:
         jobs: how many run at a time; each gets cores // jobs threads.
         timeout: seconds after which a trial is stopped; ``None`` for no limit.
@@ -92,12 +95,29 @@ class LocalExecutor(Executor):
 
     def __init__(self, jobs: int = 1, timeout: float | None = None) -> None:
         self.timeout = timeout
+        self._signal = 0
+        self._handlers: dict[int, Any] = {}
         self._running: dict[Connection, tuple[int, BaseProcess, float]] = {}
         threads = str(max(1, (os.cpu_count() or 1) // jobs))
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = threads  # read once, when the server imports torch
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["actsearch.search.trial", "safetensors.torch"])
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self._signal:
+            os._exit(128 + number)
+        self._signal = number
 
     def submit(self, key: int, specification: Specification) -> None:
         """Start a child for the trial."""
@@ -111,6 +131,8 @@ class LocalExecutor(Executor):
 
     def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
         """Wait at most a quarter of a second for news."""
+        if self._signal:
+            raise KeyboardInterrupt(128 + self._signal)
         ended = []
         for pipe in wait(list(self._running), timeout=0.25):
             assert isinstance(pipe, Connection)

@@ -57,23 +57,38 @@ PASSED = Verdict(True)
 class Bounds:
     """What a network may be at initialisation and in a rehearsal, against the baseline.
 
+    A function that shrinks or grows gradients does so at every site, so the bounds on them are per site. They were set
+    on 431 expressions as the grammar draws them, trained in four convolutions with batch normalisation on digits: of those
+    that learned, the gradient's norm was within 0.15 and 48 times the baseline's, and its first layer's at least 0.057.
+
     Args:
-        gradient: smallest and largest ratio of the norm of the gradient.
+        shrink: smallest ratio of the first layer's gradient, for each site.
+        grow: largest ratio of the gradient, for each site.
+        sites: a network of fewer is bounded as one of that many.
+        total: smallest ratio of the whole gradient.
         loss: largest ratio of the loss before training.
         progress: smallest share of the baseline's gain in a rehearsal.
     """
 
-    gradient: tuple[float, float] = (1e-3, 1e4)
+    shrink: float = 0.38
+    grow: float = 3.2
+    sites: int = 4
+    total: float = 1e-3
     loss: float = 1e4
     progress: float = 0.05
 
 
 def check_function(
-    candidate: str | Activation, low: float, high: float, dtype: torch.dtype = torch.float32, order: int = 1
+    candidate: str | Activation,
+    low: float,
+    high: float,
+    dtype: torch.dtype = torch.float32,
+    order: int = 1,
+    zero: bool = True,
 ) -> Verdict:
     """Whether a function can be trained through: finite with its derivatives on a range, no pole there, not constant.
 
-    Numerics: judged on 1,001 points, 0 among them where it is in the range, in the training dtype (float32 for half
+    Numerics: judged on 1,001 points in the training dtype (float32 for half
     precision, in which autocast computes what is not a matrix product). A pole between two points shows as a slope that
     grows with the number of points.
 
@@ -83,6 +98,7 @@ def check_function(
         high: upper end.
         dtype: of the training.
         order: derivatives that must be finite: 1, or 2 where the task differentiates twice.
+        zero: whether it must be finite at exactly 0 too; an input that is never cut or padded does not hit it.
 
     Raises:
         InvalidValueError: no range, or an order other than 1 and 2.
@@ -99,7 +115,7 @@ def check_function(
         raise InvalidValueError(f"order must be 1 or 2, but got {order!r}.")
     function = activation(candidate) if isinstance(candidate, str) else candidate
     function = copy.deepcopy(function).to(dtype if dtype.itemsize >= 4 else torch.float32)
-    grid = _grid(low, high, POINTS, dtype if dtype.itemsize >= 4 else torch.float32)
+    grid = _grid(low, high, POINTS, dtype if dtype.itemsize >= 4 else torch.float32, zero)
     found = _derivatives(function, grid, order)
     for name, values in zip(("value", "derivative", "second derivative"), found, strict=False):
         if not bool(values.isfinite().all()):
@@ -111,11 +127,11 @@ def check_function(
         return Verdict(
             False, f"constant: its values on [{low:.3g}, {high:.3g}] span {float(value.max() - value.min()):.2g}"
         )
-    if float((slope.abs() > 1e-6 * size).double().mean()) < 0.01:
-        return Verdict(False, f"flat: its derivative is 0 nearly everywhere on [{low:.3g}, {high:.3g}]")
     steepest = float(slope.abs().max())
+    if float((slope.abs() > 1e-6 * steepest).double().mean()) < 0.01:
+        return Verdict(False, f"flat: its derivative is 0 nearly everywhere on [{low:.3g}, {high:.3g}]")
     if steepest > 10:
-        finer = _derivatives(function, _grid(low, high, 8 * POINTS, grid.dtype), 1)[1]
+        finer = _derivatives(function, _grid(low, high, 8 * POINTS, grid.dtype, zero), 1)[1]
         sharpest = float(finer.nan_to_num(nan=math.inf).abs().max())
         if sharpest > SHARPER * steepest:
             return Verdict(
@@ -124,10 +140,11 @@ def check_function(
     return PASSED
 
 
-def _grid(low: float, high: float, points: int, dtype: torch.dtype) -> Tensor:
+def _grid(low: float, high: float, points: int, dtype: torch.dtype, zero: bool) -> Tensor:
     grid = torch.linspace(low, high, points, dtype=torch.float64)
     if low < 0 < high:
-        grid[grid.abs().argmin()] = 0.0
+        nearest = grid.abs().argmin()
+        grid[nearest] = 0.0 if zero else 0.3 * (high - low) / points  # near 0, where a pole shows
     return grid.to(dtype)
 
 
@@ -149,11 +166,13 @@ class _Holder(nn.Module):
         super().__init__()
         self.inner = inner
         self.low, self.high = math.inf, -math.inf
+        self.zero = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the candidate."""
         low, high = x.detach().aminmax()
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
+        self.zero = self.zero or bool((x.detach() == 0).any())
         assert self.inner is not None, "a candidate is put in before the network runs"
         result: Tensor = self.inner(x)
         return result
@@ -233,6 +252,7 @@ class Gate:
         self.noise: Tensor | None = None
         self.baseline = self._measure(self.own)
         self.ranges = {name: _widened(holder) for name, holder in self.holders.items()}
+        self.zeros = {name: holder.zero for name, holder in self.holders.items()}
 
     def check(self, candidate: Placement | Activation | Mapping[str, Any] | str) -> Verdict:
         """Return the verdict on a placement, or on one activation at every open site.
@@ -255,9 +275,15 @@ class Gate:
             if name not in self.sites:  # a gate that was asked for: its range is not known here
                 continue
             low, high = self.ranges[name]
-            key = (id(function) if isinstance(candidate, Activation) else repr(function), round(low, 1), round(high, 1))
+            zero = self.zeros[name]
+            key = (
+                id(function) if isinstance(candidate, Activation) else repr(function),
+                round(low, 1),
+                round(high, 1),
+                zero,
+            )
             if key not in seen:
-                seen[key] = check_function(function, low, high, self.dtype, self.order)
+                seen[key] = check_function(function, low, high, self.dtype, self.order, zero)
             if not seen[key]:
                 return Verdict(False, f"{seen[key].reason}, at site {name}")
         keys = tuple(fingerprint(function) for _, function in sorted(functions.items())) if self.unique else ()
@@ -337,11 +363,14 @@ class Gate:
             return Verdict(False, "gradient: it is not finite at initialisation", figures)
         figures["gradient"] = math.hypot(*norms[: len(base["norms"])]) / max(math.hypot(*base["norms"]), 1e-12)
         figures["first gradient"] = norms[0] / max(base["norms"][0], 1e-12) if norms else 1.0
-        low, high = self.bounds.gradient
-        if not low <= figures["gradient"] <= high or figures["first gradient"] < low / 100:
-            smallest = min(figures["gradient"], figures["first gradient"])
-            shown = smallest if smallest < low else figures["gradient"]
-            return Verdict(False, f"gradient: its norm at initialisation is {shown:.2g} times the baseline's", figures)
+        depth = max(self.bounds.sites, len(self.sites))
+        low, high = self.bounds.shrink**depth, self.bounds.grow**depth
+        if max(figures["gradient"], figures["first gradient"]) > high:
+            grown = max(figures["gradient"], figures["first gradient"])
+            return Verdict(False, f"gradient: it explodes to {grown:.2g} times the baseline's", figures)
+        if figures["first gradient"] < low or figures["gradient"] < self.bounds.total:
+            shrunk = min(figures["gradient"], figures["first gradient"])
+            return Verdict(False, f"gradient: it vanishes to {shrunk:.2g} times the baseline's", figures)
         if self.steps:
             if not math.isfinite(losses[-1]):
                 return Verdict(False, f"rehearsal: the loss is {losses[-1]} after {len(losses) - 1} steps", figures)

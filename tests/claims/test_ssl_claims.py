@@ -76,7 +76,7 @@ def test_vicreg_learns_and_collapses_without_its_variance_term():
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_the_order_of_activations_by_isotropy_is_that_of_the_tasks_documentation():
+def test_smooth_non_monotone_activations_end_more_isotropic_than_identity():
     table = {}
     for name in ACTIVATIONS:
         rows = [train(40, seed, name) for seed in range(5)]
@@ -85,4 +85,9 @@ def test_the_order_of_activations_by_isotropy_is_that_of_the_tasks_documentation
         measured = {key: table[name][key] for key in ("val_isotropy", "val_effective_rank", "val_knn_accuracy")}
         cells = [f"{key[4:]} {statistics.mean(v):.4f} ± {statistics.stdev(v):.4f}" for key, v in measured.items()]
         print(f"{name:10}", *cells)  # the table that `make claims` prints
-    assert len(table) == len(ACTIVATIONS)
+    smooth = [value for name in ("swish", "gelu", "mish") for value in table[name]["val_isotropy"]]
+    assert statistics.mean(smooth) > statistics.mean(table["identity"]["val_isotropy"])
+    # PReLU is no less isotropic than they are (0.031 and 0.031): that half of the claim did not reproduce.
+    ranks = {name: statistics.mean(figures["val_effective_rank"]) for name, figures in table.items()}
+    assert min(ranks, key=lambda name: ranks[name]) == "identity"
+    assert all(ranks["identity"] < ranks[name] / 2 for name in ACTIVATIONS if name != "identity"), ranks
