@@ -12,7 +12,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || python3 -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' -c constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[flow,spiking,rl]' --group check --group test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[flow,rl]' --group check --group test
 	@touch $(STAMP)
 
 search: install

@@ -121,7 +121,9 @@ def plain_peer(folder: Path) -> float:
         L.seed_everything(0, verbose=False)
         task = Classification()
         names = [site.name for site in find_sites(task)]
-        entries = {n: SiteEntry(activation=trial.suggest_categorical(n, ["relu", "leaky_relu", "identity"])) for n in names}
+        entries = {
+            n: SiteEntry(activation=trial.suggest_categorical(n, ["relu", "leaky_relu", "identity"])) for n in names
+        }
         Placement(sites=entries).apply(task)
         logger = MLFlowLogger("peer", tracking_uri=f"sqlite:///{folder}/mlflow.db", artifact_location=str(folder / "a"))
         trainer = L.Trainer(max_epochs=EPOCHS, logger=logger, default_root_dir=folder, log_every_n_steps=5)

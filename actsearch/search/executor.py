@@ -101,6 +101,7 @@ class LocalExecutor(Executor):
         threads = str(max(1, (os.cpu_count() or 1) // jobs))
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = threads  # read once, when the server imports torch
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads that spin starve each other on busy cores
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["actsearch.search.trial", "safetensors.torch"])
 

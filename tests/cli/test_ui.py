@@ -13,7 +13,20 @@ from pathlib import Path
 
 import pytest
 
-SEARCH = ["search", "own.Own", "--space", "space.yaml", "--trials", 2, "--confirm", 0, "--store", "store", "--trainer.max_epochs", 1]
+SEARCH = [
+    "search",
+    "own.Own",
+    "--space",
+    "space.yaml",
+    "--trials",
+    2,
+    "--confirm",
+    0,
+    "--store",
+    "store",
+    "--trainer.max_epochs",
+    1,
+]
 
 
 def answer(url: str, host: str | None = None) -> int:
@@ -42,7 +55,10 @@ def test_pages_answer_this_machine_alone(own, actsearch):
             while (status := answer(f"http://127.0.0.1:{port}/health")) != 200 and time.monotonic() < deadline:
                 time.sleep(0.5)
             assert status == 200
-            assert answer(f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search?max_results=1", "10.evil.example") == 403
+            assert (
+                answer(f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search?max_results=1", "10.evil.example")
+                == 403
+            )
             assert answer(f"http://127.0.0.1:{port}/") == 200
         finally:
             process.send_signal(signal.SIGINT)

@@ -1,7 +1,6 @@
 """What finished trials are taken to say."""
 
 import numpy as np
-import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
