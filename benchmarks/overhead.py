@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import statistics
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from actsearch.search.trial import quiet, run_trial
 from tasks.classification import Classification
 
 EPOCHS = 10
-TRIALS = 10
+TRIALS = 20
 
 
 def bare_loop() -> float:
@@ -142,6 +143,7 @@ def peer() -> None:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         theirs = plain_peer(Path(folder))
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLFlowLogger leaves its own behind, where ours would write
     for jobs in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
