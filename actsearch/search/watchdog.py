@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from actsearch.errors import InvalidValueError
-from actsearch.search.gate import PASSED, Verdict
+from actsearch.search.elementwise import PASSED, Verdict
 
 LEARNED = 0.05
 """Share of its chance loss that the baseline must have got rid of before a candidate is judged by it."""
