@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+DPI = 100
+
 
 def new_figure(rows: int = 1, columns: int = 1, size: float = 3.0) -> tuple[Any, Any]:
     """Return a figure with ``rows × columns`` axes, always as a two-dimensional array, that needs no display."""
@@ -27,16 +29,17 @@ def confusion_matrix(path: Path, actual: Tensor, predicted: Tensor, classes: Seq
     figure, axes = new_figure(size=max(4.0, 0.45 * min(count, 40)))
     ax = axes[0, 0]
     ax.imshow(matrix.numpy(), cmap="Blues")
-    ax.set(xlabel="predicted", ylabel="actual", title=f"accuracy {float((actual == predicted).float().mean()):.3f}")
+    share = float((actual == predicted).float().mean())
+    ax.set(xlabel="predicted", ylabel="actual", title=f"confusion matrix: accuracy {share:.3f}")
     if count <= 40:  # beyond, names and counts would overlap
-        ax.set_xticks(range(count), classes, rotation=90)
+        ax.set_xticks(range(count), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
         ax.set_yticks(range(count), classes)
         for i, row in enumerate(matrix.tolist()):
             for j, cell in enumerate(row):
                 if cell:
                     colour = "white" if cell > matrix.max() / 2 else "black"
                     ax.text(j, i, cell, ha="center", va="center", color=colour, fontsize=8)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=DPI)
 
 
 def image_sheet(path: Path, images: Tensor, titles: Sequence[str], limit: int = 25) -> None:
@@ -45,7 +48,7 @@ def image_sheet(path: Path, images: Tensor, titles: Sequence[str], limit: int = 
     Args:
         path: the PNG to write.
         images: ``(N, C, H, W)``; each is scaled to its own range of brightness.
-        titles: one for each image.
+        titles: one for each image; may be empty.
         limit: the most images of a sheet.
     """
     shown = images[:limit]
@@ -58,8 +61,8 @@ def image_sheet(path: Path, images: Tensor, titles: Sequence[str], limit: int = 
         low, high = image.min(), image.max()
         pixels = ((image - low) / (high - low).clamp_min(1e-12)).permute(1, 2, 0)
         ax.imshow((pixels if pixels.shape[-1] == 3 else pixels[..., 0]).numpy(), cmap="gray")
-        ax.set_title(title, fontsize=7)
-    figure.savefig(path, dpi=120)
+        ax.set_title(title, fontsize=9)
+    figure.savefig(path, dpi=DPI)
 
 
 def scatter_pair(path: Path, left: Tensor, right: Tensor, titles: tuple[str, str]) -> None:
@@ -69,7 +72,7 @@ def scatter_pair(path: Path, left: Tensor, right: Tensor, titles: tuple[str, str
     for ax, points, title in zip(axes[0], (left, right), titles, strict=True):
         ax.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=2, alpha=0.5)
         ax.set(title=title, xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=DPI)
 
 
 def density_map(path: Path, log_density: Callable[[Tensor], Tensor], points: Tensor, steps: int = 200) -> None:
@@ -85,8 +88,10 @@ def density_map(path: Path, log_density: Callable[[Tensor], Tensor], points: Ten
     x, y = (torch.linspace(a, b, steps) for a, b in zip(low, high, strict=True))
     grid = torch.cartesian_prod(x, y)
     density = log_density(grid).exp().view(steps, steps).T
-    figure, axes = new_figure(size=5.0)
-    axes[0, 0].imshow(density.numpy(), origin="lower", extent=(low[0], high[0], low[1], high[1]), aspect="auto")
-    axes[0, 0].scatter(points[:300, 0].numpy(), points[:300, 1].numpy(), s=1, color="white", alpha=0.4)
-    axes[0, 0].set(title="density of the flow")
-    figure.savefig(path, dpi=120)
+    figure, axes = new_figure(size=4.0)
+    ax = axes[0, 0]
+    ax.imshow(density.numpy(), origin="lower", extent=(low[0], high[0], low[1], high[1]), aspect="auto", cmap="Blues")
+    ax.scatter(points[:300, 0].numpy(), points[:300, 1].numpy(), s=3, color="C1", linewidths=0, label="validation rows")
+    ax.set(title=f"density: {float(log_density(points).mean()):.2f} nats a row")
+    ax.legend(loc="lower left", fontsize=8, markerscale=2)
+    figure.savefig(path, dpi=DPI)

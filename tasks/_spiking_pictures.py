@@ -8,26 +8,28 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tasks._pictures import new_figure
+from tasks._pictures import DPI, new_figure
 
 
 def spike_raster(path: Path, trains: Sequence[Tensor], layers: Sequence[str]) -> None:
-    """Draw a dot for every spike of one sample.
+    """Draw a tick for every spike of one sample, the darker the larger an input that is not 0 or 1.
 
     Args:
         path: the PNG to write.
         trains: of the input and of every layer, ``(T, neurons)``.
         layers: names of the layers.
     """
-    figure, axes = new_figure(len(trains), 1, size=2.4)
-    figure.set_size_inches(7, 2.4 * len(trains))
-    for ax, train, name in zip(axes[:, 0], trains, ["input", *layers], strict=True):
+    figure, axes = new_figure(1, len(trains), size=3.0)
+    figure.set_size_inches(2.4 * len(trains), 3.6)
+    for ax, train, name in zip(axes[0], trains, ["input", *layers], strict=True):
         step, neuron = train.nonzero(as_tuple=True)
-        size = 8 * train[step, neuron] / max(1.0, float(train.max()))
-        ax.scatter(step + 1, neuron, s=size, marker="s", linewidths=0, color="black")
-        ax.set(ylabel="neuron", title=f"{name}: {int((train > 0).sum())} spikes", xlim=(0.5, len(train) + 0.5))
-    axes[-1, 0].set_xlabel("time step")
-    figure.savefig(path, dpi=120)
+        shade = (train[step, neuron] / max(1.0, float(train.max()))).tolist()
+        width = 70 / len(train)  # in points: somewhat more than half of a time step
+        ax.vlines(step + 1, neuron - 0.4, neuron + 0.4, linewidth=width, color="black", alpha=shade)
+        fired = int((train > 0).any(0).sum())
+        ax.set(title=f"{name}: {len(step)} spikes", xlabel="time step", xlim=(0.5, len(train) + 0.5))
+        ax.set_ylabel(f"neuron ({fired} of {train.shape[1]} fire)", fontsize=9)
+    figure.savefig(path, dpi=DPI)
 
 
 def surrogate_curves(path: Path, sites: Sequence[nn.Module], layers: Sequence[str]) -> None:
@@ -41,14 +43,20 @@ def surrogate_curves(path: Path, sites: Sequence[nn.Module], layers: Sequence[st
         y = site(x)
         (slope,) = torch.autograd.grad(y.sum(), x)
         at = x.detach().cpu()
-        ax.plot(at[:, 0], y[:, 0].detach().cpu(), color="0.6", label="forward")
-        ax.plot(at, slope.cpu(), color="C0", alpha=max(0.1, channels**-0.5))
+        ax.plot(at[:, 0], y[:, 0].detach().cpu(), color="0.6", label="forward: the step")
+        ax.plot(
+            at,
+            slope.cpu(),
+            color="C0",
+            alpha=max(0.1, channels**-0.5),
+            label=["backward: its surrogate derivative"] + [""] * (channels - 1),
+        )
         ax.set(
             title=f"{name}: {getattr(site.activation, 'name', type(site.activation).__name__)}",
             xlabel="potential above threshold",
         )
-    axes[0, 0].legend()
-    figure.savefig(path, dpi=120)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.savefig(path, dpi=DPI)
 
 
 def gradient_over_time(path: Path, norms: Tensor, layers: Sequence[str]) -> None:
@@ -57,6 +65,6 @@ def gradient_over_time(path: Path, norms: Tensor, layers: Sequence[str]) -> None
     ax = axes[0, 0]
     for norm, name in zip(norms, layers, strict=True):
         ax.semilogy(range(1, len(norm) + 1), norm.clamp_min(1e-12), marker="o", markersize=3, label=name)
-    ax.set(xlabel="time step", ylabel="norm of the loss's gradient in the potential")
+    ax.set(xlabel="time step", ylabel="gradient norm in the potential", title="gradient over time")
     ax.legend()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=DPI)

@@ -9,19 +9,20 @@ import torch
 from torch import Tensor
 
 from actsearch.measures.effective_rank import effective_rank
-from tasks._pictures import new_figure
+from tasks._pictures import DPI, new_figure
 
 
 def spectrum(path: Path, embeddings: Tensor) -> None:
-    """Draw the eigenvalues of the embeddings' covariance, largest first, ``(N, D)``."""
+    """Draw the eigenvalues of the embeddings' covariance as shares of their sum, largest first, ``(N, D)``."""
     values = torch.linalg.eigvalsh(torch.cov(embeddings.double().T)).flip(0).clamp_min(1e-16)
-    figure, axes = new_figure(size=4.5)
+    rank = effective_rank(embeddings)
+    figure, axes = new_figure(size=4.0)
     ax = axes[0, 0]
-    ax.semilogy(range(1, len(values) + 1), values)
-    ax.set(
-        xlabel="dimension", ylabel="variance", title=f"effective rank {effective_rank(embeddings):.1f} of {len(values)}"
-    )
-    figure.savefig(path, dpi=120)
+    ax.semilogy(range(1, len(values) + 1), values / values.sum(), marker="o", markersize=3)
+    ax.axvline(rank, color="0.6", linestyle="--", label=f"effective rank {rank:.1f} of {len(values)}")
+    ax.set(xlabel="principal direction", ylabel="share of the variance", title="spectrum of the embedding")
+    ax.legend(fontsize=9)
+    figure.savefig(path, dpi=DPI)
 
 
 def projection(path: Path, representations: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
@@ -29,10 +30,12 @@ def projection(path: Path, representations: Tensor, labels: Tensor, classes: Seq
     centred = (representations - representations.mean(0)).double()
     _, _, directions = torch.linalg.svd(centred, full_matrices=False)
     points = centred @ directions[:2].T
-    figure, axes = new_figure(size=5.0)
+    figure, axes = new_figure(size=4.0)
     ax = axes[0, 0]
     for i, name in enumerate(classes[:20]):  # more colours could not be told apart
-        ax.scatter(*points[labels == i].T, s=8, color=f"C{i % 10}", marker="o" if i < 10 else "x", label=name)
-    ax.set(xlabel="first principal direction", ylabel="second", title="representation")
-    ax.legend(fontsize=7)
-    figure.savefig(path, dpi=120)
+        of_class = points[labels == i]
+        ax.scatter(*of_class.T, s=8, color=f"C{i % 10}", marker="o" if i < 10 else "x")
+        frame = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": f"C{i % 10}", "alpha": 0.9}
+        ax.text(*of_class.mean(0).tolist(), name, ha="center", va="center", fontsize=9, bbox=frame)
+    ax.set(xlabel="first principal direction", ylabel="second", title="representation, by class")
+    figure.savefig(path, dpi=DPI)

@@ -17,7 +17,8 @@ from actsearch.placement.optimiser import parameter_groups
 from actsearch.search.task import Task
 from tasks import _backbones as backbones
 from tasks import _images as images
-from tasks._backbones import Backbone, Normalisation, NormPosition, Residual
+from tasks._backbone_layers import Normalisation, NormPosition, Residual
+from tasks._backbones import Backbone
 from tasks._loader import TensorLoader, split, standardise
 from tasks._options import at_least, between, one_of
 

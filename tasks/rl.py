@@ -311,9 +311,15 @@ class ContinuousControl(Task):
         return self.critic(x).amin(0) if self._soft else None
 
     def pictures(self, folder: Path) -> None:
-        """Write the learning curve and an episode, as a film strip too where the environment can be drawn."""
+        """Write the learning curve and an evaluation episode, as a film strip too where the environment can be drawn.
+
+        The episode is the one of median return.
+        """
         from tasks._rl_pictures import episode, learning_curve
 
+        name, seed = self.hparams["env"], VALIDATION_SEED
         if self.history:
-            learning_curve(folder / "learning_curve.png", self.history, self.hparams["env"])
-        episode(folder, self.hparams["env"], VALIDATION_SEED, self._exploit)
+            learning_curve(folder / "learning_curve.png", [self.history], name)
+            returns = self.history[-1][1]
+            seed += int(np.argsort(returns)[len(returns) // 2])
+        episode(folder, name, seed, self._exploit)

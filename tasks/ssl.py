@@ -291,4 +291,4 @@ class SelfSupervised(Task):
         shown = self._inputs[rows[:5]].repeat(5, 1, 1, 1)
         views = augment(shown, self.hparams["strength"], torch.Generator().manual_seed(0))
         views[:5] = shown[:5]
-        image_sheet(folder / "views.png", views, ["as it is"] * 5 + ["view"] * 20)
+        image_sheet(folder / "views.png", views, ["image"] * 5 + ["view"] * 5 + [""] * 15)

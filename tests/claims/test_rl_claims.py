@@ -101,10 +101,10 @@ def learn(seed, epochs, **options):
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(3))
-def test_soft_actor_critic_learns_pendulum_within_15000_steps(seed):
+def test_soft_actor_critic_learns_pendulum_within_15000_steps(seed, claim):
     task, metrics = learn(seed, ContinuousControl.trainer_defaults["max_epochs"])
     curve = [round(sum(returns) / len(returns)) for _, returns in task.history]
-    print(f"seed {seed}: test return {metrics['test_return']:.1f}, curve {curve}")  # for `make claims`
+    claim(f"rl sac, Pendulum, 15,000 steps, seed {seed}: return", f"{metrics['test_return']:.1f}", "> -200")
     assert task.history[-1][0] == 15_000
     assert metrics["test_valid_actions"] == 1
     assert metrics["test_return"] > -200, curve
@@ -112,9 +112,9 @@ def test_soft_actor_critic_learns_pendulum_within_15000_steps(seed):
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_proximal_policy_optimisation_learns_pendulum_within_41000_steps():
+def test_proximal_policy_optimisation_learns_pendulum_within_41000_steps(claim):
     options = {"algorithm": "ppo", "envs": 4, "epoch_steps": 2048, "batch_size": 64, "discount": 0.9}
     task, metrics = learn(0, 20, **options)
     curve = [round(sum(returns) / len(returns)) for _, returns in task.history]
-    print(f"test return {metrics['test_return']:.1f}, curve {curve}")  # for `make claims`
+    claim("rl ppo, Pendulum, 40,960 steps: return", f"{metrics['test_return']:.1f}", "> -200")
     assert metrics["test_return"] > -200, curve

@@ -8,6 +8,7 @@ import zuko
 
 import actsearch
 from actsearch.errors import ActsearchError, InvalidValueError, RequirementError, UnknownNameError
+from actsearch.run import run_search
 from tasks import _densities as densities
 from tasks._flows import ElementwiseBijection, SiteTransform
 from tasks.flow import Flow
@@ -209,6 +210,26 @@ def test_shapes_are_what_they_are_called():
 def test_tables_leave_out_columns_without_a_density():
     widths = {name: densities.load(name, 0, 0).shape for name in ("iris", "wine", "breast_cancer", "diabetes")}
     assert widths == {"iris": (150, 4), "wine": (178, 13), "breast_cancer": (569, 30), "diabetes": (442, 9)}  # no sex
+
+
+def test_rows_are_standardised_on_training_rows_only():
+    task = build(data="breast_cancer", depth=1)
+    train = task._rows[task._splits.train]
+    torch.testing.assert_close(train.mean(0), torch.zeros(30), atol=1e-5, rtol=0)
+    torch.testing.assert_close(train.var(0, correction=0), torch.ones(30), atol=1e-4, rtol=0)
+    sizes = [len(part) for part in (task._splits.train, task._splits.validation, task._splits.test)]
+    assert sizes == [341, 114, 114]
+
+
+def test_a_smoke_search_of_conditioner_and_bijections_together(tmp_path):
+    options = {"samples": 200, "depth": 2, "architecture": "coupling", "hidden": 4, "bijection_sites": True}
+    config = {f"task.{name}": value for name, value in options.items()}
+    config |= {"trainer.max_epochs": 1, "trainer.accelerator": "cpu"}
+    result = run_search("flow", trials=3, store=tmp_path, executor="inline", config=config)
+    assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 3, result.trials
+    assert len({trial.values[0] for trial in result.trials}) > 1
+    names = {"flow.step_1.hyper.activation_1", "flow.step_2.hyper.activation_2", "flow.bijection_2.activation"}
+    assert names <= result.best.sites.keys()
 
 
 @pytest.mark.parametrize(

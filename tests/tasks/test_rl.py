@@ -1,6 +1,7 @@
 import logging
 import math
 import sys
+from importlib.util import find_spec
 
 import lightning as L
 import numpy as np
@@ -14,6 +15,7 @@ from tasks._rl_environments import Environments, evaluate, scale
 from tasks._rl_experience import Replay, Rollout
 from tasks._rl_losses import clipped_objective, generalised_advantages, soft_target
 from tasks._rl_networks import Actor, Critic, EnsembleLinear
+from tasks._rl_pictures import learning_curve
 from tasks.rl import ContinuousControl
 
 gymnasium = pytest.importorskip("gymnasium")
@@ -68,6 +70,8 @@ def test_trains_with_a_bare_trainer_and_logs_what_it_names(algorithm, tmp_path):
     assert metrics["valid_actions"] == 1
     assert -2000 < metrics["val_return"] < 0
     assert metrics["gradient_variance"] > 0
+    assert metrics["gradient_variance_uncorrected"] > 0
+    assert metrics["gradient_variance"] != metrics["gradient_variance_uncorrected"]
     assert math.isfinite(metrics["val_entropy"])
     unmoved = [name for name, p in task.named_parameters() if torch.equal(p, before[name])]
     assert not unmoved
@@ -77,6 +81,42 @@ def test_trains_with_a_bare_trainer_and_logs_what_it_names(algorithm, tmp_path):
     task.pictures(tmp_path)
     for name in ("learning_curve.png", "episode.png"):
         assert (tmp_path / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_takes_any_environment_with_box_actions():
+    task = build(env="MountainCarContinuous-v0", episodes=1)
+    metrics = fit(task)
+    assert metrics["valid_actions"] == 1
+    assert math.isfinite(metrics["val_return"])
+    assert task.actor.trunk.linear_1.in_features == 2
+
+
+def test_evaluates_20_episodes_of_fixed_seeds_and_tests_on_others():
+    task = ContinuousControl()
+    seeds = [next(iter(loader))[0].tolist() for loader in (task.val_dataloader(), task.test_dataloader())]
+    assert [len(part) for part in seeds] == [20, 20]
+    assert not set(seeds[0]) & set(seeds[1])
+    assert seeds[0] == next(iter(ContinuousControl().val_dataloader()))[0].tolist()
+
+
+def test_the_clock_counts_steps():
+    run = trainer(1)
+    run.fit(build())
+    assert run.callback_metrics["steps_per_second"] > 0
+
+
+def test_the_band_of_the_learning_curve_is_over_seeds_where_there_are_several(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.fill_between",
+        lambda self, steps, low, high, label, **_: drawn.append((list(low), list(high), label)),
+    )
+    one, other = [(10, [-4.0, -2.0]), (20, [-1.0, -1.0])], [(10, [-9.0, -7.0]), (20, [-2.0, 0.0])]
+    learning_curve(tmp_path / "several.png", [one, other], "Pendulum-v1")
+    learning_curve(tmp_path / "single.png", [one], "Pendulum-v1")
+    assert drawn[0] == ([-8, -1], [-3, -1], "2 seeds, worst to best")
+    assert drawn[1][0] == pytest.approx([-3.8, -1])
+    assert drawn[1][1] == pytest.approx([-2.2, -1])
 
 
 def test_writes_a_film_strip_where_the_environment_can_be_drawn(tmp_path):
@@ -294,15 +334,23 @@ def test_bad_options_get_one_line(options, error, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.skipif(find_spec("mujoco") is not None, reason="says what is missing only where it is")
+def test_says_what_an_environment_needs():
+    with pytest.raises(TaskError, match=r"environment 'HalfCheetah-v5' needs .*gymnasium\[mujoco\]") as caught:
+        ContinuousControl(env="HalfCheetah-v5")
+    assert "\n" not in str(caught.value)
+
+
 def test_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
     with pytest.raises(TaskError, match=r"rl needs gymnasium, which is not installed. Install actsearch\[rl\]"):
         ContinuousControl()
 
 
-def test_a_smoke_search(tmp_path):
+def test_a_smoke_search_whose_confirmation_draws_baseline_and_candidate(tmp_path):
     config = {f"task.{name}": value for name, value in TINY.items()}
     config |= {"trainer.max_epochs": 1, "trainer.accelerator": "cpu"}
-    result = run_search("rl", trials=3, store=tmp_path, executor="inline", config=config)
+    result = run_search("rl", trials=3, store=tmp_path, executor="inline", config=config, confirm=1, seeds=2)
     assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 3, result.trials
     assert result.baseline[0] < 0
+    assert len(list((result.folder / "confirmed").glob("*/learning_curve.png"))) == 2

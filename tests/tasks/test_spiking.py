@@ -226,6 +226,37 @@ def test_the_default_surrogate_is_that_of_snntorch_in_value_and_gradient():
     torch.testing.assert_close(*(torch.autograd.grad(y.sum(), x)[0] for y in (ours, theirs)), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("learn", [True, False])
+def test_sharpness_is_learned_or_stays_and_the_surrogate_curves_show_every_channel(learn, tmp_path):
+    task = build(**SMALL)
+    entry = {"activation": "fast_sigmoid_surrogate", "parameters": {"sharpness": 5.0}}
+    entry |= {"learn": ["sharpness"], "share": "channel"} if learn else {}
+    actsearch.Placement.uniform(entry, actsearch.find_sites(task, task.example_input_array)).apply(
+        task, task.example_input_array
+    )
+    fit(task)
+    for name in task.network.layers:
+        learned = list(task.network.get_submodule(name).surrogate.parameters())
+        assert [p.numel() for p in learned] == [32] * learn
+        assert all(p.unique().numel() > 1 for p in learned)  # every channel went its own way
+    task.pictures(tmp_path)
+    assert (tmp_path / "surrogates.png").stat().st_size > 0
+
+
+def test_decay_changes_how_long_a_membrane_remembers():
+    x = torch.zeros(4, 1, 1)
+    x[0] = 1.0
+    fired = {}
+    for decay in (0.5, 1.0):
+        layer = SpikingLayer(1, 1, decay=decay, threshold=1.0)
+        torch.nn.init.constant_(layer.linear.weight, 0.6)
+        torch.nn.init.zeros_(layer.linear.bias)
+        again = x.clone()
+        again[3] = 1.0  # 0.6 β³ + 0.6 reaches the threshold without a leak alone
+        fired[decay] = layer(again)[1].flatten().tolist()
+    assert fired == {0.5: [0, 0, 0, 0], 1.0: [0, 0, 0, 1]}
+
+
 def test_a_smoke_search_under_two_objectives(tmp_path):
     result = run_search(
         "spiking",

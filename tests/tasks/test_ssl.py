@@ -189,3 +189,7 @@ def test_a_smoke_search_under_both_objectives(tmp_path):
     )
     assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 3, result.trials
     assert all(1 <= trial.values[1] <= 8 for trial in result.trials)
+    chosen = {name.split(".")[0]: entry.activation for name, entry in result.best.sites.items()}
+    assert all(entry.activation == chosen[name.split(".")[0]] for name, entry in result.best.sites.items())
+    parts = {name for trial in result.trials for name in trial.params}
+    assert all(any(part in name for name in parts) for part in ("encoder", "projector", "predictor")), parts
