@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from actsearch.errors import ActsearchWarning, InvalidValueError, UnknownNameError
 from actsearch.placement import Placement
@@ -17,7 +17,7 @@ from actsearch.search.confirm import Confirmation, confirm_study
 from actsearch.search.constraints import split
 from actsearch.search.coordinator import Coordinator, Listener
 from actsearch.search.executor import Executor, InlineExecutor, LocalExecutor
-from actsearch.search.plan import Objective, Plan
+from actsearch.search.plan import LEARNING_RATE, Fidelity, LearningRate, Objective, Plan
 from actsearch.search.space import SearchSpace
 from actsearch.search.store import Store, check_name
 from actsearch.search.study import StudyRun, open_study, survey, write_best
@@ -57,8 +57,10 @@ def make_plan(
     mode: Literal["min", "max", ""] = "",
     objectives: Sequence[str] = (),
     test_metric: str = "",
-    sampler: str = "tpe",
+    sampler: str = "function_space",
     pruner: str = "median",
+    fidelity: Fidelity = "epochs",
+    learning_rate: LearningRate = "tuned",
     seed: int = 0,
     force: bool = False,
     include_gates: bool = False,
@@ -96,6 +98,8 @@ def make_plan(
         test_metric=scored or first.replace("val", "test", 1),
         sampler=sampler,
         pruner=pruner,
+        fidelity=fidelity,
+        learning_rate=learning_rate,
         seed=seed,
         require=required,
         bounds=tuple(bounds),
@@ -147,7 +151,8 @@ def run_search(
         listeners: what wants to know of every trial.
         progress: called with (done, total) during the confirmation.
         **plan: ``data``, ``config`` (``{"task.hidden": 128, "trainer.max_epochs": 20}``), ``monitor``, ``mode``,
-            ``objectives``, ``test_metric``, ``sampler``, ``pruner``, ``seed``, ``force``, ``include_gates``, ``granularity``,
+            ``objectives``, ``test_metric``, ``sampler``, ``pruner``, ``fidelity`` (``epochs``, ``data``, ``both``),
+            ``learning_rate`` (``tuned``, ``searched``, ``fixed``), ``seed``, ``force``, ``include_gates``, ``granularity``,
             ``require`` (``["derivative_bound <= 1", "latency <= 0.5"]``: of every activation, or of the trained model).
 
     Raises:
@@ -259,18 +264,16 @@ def _write_unconfirmed(run: StudyRun) -> None:
     placement = run.placement(trial)
     assert placement is not None
     first = run.plan.objectives[0]
-    baseline = run.trials[0].values[0]
-    gain = (trial.values[0] - baseline) * (1 if first.mode == "max" else -1)
-    write_best(
-        run, placement, {"trial": trial.number, "metric": first.metric, "gain": gain, "seeds": 1, "significant": None}
-    )
+    assert run.baseline is not None, "a search without a baseline ends before this"
+    gain = (trial.values[0] - run.baseline.values[0]) * (1 if first.mode == "max" else -1)
+    found = {"trial": trial.number, "metric": first.metric, "gain": gain, "seeds": 1, "significant": None}
+    write_best(run, placement, {**found, LEARNING_RATE: run.factor(trial)})
 
 
 def result_of(run: StudyRun, confirmation: Confirmation | None) -> SearchResult:
     """Return what a study has found."""
     best = run.folder / "best.json"
     placement = Placement.load(best) if best.exists() else Placement(sites={})
-    complete = [t for t in run.trials if t.number == 0 and t.state == TrialState.COMPLETE]
     return SearchResult(
-        run.name, placement, list(complete[0].values) if complete else [], run.trials, confirmation, run.folder
+        run.name, placement, list(run.baseline.values) if run.baseline else [], run.trials, confirmation, run.folder
     )

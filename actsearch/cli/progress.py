@@ -61,7 +61,7 @@ class Progress(Listener):
         self.bars.update(self.trials, advance=1, note=best)
         if not self.console.is_terminal:
             value = f"{trial.values[0]:.4f}" if trial.values else outcome_of(trial).get("reason", "")
-            name = "baseline" if trial.number == 0 else f"trial {trial.number}"
+            name = "baseline" if self.run.is_baseline(trial) else f"trial {trial.number}"
             self.console.print(f"{name} of {self.total}: {trial.state.name.lower()} {value}; {best}", highlight=False)
 
     def confirming(self, done: int, of: int) -> None:

@@ -61,6 +61,8 @@ def run(arguments: list[str]) -> int:
             test_metric=options.test_metric,
             sampler=options.sampler,
             pruner=options.pruner,
+            fidelity=options.fidelity,
+            learning_rate=options.learning_rate,
             seed=options.seed,
             force=options.force,
             include_gates=options.include_gates,
@@ -100,15 +102,28 @@ def build_parser(task: str) -> ArgumentParser:
     add("--space", type=str, default="", help="a search space by name or file (default: the task's own)")
     add(
         "--granularity",
-        choices=["", "model", "block", "layer"],
+        choices=["", "model", "block", "layer", "staged"],
         default="",
-        help="one choice for what (default: the space's)",
+        help="one choice for what; staged is all three in turn (default: the space's)",
     )
     add("--trials", type=int, default=30, help="total trials of the study, the baseline included")
     add("--time", type=float | None, default=None, help="seconds for all, the confirmation included, beside --trials")
     add("--jobs", type=int, default=1, help="trainings at a time; with 1 the same seed gives the same trials")
-    add("--sampler", type=str, default="tpe", help="tpe, random, cmaes, gp, nsga2, qmc")
-    add("--pruner", type=str, default="median", help="median, hyperband, none")
+    add("--sampler", type=str, default="function_space", help="function_space, tpe, random, cmaes, gp, nsga2, qmc")
+    add("--pruner", type=str, default="median", help="median, asha, hyperband, none")
+    add(
+        "--fidelity",
+        choices=["epochs", "data", "both"],
+        default="epochs",
+        help="what the pruner judges by: epochs, trainings on a ninth and a third of the batches first, or both",
+    )
+    add(
+        "--learning_rate",
+        "--learning-rate",
+        choices=["tuned", "searched", "fixed"],
+        default="tuned",
+        help="a factor on the task's own: tuned for the baseline first, searched with the activations, or left at 1",
+    )
     add(
         "--monitor", type=str, default="", help="the logged metric to optimise (default: the task's own, else val_loss)"
     )

@@ -13,6 +13,7 @@ from actsearch.errors import InvalidValueError, StudyError
 from actsearch.placement import Placement
 from actsearch.placement.placement import write_text
 from actsearch.search.executor import Executor
+from actsearch.search.plan import LEARNING_RATE
 from actsearch.search.sampler import derive
 from actsearch.search.specification import Outcome
 from actsearch.search.statistics import BASELINE, Comparison, compare, race
@@ -142,6 +143,7 @@ def confirm_study(
     result = _begin(run, list(trials), seeds)
     arms: dict[int, Placement | None] = {BASELINE: None}
     arms.update((number, run.placement(trial)) for number, trial in trials.items())
+    factors = {BASELINE: run.factor(run.baseline), **{n: run.factor(trial) for n, trial in trials.items()}}
     asked: list[tuple[int, int]] = []
     weights: set[int] = set()
 
@@ -154,7 +156,7 @@ def confirm_study(
         asked.extend(cells)
         before = len(asked) - len(missing)
         progress(before, result.budget)
-        for ended, _ in enumerate(_train(run, executor, jobs, result, arms, missing, first), before + 1):
+        for ended, _ in enumerate(_train(run, executor, jobs, result, arms, factors, missing, first), before + 1):
             result.write(run)
             progress(ended, result.budget)
         sign = 1 if result.mode == "max" else -1
@@ -172,7 +174,7 @@ def confirm_study(
     result.comparisons = [raced.comparison if arm == raced.selected else compare([]) for arm in range(1, len(arms))]
     result.write(run)
     progress(len(asked), len(asked))
-    _write(run, result, arms)
+    _write(run, result, arms, factors)
     return result
 
 
@@ -182,6 +184,7 @@ def _train(
     jobs: int,
     result: Confirmation,
     arms: dict[int, Placement | None],
+    factors: dict[int, float],
     queue: list[tuple[int, int]],
     keep: dict[int, int],
 ) -> Iterator[tuple[int, int]]:
@@ -200,9 +203,14 @@ def _train(
             kept = keep.get(arm) == seed
             folder = str(_folder(run, arm)) if kept else ""
             log = str(_folder(run, arm) / f"{seed}.log")
-            executor.submit(
-                key, run.plan.specification(data, "confirm", seed=seed, folder=folder, pictures=kept, log=log)
-            )
+            details = {
+                "seed": seed,
+                "learning_rate_factor": factors[arm],
+                "folder": folder,
+                "pictures": kept,
+                "log": log,
+            }
+            executor.submit(key, run.plan.specification(data, "confirm", **details))
             key += 1
         for ended, outcome in executor.wait(lambda *_: False):
             arm, seed = running.pop(ended)
@@ -248,7 +256,7 @@ def _score(outcome: Outcome, metric: str, tested: bool) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _write(run: StudyRun, result: Confirmation, arms: dict[int, Placement | None]) -> None:
+def _write(run: StudyRun, result: Confirmation, arms: dict[int, Placement | None], factors: dict[int, float]) -> None:
     number, c = result.winner
     placement = arms[number]
     assert placement is not None
@@ -262,5 +270,6 @@ def _write(run: StudyRun, result: Confirmation, arms: dict[int, Placement | None
         "seeds": c.pairs,
         "candidates": len(result.candidates),
         "significant": c.significant,
+        LEARNING_RATE: factors[number],
     }
     write_best(run, placement, found)

@@ -15,8 +15,11 @@ from optuna.trial import FrozenTrial, TrialState
 from actsearch.errors import StudyError
 from actsearch.placement import Placement
 from actsearch.search.executor import Executor
-from actsearch.search.gate import UNKNOWN_RANGE, check_function
+from actsearch.search.pinned import PinnedSampler
+from actsearch.search.plan import LEARNING_RATE
 from actsearch.search.sampler import derive, make_pruner, make_sampler
+from actsearch.search.schedule import HIGHEST, LOWEST, turn
+from actsearch.search.screening import Screening
 from actsearch.search.specification import Outcome
 from actsearch.search.study import StudyRun, outcome_of
 
@@ -61,7 +64,7 @@ class Coordinator:
         self._best: int | None = None
         self._end_by = math.inf
         self._reserved = 0
-        self._verdicts: dict[str, str] = {}
+        self._screening = Screening(run)
 
     def search(self, total: int, seconds: float = math.inf, reserved: int = 0) -> None:
         """Run trials until the study has ``total``; those of earlier processes count, and unfinished ones are taken up again.
@@ -81,7 +84,7 @@ class Coordinator:
         try:
             while self._room(total) or self._running:
                 while len(self._running) < self.jobs and self._room(total) and not self._baseline_is_running():
-                    self._start()
+                    self._start(total)
                 for number, outcome in self.executor.wait(self._report):
                     self._end(number, outcome)
         finally:
@@ -108,8 +111,8 @@ class Coordinator:
         return time.monotonic() + each * (1 + self._reserved / self.jobs) > self._end_by
 
     def _baseline_is_running(self) -> bool:
-        """Whether to hold back: until the baseline has ended, nobody knows that this model trains at all."""
-        return 0 in self._running
+        """Whether to hold back: until the baseline has ended, nobody knows that this model trains, and at what rate."""
+        return any(self.run.trials[number].user_attrs["stage"] == "baseline" for number in self._running)
 
     def _take_up(self) -> None:
         """Queue again what a dead process left running, under the same number and parameters; give up after some attempts."""
@@ -135,60 +138,61 @@ class Coordinator:
     def _set_attribute(self, number: int, key: str, value: Any) -> None:
         self.run.store.storage().set_trial_user_attr(self._identity(number), key, value)
 
-    def _start(self) -> None:
+    def _start(self, total: int) -> None:
         plan, study = self.run.plan, self.run.study
         trials = self.run.trials
-        waiting = [t.number for t in trials if t.state == TrialState.WAITING]
-        number = min(waiting, default=len(trials))
-        study.sampler = make_sampler(plan.sampler, derive(plan.seed, number), len(plan.objectives))
-        study.pruner = make_pruner(plan.pruner, self.run.probe.get("max_epochs") or 1)
+        number = min((t.number for t in trials if t.state == TrialState.WAITING), default=len(trials))
+        this = turn(self.run, number, total)
+        sampler = make_sampler(plan.sampler, derive(plan.seed, number), len(plan.objectives))
+        own = self.run.own
+        given = own or {} if this.stage == "baseline" else this.given
+        study.sampler = PinnedSampler(sampler, given, this.leaders)
+        study.pruner = make_pruner(plan.pruner, self.run.probe.get("max_epochs") or 1, plan.whole)
         trial = study.ask()
-        placement = self.run.decisions.suggest(trial) if trial.number or self.run.decisions.own() is not None else None
-        if trial.number == 0:
+        placement = self.run.decisions.suggest(trial) if this.stage != "baseline" or own is not None else None
+        if this.stage == "baseline":
             placement = None
+        factor = trial.user_attrs.get(LEARNING_RATE, this.learning_rate_factor)  # a trial taken up again keeps its own
+        if factor is None:
+            factor = trial.suggest_float(LEARNING_RATE, LOWEST, HIGHEST, log=True)
         data = None if placement is None else json.loads(placement.dumps())
-        trial.set_user_attr("placement", data)
+        attributes = {"placement": data, "stage": this.stage, LEARNING_RATE: factor}
+        for key, value in attributes.items():
+            trial.set_user_attr(key, value)
         self._running[trial.number] = trial
         self._tell("trial_started", trial.number, placement)
-        if twin := self._twin(trial.number):
+        if twin := self._screening.twin(trial.number):
             same = {key: outcome_of(twin)[key] for key in ("metrics", "history")}
             self._end(
                 trial.number, Outcome("complete", f"same placement as trial {twin.number}, not trained again", **same)
             )
             return
-        if reason := self._refusal(placement):
+        if reason := self._screening.refusal(trial.number, placement):
             self._end(trial.number, Outcome("pruned", f"refused: {reason}"))
             return
         folder = self.run.folder / "trials" / f"{trial.number:05d}"
+        changes: dict[str, Any] = {
+            "learning_rate_factor": factor,
+            "shares": plan.shares,
+            "watch": self._watch(trial.number),
+        }
         self.executor.submit(
-            trial.number, self.run.specification(data, folder=str(folder), log=str(folder / "log.txt"))
+            trial.number, self.run.specification(data, folder=str(folder), log=str(folder / "log.txt"), **changes)
         )
 
-    def _refusal(self, placement: Placement | None) -> str:
-        """Return why a placement is not worth a training: a function that is not finite, or constant; empty where it is."""
-        for site, entry in (placement.sites if placement else {}).items():
-            key = entry.model_dump_json(exclude={"channels", "channel_dim", "share"})
-            if key not in self._verdicts:
-                self._verdicts[key] = check_function(entry.build(channels=1).plain(), *UNKNOWN_RANGE).reason
-            if self._verdicts[key]:
-                return f"{entry.activation} at {site}: {self._verdicts[key]}"
-        return ""
+    def _watch(self, number: int) -> dict[str, Any] | None:
+        """Return what the baseline showed in its first steps, which later trials are judged by."""
+        return outcome_of(self.run.trials[0]).get("first_steps") if number else None
 
-    def _twin(self, number: int) -> FrozenTrial | None:
-        """Return a completed trial of the same parameters: with the same seed this one would end the same."""
-        *earlier, this = self.run.trials[: number + 1]
-        same = (trial for trial in earlier if trial.state == TrialState.COMPLETE and trial.params == this.params)
-        return next(same, None) if this.params else None
-
-    def _report(self, number: int, epoch: int, metrics: dict[str, float]) -> bool:
-        trial = self._running[number]
-        self._tell("reported", number, epoch, metrics)
-        metric = self.run.plan.objectives[0].metric
-        if len(self.run.plan.objectives) > 1 or number == 0 or metric not in metrics:
+    def _report(self, number: int, step: int, metrics: dict[str, float]) -> bool:
+        trial, plan = self._running[number], self.run.plan
+        self._tell("reported", number, step, metrics)
+        metric = plan.objectives[0].metric
+        if len(plan.objectives) > 1 or metric not in metrics or (plan.fidelity == "data" and step >= plan.whole):
             return False
-        if epoch not in self.run.trials[number].intermediate_values:  # a trial taken up again repeats its first epochs
-            trial.report(metrics[metric], epoch)
-        return trial.should_prune()
+        if step not in self.run.trials[number].intermediate_values:  # a trial taken up again repeats its first epochs
+            trial.report(metrics[metric], step)
+        return number != 0 and trial.should_prune()
 
     def _end(self, number: int, outcome: Outcome) -> None:
         trial = self._running[number]
@@ -221,6 +225,7 @@ class Coordinator:
             "metrics": outcome.metrics,
             "history": outcome.history,
             "seconds": outcome.seconds,
+            "first_steps": outcome.first_steps,
         }
         self._set_attribute(number, "outcome", details)
 

@@ -156,7 +156,7 @@ def decide(space: SearchSpace, sites: Sites, force: bool = False, require: str =
                 f"no activation of the space may stand at site {site.name!r}, which requires {requires!r}: "
                 f"{name}: {reason}. Choose a space whose activations have it, or pass --force."
             )
-        part = {"model": "model", "block": site.block or "model", "layer": site.name}[space.granularity]
+        part = {"model": "model", "block": site.block or "model", "layer": site.name}.get(space.granularity, site.name)
         key = (part, id(rule), tuple(c.name for c in pool))
         groups.setdefault(key, []).append(site)
         chosen[site.name] = pool

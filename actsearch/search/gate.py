@@ -22,7 +22,7 @@ from actsearch.placement.surgery import replace_sites
 from actsearch.search.elementwise import PASSED as PASSED
 from actsearch.search.elementwise import Verdict as Verdict
 from actsearch.search.elementwise import check_function as check_function
-from actsearch.search.rehearsal import STEPS, Course, Loss, Rehearsal
+from actsearch.search.rehearsal import STEPS, Course, Loss, Rehearsal, arguments_of
 
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 LEARNED = 0.05
@@ -235,6 +235,20 @@ class Gate:
             way = f"a constant output has {chance:.4g}, the baseline {base.late:.4g}"
             return Verdict(False, f"rehearsal: {found}, where {way}", figures)
         return Verdict(True, "", figures)
+
+
+def site_ranges(model: nn.Module, example: Any) -> dict[str, tuple[float, float, bool]]:
+    """Return what each open site sees of an example, widened: the range of its inputs, and whether one is exactly 0.
+
+    The model cannot be used afterwards.
+    """
+    discovery = discover(model, example)
+    holders = {s.name: _Holder(_module(discovery.places[s.name].function())) for s in discovery.sites.open}
+    replace_sites(model, holders, discovery)
+    arguments, named = arguments_of(example)
+    with torch.no_grad():
+        model(*arguments, **named)
+    return {name: (*_widened(holder), holder.zero) for name, holder in holders.items()}
 
 
 def _module(function: Callable[[Tensor], Any] | None) -> nn.Module | None:

@@ -14,6 +14,14 @@ from actsearch.search.specification import Specification, Stage
 from actsearch.search.task import Mode
 
 ATTRIBUTE = "actsearch.plan"
+LEARNING_RATE = "learning_rate_factor"
+"""Name of the parameter of a trial that is a factor on the task's own learning rate."""
+
+REDUCTION = 3
+"""Each further training of a trial takes so many times as much; of the trials, as large a share goes on (successive halving)."""
+
+LearningRate = Literal["tuned", "searched", "fixed"]
+Fidelity = Literal["epochs", "data", "both"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,10 @@ class Plan:
         test_metric: what a confirmation scores.
         sampler: name of the sampler.
         pruner: name of the pruner.
+        fidelity: what the pruner judges by: ``epochs``; ``data``, trainings on a ninth and a third of the batches before
+            the whole one; or ``both``.
+        learning_rate: a factor on the task's own: ``tuned`` for the baseline in the first trials, and the same for all;
+            ``searched`` in every trial with the activations; or ``fixed`` to 1.
         seed: seed of the search and of every training in it.
         require: requirement that every activation must meet, beside the site's own.
         bounds: bounds on metrics of the model.
@@ -77,8 +89,10 @@ class Plan:
     objectives: tuple[Objective, ...]
     test_metric: str
     data: str = ""
-    sampler: str = "tpe"
+    sampler: str = "function_space"
     pruner: str = "median"
+    fidelity: Fidelity = "epochs"
+    learning_rate: LearningRate = "tuned"
     seed: int = 0
     require: str = ""
     bounds: tuple[Bound, ...] = ()
@@ -91,6 +105,16 @@ class Plan:
         measures = [name for name in names if name in MODEL_MEASURES]
         given = {"seed": self.seed, "measures": measures, **self.options, **changes}
         return Specification(self.task, self.config, logged, self.data, placement, stage=stage, **given)
+
+    @property
+    def shares(self) -> list[float]:
+        """Shares of the training batches that a trial is trained on before all of them."""
+        return [] if self.fidelity == "epochs" else [REDUCTION**-2, REDUCTION**-1]
+
+    @property
+    def whole(self) -> int:
+        """The step of the pruner at which a training on all batches begins; each share has its own step before."""
+        return REDUCTION ** len(self.shares) if self.shares else 0
 
     def dumps(self) -> str:
         """Return the plan as JSON."""

@@ -69,7 +69,7 @@ class Rehearsal:
     def _run(self, model: nn.Module, learning_rate: float) -> Course:
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimiser = torch.optim.Adam(parameters, lr=learning_rate) if parameters else None
-        arguments, named = _arguments(self.inputs)
+        arguments, named = arguments_of(self.inputs)
         losses: list[float] = []
         gradient = 0.0
         for step in range(self.steps + 1):
@@ -147,7 +147,8 @@ def _cut(part: Any, rows: int) -> Any:
     return type(part)(_cut(value, rows) for value in part) if type(part) in (tuple, list) else part
 
 
-def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the positional and named arguments of a model that inputs are."""
     if isinstance(inputs, Mapping):
         return (), dict(inputs)
     return (tuple(inputs), {}) if isinstance(inputs, (tuple, list)) else ((inputs,), {})

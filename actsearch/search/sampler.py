@@ -11,6 +11,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from actsearch.errors import InvalidValueError, UnknownNameError
+from actsearch.search.plan import REDUCTION
 
 
 def _function_space(seed: int) -> BaseSampler:
@@ -29,10 +30,11 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "qmc": lambda seed: optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False),
 }
 SINGLE_OBJECTIVE = {"cmaes"}
-PRUNERS: dict[str, Callable[[int], BasePruner]] = {
-    "median": lambda epochs: optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 4)),
-    "hyperband": lambda epochs: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=max(1, epochs)),
-    "none": lambda _: optuna.pruners.NopPruner(),
+PRUNERS: dict[str, Callable[[int, int], BasePruner]] = {
+    "median": lambda epochs, whole: optuna.pruners.MedianPruner(5, n_warmup_steps=0 if whole else max(1, epochs // 4)),
+    "asha": lambda *_: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION),
+    "hyperband": lambda epochs, whole: optuna.pruners.HyperbandPruner(1, max(1, whole + epochs), REDUCTION),
+    "none": lambda *_: optuna.pruners.NopPruner(),
 }
 
 
@@ -59,12 +61,12 @@ def make_sampler(name: str, seed: int, objectives: int = 1) -> BaseSampler:
     return SAMPLERS[name](seed)
 
 
-def make_pruner(name: str, epochs: int) -> BasePruner:
-    """Return a pruner by name, for fits of that many epochs.
+def make_pruner(name: str, epochs: int, whole: int = 0) -> BasePruner:
+    """Return a pruner by name, for fits of that many epochs, from step ``whole`` on.
 
     Raises:
         UnknownNameError: no such pruner.
     """
     if name not in PRUNERS:
         raise UnknownNameError.among("pruner", name, PRUNERS)
-    return PRUNERS[name](epochs)
+    return PRUNERS[name](epochs, whole)

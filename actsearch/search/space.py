@@ -158,7 +158,8 @@ class SearchSpace(Strict):
     Args:
         activations: by name or expression, the settings of its parameters: a value (fixed), a :class:`Range` or
             :class:`Choices` (searched), or a :class:`Learn` (learned).
-        granularity: one choice for the whole model, for each block, or for each layer.
+        granularity: one choice for the whole model, for each block, or for each layer; ``staged`` is all three in turn, each
+            from the best so far.
         sites: by site pattern (``*`` matches anything), the rule that holds there instead; the first match counts.
         generate: random expressions to add to the activations.
         initialisation: scale the weights feeding each site by its activation's own gain.
@@ -168,7 +169,7 @@ class SearchSpace(Strict):
     """
 
     activations: dict[str, dict[str, Any] | None] = {}
-    granularity: Literal["model", "block", "layer"] = "layer"
+    granularity: Literal["model", "block", "layer", "staged"] = "layer"
     sites: dict[str, SiteRule] = {}
     generate: Generate | None = None
     initialisation: Literal["forward", "backward", "mean"] | None = None

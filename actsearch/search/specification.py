@@ -40,6 +40,8 @@ class Specification(_Data):
         stage: ``probe`` (one batch: what is there), ``search`` (train, validate), ``confirm`` (train, test).
         learning_rate_factor: factor on the optimiser's learning rate.
         activation_learning_rate_factor: factor on top of it for the learned parameters of activations.
+        shares: shares of the training batches that it is trained on first, each time anew, before all of them.
+        watch: what the baseline showed in its first steps; a training that shows that it will not learn is stopped.
         measures: names of measures of the trained model that are added to its metrics.
         example: whether the placement can be applied only with an input of the model at hand.
         force: place activations that a site's requirement refuses.
@@ -58,6 +60,8 @@ class Specification(_Data):
     stage: Stage = "search"
     learning_rate_factor: float = 1.0
     activation_learning_rate_factor: float = 1.0
+    shares: list[float] = field(default_factory=list)
+    watch: dict[str, Any] | None = None
     measures: list[str] = field(default_factory=list)
     example: bool = True
     force: bool = False
@@ -77,6 +81,7 @@ class Outcome(_Data):
         metrics: the last value of every logged metric.
         history: (epoch, metrics) after each validation.
         seconds: wall time of the training alone.
+        first_steps: first losses and norm of the first gradient.
         probe: what the probe stage saw: sites, parameters, metrics' names.
     """
 
@@ -85,4 +90,5 @@ class Outcome(_Data):
     metrics: dict[str, float] = field(default_factory=dict)
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     seconds: float = 0.0
+    first_steps: dict[str, Any] = field(default_factory=dict)
     probe: dict[str, Any] = field(default_factory=dict)

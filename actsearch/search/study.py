@@ -6,20 +6,21 @@ import json
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from actsearch.errors import StudyError, TaskError
+from actsearch.errors import InvalidValueError, StudyError, TaskError
 from actsearch.placement import FoundSite, Placement, Sites
 from actsearch.placement.placement import write_text
 from actsearch.search.decisions import Decisions, decide
 from actsearch.search.executor import Executor
 from actsearch.search.pareto import front, knee
-from actsearch.search.plan import ATTRIBUTE, Plan
+from actsearch.search.plan import ATTRIBUTE, LEARNING_RATE, Plan
 from actsearch.search.sampler import make_pruner, make_sampler
 from actsearch.search.space import SearchSpace
 from actsearch.search.specification import Outcome, Specification, Stage
@@ -45,7 +46,6 @@ class StudyRun:
     plan: Plan
     study: optuna.Study
     probe: dict[str, Any]
-    _decisions: Decisions | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, store: Store, name: str) -> StudyRun:
@@ -76,12 +76,33 @@ class StudyRun:
         """The sites that were found in the model."""
         return sites_of(self.probe)
 
-    @property
+    @cached_property
     def decisions(self) -> Decisions:
         """What each trial decides."""
-        if self._decisions is None:
-            self._decisions = decisions_of(self.plan, self.probe)
-        return self._decisions
+        return decisions_of(self.plan, self.probe)
+
+    @cached_property
+    def own(self) -> dict[str, Any] | None:
+        """The parameters that stand for the model's own activations, or ``None`` where the space has none."""
+        return self.decisions.own()
+
+    @cached_property
+    def groups(self) -> dict[str, list[list[str]]]:
+        """Which sites take the same choice, by granularity; each way of grouping once."""
+        found: dict[str, list[list[str]]] = {}
+        for granularity in ("model", "block", "layer"):
+            content = {**self.plan.space_content, "granularity": granularity}
+            decided = decisions_of(replace(self.plan, space_content=content), self.probe)
+            groups = [[site.name for site in decision.sites] for decision in decided.all]
+            if groups not in found.values():
+                found[granularity] = groups
+        return found
+
+    @property
+    def warm_start(self) -> list[dict[str, Any]]:
+        """Parameters of the best trials of an earlier study, to be tried first."""
+        parameters: list[dict[str, Any]] = json.loads(self.study.user_attrs["actsearch.warm_start"])
+        return parameters
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -92,6 +113,21 @@ class StudyRun:
         """Return what a trial put where; ``None`` for the model's own activations."""
         data = trial.user_attrs.get("placement")
         return None if data is None else Placement.model_validate(data)
+
+    def factor(self, trial: FrozenTrial | None) -> float:
+        """Return the factor on the learning rate that a trial was trained with."""
+        return float(trial.user_attrs.get(LEARNING_RATE, 1.0)) if trial is not None else 1.0
+
+    def is_baseline(self, trial: FrozenTrial) -> bool:
+        """Whether a trial has the model's own activations, at whatever learning rate."""
+        return trial.user_attrs.get("placement") is None or _choices(trial) == self.own
+
+    @property
+    def baseline(self) -> FrozenTrial | None:
+        """The model's own activations at the learning rate that suited them best; ``None`` where they were not trained."""
+        sign = 1 if self.plan.objectives[0].mode == "min" else -1
+        trained = [t for t in self.trials if t.state == TrialState.COMPLETE and self.is_baseline(t)]
+        return min(trained, key=lambda t: sign * t.values[0], default=None)
 
     def ranked(self) -> list[FrozenTrial]:
         """Return the completed trials within every bound, the best first; equals in order of number.
@@ -110,13 +146,18 @@ class StudyRun:
 
     def candidates(self, top: int) -> list[FrozenTrial]:
         """Return the best trials that differ from each other and from the baseline."""
-        seen: list[dict[str, Any]] = [self.decisions.own() or {}]
+        seen: list[dict[str, Any]] = []
         chosen: list[FrozenTrial] = []
         for trial in self.ranked():
-            if trial.number and trial.params not in seen:
-                seen.append(trial.params)
+            if not self.is_baseline(trial) and _choices(trial) not in seen:
+                seen.append(_choices(trial))
                 chosen.append(trial)
         return chosen[:top]
+
+
+def _choices(trial: FrozenTrial) -> dict[str, Any]:
+    """Return what a trial decided of the activations."""
+    return {name: value for name, value in trial.params.items() if name != LEARNING_RATE}
 
 
 def outcome_of(trial: FrozenTrial) -> dict[str, Any]:
@@ -155,6 +196,11 @@ def survey(plan: Plan, executor: Executor) -> dict[str, Any]:
     make_sampler(plan.sampler, 0, len(plan.objectives))
     make_pruner(plan.pruner, 1)
     seen = probe(plan, executor)
+    if plan.shares and seen["batches"] is not None and seen["batches"] < 1 / min(plan.shares):
+        raise InvalidValueError(
+            f"fidelity {plan.fidelity!r} must have at least {1 / min(plan.shares):.0f} batches in an epoch, "
+            f"but got {seen['batches']}. Choose --fidelity epochs, or smaller batches."
+        )
     decisions_of(plan, seen)
     return seen
 
@@ -190,9 +236,9 @@ def open_study(store: Store, name: str, plan: Plan, seen: dict[str, Any] | None,
     run = StudyRun(name, store, plan, study, seen)
     study.set_user_attr("actsearch.identity", uuid.uuid4().hex)
     study.set_user_attr("actsearch.probe", json.dumps(seen))
-    study.enqueue_trial(run.decisions.own() or {})
-    for trial in earlier:
-        study.enqueue_trial(trial.params)
+    study.set_user_attr("actsearch.warm_start", json.dumps([trial.params for trial in earlier]))
+    own = run.own or {}
+    study.enqueue_trial(own | {LEARNING_RATE: 1.0} if own and plan.learning_rate == "searched" else own)
     study.set_user_attr(ATTRIBUTE, plan.dumps())  # last: from here on the study exists
     return run
 
@@ -201,6 +247,7 @@ def write_best(run: StudyRun, placement: Placement, found: dict[str, Any]) -> Pa
     """Write a study's placement file with where it comes from."""
     from importlib.metadata import version
 
+    found = {key: value for key, value in found.items() if (key, value) != (LEARNING_RATE, 1.0)}
     versions = {package: version(package) for package in ("actsearch", "torch")}
     origin = {
         "study": run.name,

@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 import warnings
+from collections.abc import Sized
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,28 @@ from actsearch.errors import ActsearchError, TaskError
 from actsearch.measures.model import MODEL_MEASURES
 from actsearch.placement import Placement, Sites, find_sites
 from actsearch.placement.optimiser import own_group
+from actsearch.search.first_steps import DivergedError, FirstSteps, StoppedError
+from actsearch.search.gate import site_ranges
+from actsearch.search.plan import REDUCTION
 from actsearch.search.specification import Outcome, Report, Specification, State
 from actsearch.search.target import Target
 
 
-class DivergedError(ActsearchError, ArithmeticError):
-    """An objective or the training loss is not a finite number."""
-
-
 class _Reporter(L.Callback):
-    """After each validation, hand the metrics over, and end the fit where the answer is to stop."""
+    """After each validation, hand the metrics over, and end the fit where the answer is to stop.
 
-    def __init__(self, objectives: list[str], report: Report) -> None:
+    Args:
+        objectives: metrics that must be there, and finite.
+        report: called with the step and the metrics.
+        shares: how many smaller trainings come before the whole one; only the end of each is reported.
+    """
+
+    def __init__(self, objectives: list[str], report: Report, shares: int = 0) -> None:
         self.objectives = objectives
         self.report = report
+        self.left = shares
+        self.step = 1 if shares else 0
+        self.last: dict[str, float] = {}
         self.history: list[tuple[int, dict[str, float]]] = []
         self.pruned = False
         self.validated = False
@@ -56,11 +65,23 @@ class _Reporter(L.Callback):
         self.validated = False
         metrics = scalars(trainer.callback_metrics)
         require(metrics, self.objectives, type(module).__name__)
-        self.history.append((trainer.current_epoch, metrics))
         broken = [name for name in self.objectives if not math.isfinite(metrics[name])]
         if broken:
             raise DivergedError(f"{broken[0]} became {metrics[broken[0]]} in epoch {trainer.current_epoch}")
-        if self.report(trainer.current_epoch, metrics):
+        self.last = metrics
+        if not self.left:
+            self._report(trainer, self.step + trainer.current_epoch)
+
+    def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Report the end of a smaller training."""
+        if self.left and self.last:
+            self._report(trainer, self.step)
+            self.step *= REDUCTION
+            self.left -= 1
+
+    def _report(self, trainer: L.Trainer, step: int) -> None:
+        self.history.append((step, self.last))
+        if self.report(step, self.last):
             self.pruned = trainer.should_stop = True
 
 
@@ -75,25 +96,42 @@ def run_trial(specification: Specification, report: Report) -> Outcome:
         What came of it; failures of the training itself are an outcome, not an exception.
     """
     quiet()
-    reporter = _Reporter(specification.objectives, report)
+    reporter = _Reporter(specification.objectives, report, len(specification.shares))
+    watch = FirstSteps(specification.watch)
     start = time.perf_counter()
     try:
-        extra = _train(specification, reporter)
+        seconds = 0.0
+        for index, share in enumerate([*specification.shares, 1.0]):
+            extra = _train(specification, reporter, [] if index else [watch], share)
+            seconds += extra.pop("seconds")
+            if reporter.pruned:
+                break
+    except StoppedError as stop:
+        seconds = time.perf_counter() - start
+        return Outcome("pruned", f"stopped: {stop}", history=reporter.history, seconds=seconds, first_steps=watch.found)
     except (Exception, SystemExit) as error:
         if isinstance(error.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into sys.exit(1)
             raise KeyboardInterrupt from None
         return Outcome("failed", _reason(error), history=reporter.history, seconds=time.perf_counter() - start)
     state: State = "pruned" if reporter.pruned else "complete"
     metrics = extra.pop("metrics")
-    return Outcome(state, "pruned" if reporter.pruned else "", metrics, reporter.history, **extra)
+    reason = "pruned" if reporter.pruned else ""
+    return Outcome(state, reason, metrics, reporter.history, seconds, first_steps=watch.found, **extra)
 
 
-def _train(specification: Specification, reporter: _Reporter) -> dict[str, Any]:
+def _train(
+    specification: Specification, reporter: _Reporter, callbacks: list[L.Callback], share: float = 1.0
+) -> dict[str, Any]:
+    """Train once, on a share of the batches of each epoch."""
     target = Target.resolve(specification.task, specification.data)
     config = specification.config
     if specification.stage == "probe":
         once = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
         config = {**config, "trainer": {**config["trainer"], **once}}
+    if share < 1:
+        given = config["trainer"].get("limit_train_batches") or 1.0
+        limited = max(1, round(given * share)) if isinstance(given, int) else given * share
+        config = {**config, "trainer": {**config["trainer"], "limit_train_batches": limited}}
     seed(specification.seed)
     module, data, trainer = target.build(config)
     if specification.placement is not None:
@@ -105,7 +143,7 @@ def _train(specification: Specification, reporter: _Reporter) -> dict[str, Any]:
 
             initialise(module, placement.initialisation, example_input(module, data, trainer))
     _own_optimiser_group(module, specification)
-    trainer.callbacks.append(reporter)
+    trainer.callbacks += [*callbacks, reporter]
     seed(specification.seed)  # the same batches and dropout, whatever the activations drew while they were built
     start = time.perf_counter()
     trainer.fit(module, datamodule=data)
@@ -119,7 +157,7 @@ def _train(specification: Specification, reporter: _Reporter) -> dict[str, Any]:
         result["probe"] = _probe(module, data, trainer, specification, reporter.batch)
     if specification.stage == "confirm" and not reporter.pruned:
         result["metrics"] = metrics | _test(module, data, trainer)
-    if specification.folder:
+    if specification.folder and share == 1:
         _keep(module, Path(specification.folder), specification.pictures)
     return result
 
@@ -159,12 +197,33 @@ def _probe(module: Any, data: Any, trainer: Any, specification: Specification, b
     sites = sites_of(module, _input(module, batch), specification.include_gates)
     return {
         "sites": [asdict(site) for site in sites],
+        "ranges": _ranges(module, _input(module, batch)),
         "method": sites.method,
         "missed": [list(item) for item in sites.missed],
         "parameters": sum(p.numel() for p in module.parameters()),
-        "max_epochs": trainer.max_epochs,
+        "max_epochs": specification.config["trainer"].get("max_epochs"),
+        "batches": _batches(trainer, specification.config["trainer"].get("limit_train_batches")),
         "has_test": type(module).test_step is not _base(type(module)).test_step,
     }
+
+
+def _batches(trainer: Any, limit: float | None) -> int | None:
+    """Return the number of batches of an epoch, where the loader tells it."""
+    loader = trainer.train_dataloader
+    if not isinstance(loader, Sized):
+        return None
+    return min(len(loader), limit) if isinstance(limit, int) else int(len(loader) * (1.0 if limit is None else limit))
+
+
+def _ranges(module: nn.Module, example: Any) -> dict[str, tuple[float, float, bool]]:
+    """Return what the module's sites see, where its forward pass takes the example; the module is not used afterwards."""
+    if example is None:
+        return {}
+    try:
+        return site_ranges(module, example)
+    except Exception as error:
+        logging.getLogger(__name__).warning("the ranges that the sites see could not be measured: %s", error)
+        return {}
 
 
 def sites_of(module: nn.Module, example: Any, include_gates: bool = False) -> Sites:

@@ -253,8 +253,7 @@ def _headline(run: StudyRun) -> dict[str, float]:
         return {}
     first = _clean(run.plan.objectives[0].metric)
     numbers = {f"best.{first}": ranked[0].values[0], "trials": float(len(run.trials))}
-    baseline = next((t for t in ranked if t.number == 0), None)
-    return numbers | ({f"baseline.{first}": baseline.values[0]} if baseline else {})
+    return numbers | ({f"baseline.{first}": run.baseline.values[0]} if run.baseline else {})
 
 
 def _clean(name: str) -> str:

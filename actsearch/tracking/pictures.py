@@ -80,9 +80,8 @@ def history(run: StudyRun, path: Path) -> None:
     if best:
         steps = [*best, (len(run.trials) - 1, best[-1][1])]
         axes.step([n for n, _ in steps], [v for _, v in steps], where="post", color="tab:green", label="best so far")
-    baseline = [trial for trial in run.trials if trial.number == 0 and trial.state == TrialState.COMPLETE]
-    if baseline:
-        axes.axhline(baseline[0].values[0], color="0.4", ls="--", label="baseline")
+    if run.baseline is not None:
+        axes.axhline(run.baseline.values[0], color="0.4", ls="--", label="baseline")
     for state, colour in COLOURS.items():
         axes.plot([], [], "o", ms=4, color=colour, label=state.name.lower())
     axes.plot([], [], color="tab:red", lw=0.8, label="failed")
@@ -162,9 +161,8 @@ def pareto(run: StudyRun, path: Path) -> None:
     axes.plot([v[0] for v in best], [v[1] for v in best], "o-", color="tab:green", label="Pareto front")
     if complete:
         axes.plot(*complete[0].values[:2], "*", ms=14, color="tab:orange", label="knee")
-    baseline = [trial for trial in complete if trial.number == 0]
-    if baseline:
-        axes.plot(*baseline[0].values[:2], "s", color="tab:red", label="baseline")
+    if run.baseline is not None:
+        axes.plot(*run.baseline.values[:2], "s", color="tab:red", label="baseline")
     axes.set(xlabel=f"{first.metric} ({first.mode})", ylabel=f"{second.metric} ({second.mode})", title=run.name)
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from actsearch.placement import Placement
 from actsearch.placement.placement import write_text
 from actsearch.search.confirm import Confirmation
 from actsearch.search.statistics import BASELINE
@@ -34,8 +35,12 @@ def write_report(run: StudyRun) -> Path:
 
 
 def short(run: StudyRun, trial: FrozenTrial) -> str:
-    """Return a placement in few words: equal sites joined."""
-    placement = run.placement(trial)
+    """Return a placement in few words, equal sites joined, and its learning rate where that is not the task's own."""
+    factor = run.factor(trial)
+    return _short(run.placement(trial)) + ("" if factor == 1.0 else f"; learning rate × {factor:.3g}")
+
+
+def _short(placement: Placement | None) -> str:
     if placement is None:
         return "the model's own"
     names = [entry.activation for entry in placement.sites.values()]
@@ -63,11 +68,12 @@ def rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:
     names = [objective.metric for objective in run.plan.objectives]
     ranked = run.ranked()
     chosen = ranked[:top]
-    if not any(trial.number == BASELINE for trial in chosen):
-        chosen += [trial for trial in ranked if trial.number == BASELINE]
+    baseline = run.baseline
+    if baseline is not None and baseline not in chosen:
+        chosen.append(baseline)
     lines = []
     for trial in chosen:
-        label = "baseline" if trial.number == BASELINE else str(trial.number)
+        label = "baseline" if trial is baseline else str(trial.number)
         seconds = f"{outcome_of(trial).get('seconds', 0.0):.1f}"
         lines.append([label, *(f"{value:.4f}" for value in trial.values), seconds, short(run, trial)])
     return ["trial", *names, "seconds", "placement"], lines

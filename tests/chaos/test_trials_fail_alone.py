@@ -12,7 +12,7 @@ from actsearch.search.store import Store
 from actsearch.search.study import StudyRun, outcome_of
 
 REASONS = {
-    "tanh=diverge": r"diverged: val_loss became nan in epoch 0",
+    "tanh=diverge": r"diverged: the training loss became nan in step 1",
     "elu=raise": r"error: RuntimeError: the user's own mistake \(.*own\.py:\d+\)",
     "silu=exit": r"exited: the training called sys.exit\(3\)",
     "gelu=abort": r"exited: the process ended with code 7",

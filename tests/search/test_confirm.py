@@ -29,8 +29,10 @@ NAMES = {3: "tanh", 7: "elu", 5: "silu"}
 class Ranked(StudyRun):
     """A study whose search has ended."""
 
+    trials = ()
+
     def candidates(self, top):
-        return [types.SimpleNamespace(number=number) for number in list(NAMES)[:top]]
+        return [types.SimpleNamespace(number=number, user_attrs={}) for number in list(NAMES)[:top]]
 
     def placement(self, trial):
         return Placement(sites={"site": SiteEntry(activation=NAMES[trial.number])})

@@ -62,6 +62,7 @@ def test_time_budget_leaves_room_for_the_confirmation(own):
         confirm=1,
         seeds=2,
         config=config,
+        learning_rate="fixed",
     )
     assert 2 <= len(run.trials) < 100
     assert (run.folder / "confirmation.json").exists()
