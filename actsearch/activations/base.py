@@ -203,7 +203,7 @@ class Activation(nn.Module):
         spec: dict[str, Any] = {"activation": self.name}
         if self.values:
             spec |= {"parameters": dict(self.values), "learn": list(self.learn)}
-        if self.has_learned():
+        if self.state_dict():  # something learned, or fixed coefficients of each channel
             spec["share"] = self.share
             if self.share == "channel":
                 spec |= {"channels": self.channels, "channel_dim": self.channel_dim}

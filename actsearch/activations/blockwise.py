@@ -1,13 +1,12 @@
-"""A function of x and one parameter with gradients in closed form: one saved input, little memory, few passes.
+"""A function of x and one parameter with gradients in closed form: little memory, few passes.
 
-On a processor the passes run over blocks that stay in its cache, so that temporaries cost neither memory nor page faults.
-Gradients are made of differentiable operations, so that second derivatives exist.
+A large input on a processor is worked on in blocks by kernels of torch, so that temporaries stay small and in its cache.
+Elsewhere, and where second derivatives are wanted, the same is written in differentiable operations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,19 +14,22 @@ from torch.autograd import Function
 
 from actsearch.activations.base import Value
 
-aten = torch.ops.aten
-BLOCK = 1 << 16  # elements; a few of these blocks fit into a second-level cache
+LARGE = 1 << 16  # elements from which on blocks are used
+BLOCK = 1 << 18  # elements; smaller blocks cost more in calls than they save in traffic of memory
 
 
 class Fused(Function):
-    """A function of x and one parameter θ.
+    """A function φ of x and one parameter θ.
 
-    A subclass states ``value(x, θ)``, and ``gradients(g, x, θ)``: the gradient for x, and two factors whose product,
-    summed, is the gradient for θ. Where torch has a kernel for a θ that is a number, ``quick_value`` and
-    ``quick_gradients`` use it, on a processor and where no second derivative is wanted.
+    A subclass states it twice. ``value(x, θ)`` and ``gradients(g, x, θ)`` are made of differentiable operations; the
+    latter returns the gradient for x, and two factors whose product, summed, is the gradient for θ. ``fill`` and
+    ``fill_gradient`` do the same to one block, into memory that is there, with θ a number.
+
+    ``keeps_output`` tells whether ``fill_gradient`` reads φ(x). Where that was overwritten, ``gradients`` serves.
     """
 
     generate_vmap_rule = True
+    keeps_output: ClassVar[bool] = False
 
     @staticmethod
     def value(x: Tensor, parameter: Tensor) -> Tensor:
@@ -39,24 +41,20 @@ class Fused(Function):
         """Return g φ'(x), and a and b with Σ ab the gradient for θ."""
         raise NotImplementedError
 
-    @classmethod
-    def quick_value(cls, x: Tensor, parameter: Tensor) -> Tensor:
-        """Return φ(x; θ), block by block."""
-        output = torch.empty_like(x)
-        for block, part in zip(blocks(x), blocks(output), strict=True):
-            part.copy_(cls.value(block, parameter))
-        return output
+    @staticmethod
+    def fill(out: Tensor, x: Tensor, parameter: float) -> None:
+        """Write φ(x; θ)."""
+        raise NotImplementedError
 
-    @classmethod
-    def quick_gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool) -> tuple[Tensor, Tensor]:
-        """Return the gradients for x and, where it is learned, for θ, block by block."""
-        for_x, total = torch.empty_like(x), torch.zeros_like(parameter)
-        for g, block, part in zip(blocks(gradient), blocks(x), blocks(for_x), strict=True):
-            here, a, b = cls.gradients(g, block, parameter)
-            part.copy_(here)
-            if learned:
-                total += contract(a, b, parameter)
-        return for_x, total
+    @staticmethod
+    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
+        """Write g φ'(x), given y = φ(x) where it is kept, and return the gradient for θ, which counts where it is learned."""
+        raise NotImplementedError
+
+    @staticmethod
+    def number(parameter: Tensor) -> float:
+        """Return θ as the kernels take it."""
+        return parameter.item()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -68,51 +66,56 @@ class Fused(Function):
         super().__init_subclass__()
 
         def forward(x: Tensor, parameter: Tensor) -> Tensor:
-            return cls.quick_value(x, parameter) if quick(x, parameter) else cls.value(x, parameter)
+            return cls.value(x, parameter)
 
         def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
             x, parameter = ctx.saved_tensors
-            learned = ctx.needs_input_grad[1]
-            if quick(x, parameter) and gradient.is_contiguous() and not torch.is_grad_enabled():
-                for_x, total = cls.quick_gradients(gradient, x, parameter, learned)
-                return for_x, total if learned else None
             for_x, a, b = cls.gradients(gradient, x, parameter)
-            return for_x, contract(a, b, parameter) if learned else None
+            return for_x, contract(a, b, parameter) if ctx.needs_input_grad[1] else None
 
         cls.forward, cls.backward = staticmethod(forward), staticmethod(backward)  # type: ignore[method-assign]
 
 
+class Blockwise(Function):
+    """A rule by its kernels, block by block."""
+
+    @staticmethod
+    def forward(ctx: Any, rule: type[Fused], x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; θ)."""
+        output, ctx.rule, ctx.θ = torch.empty_like(x), rule, rule.number(parameter)
+        for out, block in zip(blocks(output), blocks(x), strict=True):
+            rule.fill(out, block, ctx.θ)
+        ctx.save_for_backward(x, parameter)
+        # Not saved as torch saves it, which would forbid what follows to work in place.
+        ctx.y, ctx.version = (output.detach(), output._version) if rule.keeps_output else (None, 0)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor | None]:
+        """Return the gradients for x and, where it is learned, for θ."""
+        x, parameter = ctx.saved_tensors
+        learned, kept = ctx.needs_input_grad[2], x if ctx.y is None else ctx.y
+        overwritten = ctx.y is not None and ctx.y._version != ctx.version
+        if overwritten or torch.is_grad_enabled() or not gradient.is_contiguous():
+            for_x, a, b = ctx.rule.gradients(gradient, x, parameter)
+            return None, for_x, contract(a, b, parameter) if learned else None
+        for_x, total = torch.empty_like(x), 0.0
+        for out, g, block, y in zip(*map(blocks, (for_x, gradient, x, kept)), strict=True):
+            total += float(ctx.rule.fill_gradient(out, g, block, y, ctx.θ, learned))
+        return None, for_x, torch.full_like(parameter, total) if learned else None
+
+
 def quick(x: Tensor, parameter: Tensor) -> bool:
     """Whether to work in blocks: a large input in one piece on a processor, one parameter for all of it, nothing traced."""
-    large = x.numel() > BLOCK and parameter.numel() == 1 and x.device.type == "cpu"
-    return large and x.is_contiguous() and not torch.compiler.is_compiling()
+    large = x.numel() > LARGE and parameter.numel() == 1 and x.device.type == "cpu"
+    plain = large and x.is_contiguous() and x.dtype in (torch.float32, torch.float64)
+    return plain and not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
 
 
 def blocks(x: Tensor) -> tuple[Tensor, ...]:
     """Return views of the elements in order, ``BLOCK`` each."""
     parts: tuple[Tensor, ...] = x.view(-1).split(BLOCK)
     return parts
-
-
-def not_zero(parameter: Tensor, x: Tensor) -> float:
-    """Return the parameter, or where it has come down to 0 the smallest normal number, by which one can divide."""
-    return max(parameter.item(), torch.finfo(x.dtype).tiny)
-
-
-def dot(gradient: Tensor, x: Tensor, factor: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
-    """Return Σ g f(x), block by block."""
-    total = torch.zeros_like(like)
-    for g, block in zip(blocks(gradient), blocks(x), strict=True):
-        total += contract(g, factor(block), like)
-    return total
-
-
-def positive_sum(gradient: Tensor, x: Tensor, threshold: float = 0.0) -> Tensor:
-    """Return the sum of g over all x above a threshold."""
-    parts = [
-        aten.threshold_backward(g, block, threshold).sum() for g, block in zip(blocks(gradient), blocks(x), strict=True)
-    ]
-    return torch.stack(parts).sum()
 
 
 def contract(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
@@ -126,8 +129,7 @@ def contract(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
 
 def apply(rule: type[Fused], x: Tensor, parameter: Value) -> Tensor:
     """Evaluate a rule; a parameter that is a number is not learned."""
-    parameter = (
-        parameter if isinstance(parameter, Tensor) else torch.full((), parameter, dtype=x.dtype, device=x.device)
-    )
-    result: Tensor = rule.apply(x, parameter)  # type: ignore[no-untyped-call]  # torch has no types here
+    if not isinstance(parameter, Tensor):
+        parameter = torch.full((), parameter, dtype=x.dtype, device=x.device)
+    result: Tensor = Blockwise.apply(rule, x, parameter) if quick(x, parameter) else rule.apply(x, parameter)  # type: ignore[no-untyped-call]  # torch has no types here
     return result

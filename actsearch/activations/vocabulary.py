@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from actsearch.activations import fused, scaled
+
 Operand = Tensor | float
 
 LEARNABLE = ("a", "b", "c")
@@ -42,6 +44,11 @@ def _sinc(x: Tensor) -> Tensor:
 
 def _elish(x: Tensor) -> Tensor:
     return torch.where(x < 0, torch.expm1(x.clamp(max=0.0)), x) * torch.sigmoid(x)
+
+
+def _mish(x: Tensor) -> Tensor:
+    # The second derivative of torch's own is NaN where eˣ overflows.
+    return fused.apply(scaled.Mish, x, 1.0)
 
 
 def _maximum(x: Operand, y: Operand) -> Tensor:
@@ -110,7 +117,7 @@ UNARY: MappingProxyType[str, Callable[[Tensor], Tensor]] = MappingProxyType(
         "silu": F.silu,
         "elish": _elish,
         "gelu": F.gelu,
-        "mish": F.mish,
+        "mish": _mish,
         "softplus": F.softplus,
         "softsign": F.softsign,
     }

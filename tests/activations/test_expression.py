@@ -74,6 +74,14 @@ def test_words_mean_their_formula_in_value_and_gradient(word):
     )
 
 
+def test_mish_has_a_second_derivative_far_out():
+    x = torch.tensor([0.5, 50.0, 89.0, 1e3, -89.0, -1e3], requires_grad=True)
+    (slope,) = torch.autograd.grad(activation("mish(x)")(x).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(slope.sum(), x)
+    torch.testing.assert_close(slope[1:], torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0]))
+    torch.testing.assert_close(second[1:], torch.zeros(5))
+
+
 @pytest.mark.parametrize(
     ("text", "oracle"),
     [

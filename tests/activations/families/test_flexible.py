@@ -86,6 +86,18 @@ def test_formula_and_code_agree(name, values):
         torch.testing.assert_close(by_channel(z)[:, k], expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_what_was_learned_by_channel_can_be_fixed_and_rebuilt(name):
+    learned = moved(name, share="channel", channels=3)
+    fixed = activation(name, learn=[], share="channel", channels=3).double()
+    fixed.load_state_dict(learned.state_dict())
+    rebuilt = from_spec(fixed.spec()).double()
+    rebuilt.load_state_dict(fixed.state_dict())
+    x = draw(2, 3, 2)
+    assert torch.equal(rebuilt(x), learned(x))
+    assert rebuilt.spec() == fixed.spec()
+
+
 @pytest.mark.parametrize(("name", "values"), CASES)
 @pytest.mark.parametrize("sharing", SHARES)
 def test_first_and_second_gradients_in_input_and_coefficients(name, values, sharing):

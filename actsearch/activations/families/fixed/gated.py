@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actsearch.activations import fused
+from actsearch.activations import fused, scaled
 from actsearch.activations.base import Activation, Option
 from actsearch.activations.properties import known
 from actsearch.activations.registry import register
@@ -77,7 +77,7 @@ class Mish(Activation):
 
     .. math:: \varphi(x) = x \tanh(\log(1 + e^x))
 
-    It is computed as :math:`x s (2 - s) / (1 + (1 - s)^2)` with :math:`s = \sigma(x)`; torch's own kernel takes longer, and its
+    It is computed as :math:`x h / (1 - h)`, :math:`h = s - s^2/2`, :math:`s = \sigma(x)`; torch's own kernel takes longer, and its
     second derivative is NaN where eˣ overflows.
 
     References:
@@ -90,7 +90,7 @@ class Mish(Activation):
 
     def function(self, x: Tensor) -> Tensor:
         """Return ``x tanh(softplus(x))``."""
-        return fused.apply(fused.ScaledMish, x, 1.0)
+        return fused.apply(scaled.Mish, x, 1.0)
 
 
 @register

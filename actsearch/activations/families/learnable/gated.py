@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
 
-from actsearch.activations import fused
+from actsearch.activations import fused, scaled
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.bijective import Bijective
 from actsearch.activations.families.fixed.gated import GELU, Mish, SiLU, gated
@@ -45,7 +45,7 @@ class Swish(Activation):
 
     def function(self, x: Tensor, beta: Value) -> Tensor:
         """Return ``x σ(βx)``."""
-        return F.silu(x) if not isinstance(beta, Tensor) and beta == 1 else fused.apply(fused.Swish, x, beta)
+        return F.silu(x) if not isinstance(beta, Tensor) and beta == 1 else fused.apply(scaled.Swish, x, beta)
 
     @classmethod
     def declare(cls, beta: float) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class ParametricMish(Activation):
 
     .. math:: \varphi(x) = x \tanh(\log(1 + e^{\beta x}))
 
-    It is computed through :math:`s = \sigma(\beta x)` alone, as :math:`x s (2 - s) / (1 + (1 - s)^2)`.
+    It is computed through :math:`s = \sigma(\beta x)` alone, as :math:`x h / (1 - h)` with :math:`h = s - s^2/2`.
 
     Args:
         beta: :math:`\beta`, positive, in inverse units of x; 1 is Mish, large values approach ReLU.
@@ -74,7 +74,7 @@ class ParametricMish(Activation):
 
     def function(self, x: Tensor, beta: Value) -> Tensor:
         """Return ``x tanh(softplus(βx))``."""
-        return fused.apply(fused.ScaledMish, x, beta)
+        return fused.apply(scaled.Mish, x, beta)
 
     @classmethod
     def declare(cls, beta: float) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class ParametricGELU(Activation):
         """Return ``x Φ(x/σ)``."""
         if not isinstance(sigma, Tensor) and sigma == 1:
             return F.gelu(x)
-        return fused.apply(fused.ScaledGELU, x, 1 / sigma)
+        return fused.apply(scaled.GELU, x, 1 / sigma)
 
     @classmethod
     def declare(cls, sigma: float) -> dict[str, Any]:
@@ -133,8 +133,8 @@ class Softplus(Bijective):
     def function(self, x: Tensor, beta: Value) -> Tensor:
         """Return ``log(1 + exp(βx)) / β``."""
         if isinstance(beta, Tensor):
-            return fused.apply(fused.ScaledSoftplus, x, beta)
-        return fused.softplus(x, beta)
+            return fused.apply(scaled.Softplus, x, beta)
+        return scaled.softplus(x, beta)
 
     def inverse_function(self, y: Tensor, beta: Value) -> Tensor:
         """Return ``y + log(1 - exp(-βy)) / β``."""

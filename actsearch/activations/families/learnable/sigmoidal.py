@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from actsearch.activations import fused
+from actsearch.activations import fused, scaled
 from actsearch.activations.base import Activation, Option, Parameter, Value
 from actsearch.activations.bijective import Bijective
 from actsearch.activations.families.squasher import squashing
@@ -146,7 +146,7 @@ class Snake(Activation):
 
     def function(self, x: Tensor, frequency: Value) -> Tensor:
         """Return ``x + sin²(ax) / a``."""
-        return fused.apply(fused.Snake, x, frequency)
+        return fused.apply(scaled.Snake, x, frequency)
 
     @classmethod
     def declare(cls, frequency: float) -> dict[str, Any]:
@@ -188,6 +188,8 @@ class AdaptiveSlope(Activation):
 
     def function(self, x: Tensor, base: str, factor: float, slope: Value) -> Tensor:
         """Return ``f(nax)``."""
+        if base == "tanh":
+            return fused.apply(fused.Tanh, x, factor * slope)
         result: Tensor = self.base(factor * slope * x)
         return result
 
