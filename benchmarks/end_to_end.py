@@ -26,7 +26,7 @@ from actsearch.search.space import SearchSpace
 from actsearch.search.trial import quiet
 from tasks.classification import Classification
 
-EPOCHS = 20
+EPOCHS = 30
 TRIALS = 100
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -60,7 +60,9 @@ def plain_loop(space: SearchSpace, seed: int) -> tuple[float, list[float]]:
         task = Classification()
         Placement.uniform(trial.suggest_categorical("activation", names), find_sites(task)).apply(task)
         with tempfile.TemporaryDirectory() as folder:
-            trainer = L.Trainer(max_epochs=EPOCHS, default_root_dir=folder, enable_progress_bar=False)
+            trainer = L.Trainer(
+                max_epochs=EPOCHS, default_root_dir=folder, enable_progress_bar=False, enable_model_summary=False
+            )
             trainer.fit(task)
         value = float(trainer.callback_metrics["val_accuracy"])
         best.append(max([value, *best[-1:]]))

@@ -171,18 +171,19 @@ class Coordinator:
             self._end(trial.number, Outcome("pruned", f"refused: {reason}"))
             return
         folder = self.run.folder / "trials" / f"{trial.number:05d}"
-        changes: dict[str, Any] = {
-            "learning_rate_factor": factor,
-            "shares": plan.shares,
-            "watch": self._watch(trial.number),
-        }
+        watch = None if this.stage == "baseline" else self._standard()
+        changes: dict[str, Any] = {"learning_rate_factor": factor, "shares": plan.shares, "watch": watch}
         self.executor.submit(
             trial.number, self.run.specification(data, folder=str(folder), log=str(folder / "log.txt"), **changes)
         )
 
-    def _watch(self, number: int) -> dict[str, Any] | None:
-        """Return what the baseline showed in its first steps, which later trials are judged by."""
-        return outcome_of(self.run.trials[0]).get("first_steps") if number else None
+    def _standard(self) -> dict[str, Any]:
+        """Return what the baseline showed in its first steps; the one as it comes where the best was not trained itself."""
+        best = self.run.baseline
+        found: dict[str, Any] = (outcome_of(best).get("first_steps") if best else None) or outcome_of(
+            self.run.trials[0]
+        )["first_steps"]
+        return found
 
     def _report(self, number: int, step: int, metrics: dict[str, float]) -> bool:
         trial, plan = self._running[number], self.run.plan

@@ -11,17 +11,20 @@ from actsearch.search.elementwise import PASSED, Verdict
 LEARNED = 0.05
 """Share of its chance loss that the baseline must have got rid of before a candidate is judged by it."""
 
-PROGRESS = 0.1
-"""Share of the baseline's gain that a candidate must have made by the end of the window."""
+PROGRESS = 0.02
+"""Share of the baseline's gain that a candidate must have made by the end of the window. It is small, because losses of
+different batches differ, and one good candidate in six starts ten times as slowly as the baseline."""
 
 
 class Watchdog:
     r"""Judge the losses of the first steps of a training by those of the baseline.
 
-    At the end of the window, with the mean :math:`\bar L` of the last third of the candidate's losses and
-    :math:`\bar B` of the baseline's, a training is stopped where
+    At the end of the window, with the means :math:`\bar L_1` and :math:`\bar L_3` of the first and last third of the
+    candidate's losses and :math:`\bar B_3` of the baseline's, a training is stopped where it neither is better than chance
+    nor becomes better,
 
-    .. math:: C - \bar L < 0.1 \, (C - \bar B), \quad \text{if } C - \bar B > 0.05 \, |C|
+    .. math:: C - \bar L_3 < 0.02 \, (C - \bar B_3) \text{ and } \bar L_1 - \bar L_3 < 0.02 \, (C - \bar B_3),
+              \quad \text{if } C - \bar B_3 > 0.05 \, |C|
 
     and it is stopped at any step at which the loss is not finite.
 
@@ -58,7 +61,7 @@ class Watchdog:
         if self.step < self.window - 1 or self.gain <= LEARNED * abs(self.chance):
             return PASSED
         late = _late(self.losses)
-        if self.chance - late < PROGRESS * self.gain:
+        if max(self.chance, _late(self.losses[::-1])) - late < PROGRESS * self.gain:
             by = f"where the baseline has fallen by {self.gain:.3g}"
             return Verdict(False, f"no better than chance: the loss is {late:.3g} after {self.window} steps, {by}")
         return PASSED
