@@ -1,7 +1,5 @@
 """The gate refuses what cannot be trained, says why, and lets the rest through."""
 
-import math
-
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -11,8 +9,6 @@ from actsearch.activations import activation
 from actsearch.errors import InvalidValueError, UnknownNameError
 from actsearch.placement import Placement, Site, find_sites
 from actsearch.search import Gate
-from actsearch.search.gate import check_function
-from actsearch.search.watchdog import Watchdog
 
 
 def digits(count=64):
@@ -150,59 +146,3 @@ def test_inputs_of_several_kinds_and_no_loss():
 def test_a_model_without_sites():
     with pytest.raises(InvalidValueError, match="the model must have an open site"):
         Gate(nn.Linear(3, 3), torch.randn(8, 3))
-
-
-def test_second_derivative():
-    assert check_function("relu", -1, 1, order=2).passed
-    function = "mul(square(x),sqrtabs(x))"
-    assert check_function(function, 0.01, 1, order=2).passed
-    assert check_function("pow(add(x,1),1.5)", -1, 1, order=1).passed
-    assert "second derivative" in check_function("pow(add(x,1),1.5)", -1, 1, order=2).reason
-
-
-def test_zero_counts_where_the_input_can_be_zero():
-    assert not check_function("div(x,x)", -1, 1)
-    assert check_function("mul(x,div(x,x))", -1, 1, zero=False).passed
-
-
-@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (0.0, math.inf)])
-def test_a_range_that_is_none(low, high):
-    with pytest.raises(InvalidValueError, match="range must have finite low < high"):
-        check_function("relu", low, high)
-
-
-def test_overflow_depends_on_the_dtype():
-    assert check_function("exp(square(x))", -12, 12, torch.float64).passed
-    assert check_function("exp(square(x))", -12, 12, torch.float32).reason.startswith("not finite")
-
-
-class TestWatchdog:
-    def test_a_loss_that_is_not_finite_stops_at_once(self):
-        watch = Watchdog([2.3, 2.0, 1.8, 1.6])
-        assert watch.update(2.3).passed
-        assert watch.update(float("nan")).reason == "diverged: the loss is nan at step 1"
-
-    def test_a_loss_that_stays_where_the_baselines_falls_stops_at_the_end_of_the_window(self):
-        baseline = [2.3, 2.2, 2.1, 2.0, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4]
-        watch = Watchdog(baseline)
-        verdicts = [watch.update(2.31) for _ in baseline]
-        assert all(v.passed for v in verdicts[:-1])
-        assert verdicts[-1].reason.startswith("no better than chance")
-
-    def test_a_slow_start_is_not_stopped(self):
-        watch = Watchdog([2.3, 2.2, 2.1, 2.0, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4])
-        assert all(watch.update(loss).passed for loss in [9.0, 5.0, 3.0, 2.4, 2.3, 2.2, 2.2, 2.1, 2.1, 2.1])
-
-    def test_where_the_baseline_has_not_learned_either_nothing_is_said(self):
-        watch = Watchdog([2.3, 2.3, 2.3, 2.3])
-        assert all(watch.update(loss).passed for loss in [2.4, 2.4, 2.4, 2.4])
-
-    def test_after_the_window_only_divergence_counts(self):
-        watch = Watchdog([2.0, 1.0], chance=2.0)
-        for loss in (2.0, 1.0, 9.0, 9.0):
-            assert watch.update(loss).passed
-        assert not watch.update(float("inf"))
-
-    def test_a_baseline_of_nothing(self):
-        with pytest.raises(InvalidValueError, match="baseline must be losses"):
-            Watchdog([])
