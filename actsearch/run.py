@@ -164,17 +164,18 @@ def run_search(
         raise InvalidValueError(
             f"trials and jobs must be at least 1 and time positive, but got {trials=}, {jobs=}, {time=}."
         )
-    intended = make_plan(task, space, **plan)
-    name = check_name(study or f"{task.rpartition('.')[2]}-{Path(intended.space).stem}")
     home = Store(store)
-    with make_executor(executor, jobs, trial_timeout) as engine:
+    with make_executor(executor, jobs, trial_timeout) as engine:  # first: its server imports while the plan is made
+        intended = make_plan(task, space, **plan)
+        name = check_name(study or f"{task.rpartition('.')[2]}-{Path(intended.space).stem}")
+        mirror = Mirror(home)
+        mirror.load()
         exists = name in home.names() and is_complete(home, name)
         seen = None if exists else survey(intended, engine)
         if warm_start:
             home.load(warm_start)
         with home.owned(name):
             run = open_study(home, name, intended, seen, warm_start)
-            mirror = Mirror(home)
             everyone = [mirror, *listeners]
             with mirror.following(run):
                 Coordinator(run, engine, jobs, everyone).search(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentError, ArgumentParser
 
 from actsearch.errors import InvalidValueError
+from actsearch.search.executor import start_server
 
 USAGE = """usage: actsearch search TASK [options]
 
@@ -24,6 +25,8 @@ def run(arguments: list[str]) -> int:
     task = arguments[0]
     data, rest = _take_data(arguments[1:])
 
+    if not {"-h", "--help", "--print_config"}.intersection(rest):
+        start_server()  # before this process imports what takes seconds
     from actsearch.search.target import Target, option_error
 
     target = Target.resolve(task, data)

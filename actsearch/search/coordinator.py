@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import optuna
@@ -61,6 +61,7 @@ class Coordinator:
         self.jobs = jobs
         self.listeners = listeners
         self._running: dict[int, optuna.Trial] = {}
+        self._reported: dict[int, Collection[int]] = {}
         self._best: int | None = None
         self._end_by = math.inf
         self._reserved = 0
@@ -82,8 +83,9 @@ class Coordinator:
         self._reserved = reserved
         self._tell("started", self.run, total)
         try:
-            while self._room(total) or self._running:
-                while len(self._running) < self.jobs and self._room(total) and not self._baseline_is_running():
+            # In this order, since whether there is room is a question to the record.
+            while self._running or self._room(total):
+                while len(self._running) < self.jobs and not self._baseline_is_running() and self._room(total):
                     self._start(total)
                 for number, outcome in self.executor.wait(self._report):
                     self._end(number, outcome)
@@ -160,6 +162,8 @@ class Coordinator:
         for key, value in attributes.items():
             trial.set_user_attr(key, value)
         self._running[trial.number] = trial
+        # A trial taken up again repeats its first epochs.
+        self._reported[number] = trials[number].intermediate_values if number < len(trials) else ()
         self._tell("trial_started", trial.number, placement)
         if twin := self._screening.twin(trial.number):
             same = {key: outcome_of(twin)[key] for key in ("metrics", "history")}
@@ -191,7 +195,7 @@ class Coordinator:
         metric = plan.objectives[0].metric
         if len(plan.objectives) > 1 or metric not in metrics or (plan.fidelity == "data" and step >= plan.whole):
             return False
-        if step not in self.run.trials[number].intermediate_values:  # a trial taken up again repeats its first epochs
+        if step not in self._reported[number]:
             trial.report(metrics[metric], step)
         return number != 0 and trial.should_prune()
 

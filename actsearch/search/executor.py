@@ -14,6 +14,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any, Self
 
 from actsearch.search.specification import Outcome, Specification
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 OnReport = Callable[[int, int, dict[str, float]], bool]
 """Called in the coordinator with (key, epoch, metrics); answers whether the trial must stop."""
 
@@ -82,6 +84,13 @@ class InlineExecutor(Executor):
         self._waiting.clear()
 
 
+def start_server() -> None:
+    """Start the server that children are forked from, if none runs: it imports for seconds, while the caller does as well."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads that spin starve each other on busy cores
+    forkserver.set_forkserver_preload(["actsearch.search.preload"])
+    forkserver.ensure_running()
+
+
 class LocalExecutor(Executor):
     """Runs each trial in a process of its own on this machine, forked from a server that has torch loaded.
 
@@ -98,12 +107,12 @@ class LocalExecutor(Executor):
         self._signal = 0
         self._handlers: dict[int, Any] = {}
         self._running: dict[Connection, tuple[int, BaseProcess, float]] = {}
-        threads = str(max(1, (os.cpu_count() or 1) // jobs))
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ[name] = threads  # read once, when the server imports torch
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads that spin starve each other on busy cores
+        self._killed: list[BaseProcess] = []
+        self._threads = max(1, (os.cpu_count() or 1) // jobs)
+        for name in THREADS:
+            os.environ[name] = str(self._threads)  # read once, when the server imports torch
+        start_server()
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["actsearch.search.trial", "safetensors.torch"])
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -123,7 +132,8 @@ class LocalExecutor(Executor):
     def submit(self, key: int, specification: Specification) -> None:
         """Start a child for the trial."""
         ours, theirs = self._context.Pipe()
-        child = self._context.Process(target=_child, args=(theirs, specification.log or os.devnull), daemon=True)
+        arguments = (theirs, specification.log or os.devnull, self._threads)
+        child = self._context.Process(target=_child, args=arguments, daemon=True)
         with _without_main():
             child.start()
         theirs.close()
@@ -134,6 +144,7 @@ class LocalExecutor(Executor):
         """Wait at most a quarter of a second for news."""
         if self._signal:
             raise KeyboardInterrupt(128 + self._signal)
+        self._killed = [child for child in self._killed if child.is_alive()]
         ended = []
         for pipe in wait(list(self._running), timeout=0.25):
             assert isinstance(pipe, Connection)
@@ -162,12 +173,14 @@ class LocalExecutor(Executor):
         _, child, _ = self._running.pop(pipe)
         pipe.close()
         child.kill()
-        child.join()
+        self._killed.append(child)  # it goes while the next trial starts
 
     def close(self) -> None:
-        """Kill every running child."""
+        """Kill every running child, and wait until all are gone."""
         for pipe in list(self._running):
             self._forget(pipe)
+        while self._killed:
+            self._killed.pop().join()
 
 
 @contextlib.contextmanager
@@ -184,7 +197,7 @@ def _without_main() -> Iterator[None]:
         main.__dict__.update(saved)
 
 
-def _child(pipe: Connection, log: str) -> None:
+def _child(pipe: Connection, log: str, threads: int) -> None:
     """Run one trial in a child process: its output into a file, its end with the coordinator's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
     Path(log).parent.mkdir(parents=True, exist_ok=True)
@@ -197,7 +210,9 @@ def _child(pipe: Connection, log: str) -> None:
 
     from actsearch.search.trial import run_trial
 
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    for name in THREADS:
+        os.environ[name] = str(threads)  # the server may be an earlier executor's, with another number
+    torch.set_num_threads(threads)
     answers: list[bool] = []
     news = threading.Condition()
 

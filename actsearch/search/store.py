@@ -61,11 +61,10 @@ class Store:
             self._check_writable()
             optuna.logging.set_verbosity(optuna.logging.ERROR)
             with FileLock(self.root / ".create.lock"):
-                with contextlib.closing(sqlite3.connect(self.record, timeout=60)) as database:
-                    database.execute(
-                        "PRAGMA journal_mode=WAL"
-                    )  # kept by the file: readers and the one writer never wait
-                self._storage = RDBStorage(f"sqlite:///{self.record}", engine_kwargs={"connect_args": {"timeout": 60}})
+                write_ahead(self.record)
+                self._storage = RDBStorage(
+                    f"sqlite:///{self.record}", engine_kwargs={"connect_args": {"timeout": 60, "factory": Record}}
+                )
         return self._storage
 
     def _check_writable(self) -> None:
@@ -123,6 +122,23 @@ class Store:
         finally:
             stamp.unlink(missing_ok=True)
             lock.release()
+
+
+class Record(sqlite3.Connection):
+    """A connection to the record that leaves it to the system when a commit reaches the disk.
+
+    A killed process loses nothing. After a power cut the last trials may be missing, and are run again to the same end.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
+def write_ahead(database: Path) -> None:
+    """Let a database's readers and its one writer never wait for each other; the file keeps the setting."""
+    with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def check_name(name: str) -> str:

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,17 @@ class Target:
 
     def add_options(self, parser: ArgumentParser) -> None:
         """Add ``--task.*``, ``--data.*`` and ``--trainer.*`` to a parser."""
+        self._add_classes(parser, trainer_options(self.trainer))
+        defaults = LEAN_TRAINER | self.default("trainer_defaults", {})
+        parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
+
+    def _add_classes(self, parser: ArgumentParser, trainer: Collection[str]) -> None:
+        """Add the classes to a parser, the trainer with some of its options: each of its forty costs time in every trial."""
         parser.add_class_arguments(self.module, "task", fail_untyped=False)
         if self.data is not None:
             parser.add_class_arguments(self.data, "data", fail_untyped=False)
-        parser.add_class_arguments(self.trainer, "trainer", fail_untyped=False)
-        defaults = LEAN_TRAINER | self.default("trainer_defaults", {})
-        parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
+        unused = set(trainer_options(self.trainer)).difference(trainer)
+        parser.add_class_arguments(self.trainer, "trainer", fail_untyped=False, skip=unused)
 
     def parser(self) -> ArgumentParser:
         """Return a parser of these options alone."""
@@ -109,15 +115,21 @@ class Target:
             if part in options and (part != "data" or self.data is not None):
                 parts[part] = options[part]
         frozen: dict[str, Any] = json.loads(self.parser().dump(parts, format="json", skip_validation=True))
-        own = {name: p.default for name, p in inspect.signature(self.trainer.__init__).parameters.items()}
+        own = trainer_options(self.trainer)
         changed = {name: value for name, value in frozen.get("trainer", {}).items() if value != own.get(name)}
         return {"task": {}, **frozen, "trainer": changed}
 
     def build(self, config: dict[str, Any]) -> tuple[Any, Any, Any]:
         """Return a fresh module, its data module (or ``None``) and its trainer."""
-        parser = self.parser()
+        parser = ArgumentParser(exit_on_error=False)
+        self._add_classes(parser, config.get("trainer", {}))
         built = parser.instantiate(parser.parse_object(config))
         return built["task"], built.get("data"), built["trainer"]
+
+
+def trainer_options(trainer: type[Any]) -> dict[str, Any]:
+    """Return a trainer's options and their defaults."""
+    return {name: p.default for name, p in inspect.signature(trainer).parameters.items()}
 
 
 def option_error(error: Exception, parser: ArgumentParser) -> str:

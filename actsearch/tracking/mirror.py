@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import queue
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.placement import Placement
 from actsearch.search.coordinator import Listener
-from actsearch.search.store import Store
+from actsearch.search.store import Store, write_ahead
 from actsearch.search.study import StudyRun, outcome_of
 from actsearch.tracking.model import log_best_model
 from actsearch.tracking.report import summary
@@ -61,6 +62,10 @@ class Mirror(Listener):
         self._experiment = ""
         self._parent = ""
         self._runs: dict[int, tuple[str, str]] = {}
+
+    def load(self) -> None:
+        """Import MLflow in the background; it takes seconds, which somebody who waits for a first training does not feel."""
+        threading.Thread(target=_load, name="mlflow-import").start()
 
     @contextmanager
     def following(self, run: StudyRun) -> Iterator[None]:
@@ -246,6 +251,11 @@ class Mirror(Listener):
         self._client.set_terminated(self._parent, state)
 
 
+def _load() -> None:
+    with suppress(ImportError):  # reported where MLflow is used
+        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+
+
 def _headline(run: StudyRun) -> dict[str, float]:
     """Return the numbers that a list of studies is sorted by."""
     ranked = run.ranked()
@@ -280,7 +290,28 @@ def create_database(root: Path) -> None:
 
         draft = Path(tempfile.mkdtemp(dir=root, prefix=".mlflow."))
         try:
-            SqlAlchemyStore(f"sqlite:///{draft / 'mlflow.db'}", (root / "artifacts").as_uri()).engine.dispose()
+            with _unsynchronised(draft):
+                SqlAlchemyStore(f"sqlite:///{draft / 'mlflow.db'}", (root / "artifacts").as_uri()).engine.dispose()
+            write_ahead(draft / "mlflow.db")
+            with (draft / "mlflow.db").open("rb") as written:
+                os.fsync(written.fileno())
             (draft / "mlflow.db").replace(database)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _unsynchronised(folder: Path) -> Iterator[None]:
+    """Spare the databases of a folder the wait for the disk at each of MLflow's hundreds of migrations."""
+    from sqlalchemy import Engine, event
+
+    def relax(connection: Any, _: object) -> None:
+        _, _, file = connection.execute("PRAGMA database_list").fetchone()
+        if file and folder.samefile(Path(file).parent):
+            connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", relax)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", relax)

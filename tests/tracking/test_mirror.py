@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+
+from actsearch.tracking.mirror import create_database
 
 SEARCH = [
     "search",
@@ -53,6 +57,19 @@ def test_out_of_reach_then_replayed(own, actsearch, monkeypatch):
     assert "0 trials of s were brought over" in actsearch("sync", "s", "--store", "store").stdout
     expected = [("0", "FINISHED"), ("1", "FINISHED"), ("2", "FINISHED")]
     assert children(f"sqlite:///{own}/store/mlflow.db") == expected
+
+
+def test_database_is_whole_and_read_while_written(tmp_path):
+    create_database(tmp_path)
+    assert [file.name for file in tmp_path.glob("*mlflow*")] == ["mlflow.db"], "no draft is left"
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert client.get_experiment(client.create_experiment("e")).name == "e"
+    with client._tracking_client.store.engine.connect() as connection:
+        setting = connection.exec_driver_sql("PRAGMA synchronous").scalar()
+    assert setting == 2, "only the draft's migrations go without waiting for the disk"
 
 
 @pytest.fixture
