@@ -50,7 +50,7 @@ def layered(trial):
 def test_common_activations_come_first_then_the_model_beats_random():
     mine = study()
     mine.optimize(single, n_trials=24)
-    assert [t.params["activation"] for t in mine.trials[:4]] == ["relu", "silu", "tanh", "elu"]
+    assert [t.params["activation"] for t in mine.trials[:3]] == ["relu", "elu", "tanh"]
     draws = np.random.default_rng(0)
     values = np.array([SCORE[name] for name in POOL])
     random_best = [draws.permutation(values)[:24].max() for _ in range(200)]

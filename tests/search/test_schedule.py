@@ -97,3 +97,10 @@ def test_a_study_goes_on_as_if_it_had_never_stopped(own):
         search(own, 14, study="resumed", granularity="staged", listeners=[StopAfter(7)])
     resumed = search(own, 14, study="resumed", granularity="staged")
     assert [(t.params, t.values) for t in straight.trials] == [(t.params, t.values) for t in resumed.trials]
+
+
+def test_a_space_without_the_models_own_activation_is_searched_as_well(own):
+    run = search(own, 12, SearchSpace(activations={"tanh": None, "elu": None, "silu": None}), granularity="model")
+    assert all(t.params == {} for t in run.trials[:2])
+    assert all(set(t.params) == {"model"} for t in run.trials[2:])
+    assert {t.params["model"] for t in run.trials[2:5]} == {"tanh", "elu", "silu"}

@@ -31,34 +31,66 @@ SMALLEST = 1e-4
 
 TINY = 1e-8
 
+COARSE = (
+    "shift", "moment", "variance", "gain", "roughness", "mean slope", "dead", "linear", "quadratic", "cubic", "peak",
+    "slower end", "faster end", "monotone",
+)  # fmt: skip
+"""The descriptors of :attr:`Features.descriptors`."""
+
+METRIC = {
+    "size of shift": (0.40, 0.77, 0.24),
+    "variance": (0.22, 0.25, 0.26),
+    "gain": (0.36, 0.76, 0.43),
+    "roughness": (1.00, 1.15, 0.08),
+    "dead": (0.21, 0.03, 0.03),
+    "linear": (0.05, 0.27, 0.08),
+    "quadratic": (0.24, 0.37, 0.05),
+    "cubic": (0.09, 0.35, 0.20),
+    "slower end": (0.17, 0.07, 0.05),
+    "skewness": (0.16, 0.08, 0.07),
+    "kurtosis": (0.49, 0.41, 0.41),
+    "variation": (0.14, 0.05, 0.08),
+}
+"""Weight of each descriptor at each scale: what maximised the marginal likelihood of trainings, see
+``benchmarks/tables/metric.py``."""
+
+AT_ZERO = (0.16, 0.15)
+"""Weights of the sizes of value and slope at 0."""
+
+BROKEN = 4.0
+"""Weight of the share of points where a function is not finite; set by hand: no such function was trained."""
+
 GRID: Array = ndtri((np.arange(POINTS) + 0.5) / POINTS)
 """Quantiles of the standard normal distribution: what a normalised layer feeds an activation, every point as likely."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """Activations in three views, each an array with one row an activation.
+    """Activations in several views, each an array with one row an activation.
 
     Args:
         values: outputs at the grid, standardised: the next layer's bias and weights absorb shift and scale.
         slopes: derivatives there, in units of the standard deviation of the outputs.
         descriptors: what shift and scale do not tell: moments, gain, dead share, Hermite coefficients, growth.
+        oriented: even and odd part of the values, each turned the same way round: weights are as likely as their
+            negatives, so that φ(x), φ(-x) and -φ(x) are the same but for what the dice gave.
+        weighted: more descriptors, each times its weight in :data:`METRIC`.
     """
 
     values: Array
     slopes: Array
     descriptors: Array
+    oriented: Array
+    weighted: Array
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, rows: Sequence[int] | NDArray[np.intp]) -> Features:
-        return Features(self.values[rows], self.slopes[rows], self.descriptors[rows])
-
-    @property
-    def views(self) -> tuple[Array, Array, Array]:
-        """The three arrays."""
-        return self.values, self.slopes, self.descriptors
+    def views(self, sites: int) -> tuple[Array, ...]:
+        """Return the arrays that a model of that many sites compares functions by."""
+        if sites > 1:
+            return self.values, self.slopes, self.descriptors
+        return self.values, self.slopes, self.oriented, self.weighted
 
 
 def is_activation(choice: object) -> bool:
@@ -123,14 +155,30 @@ def compute(candidates: Sequence[str | Activation]) -> Features:
     raw, slope = (
         np.clip(np.nan_to_num(a, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST) for a in (raw, slope)
     )
-    descriptors = []
-    for i, scale in enumerate(SCALES):
-        part = slice(i * POINTS, (i + 1) * POINTS)
-        descriptors.append(_descriptors(raw[:, part], scale * slope[:, part]))
-        if scale == 1.0:
-            values, slopes = _standardised(raw[:, part], slope[:, part])
-    every = np.concatenate(descriptors, 1) / np.sqrt(len(SCALES))
-    return Features(values, np.arcsinh(slopes), np.concatenate([every, 4 * broken[:, None]], 1))
+    parts = [slice(i * POINTS, (i + 1) * POINTS) for i in range(len(SCALES))]
+    described = [_descriptors(raw[:, p], scale * slope[:, p]) for p, scale in zip(parts, SCALES, strict=True)]
+    middle = parts[SCALES.index(1.0)]
+    values, slopes = _standardised(raw[:, middle], slope[:, middle])
+    coarse = [columns[name] / np.sqrt(len(SCALES)) for columns in described for name in COARSE]
+    fine = [w * columns[name] for name, ws in METRIC.items() for w, columns in zip(ws, described, strict=True)]
+    centre = slice(middle.start + POINTS // 2 - 1, middle.start + POINTS // 2 + 1)
+    at_zero = [np.abs(np.arcsinh(a[:, centre].mean(1))) for a in (raw, slope)]
+    fine += [w * column for w, column in zip(AT_ZERO, at_zero, strict=True)]
+    return Features(
+        values,
+        np.arcsinh(slopes),
+        np.stack([*coarse, 4 * broken], 1),
+        _oriented(values),
+        np.stack([*fine, BROKEN * broken], 1),
+    )
+
+
+def _oriented(values: Array) -> Array:
+    """Return the even and the odd part, turned so that their quadratic and linear coefficients are positive."""
+    even, odd = (values + values[:, ::-1]) / 2, (values - values[:, ::-1]) / 2
+    up = np.where(even @ (GRID**2 - 1) >= 0, 1.0, -1.0)[:, None]
+    right = np.where(odd @ GRID >= 0, 1.0, -1.0)[:, None]
+    return np.concatenate([up * even, right * odd], 1)
 
 
 def _standardised(raw: Array, slope: Array) -> tuple[Array, Array]:
@@ -138,25 +186,29 @@ def _standardised(raw: Array, slope: Array) -> tuple[Array, Array]:
     return (raw - raw.mean(1, keepdims=True)) / unit, slope / unit
 
 
-def _descriptors(raw: Array, slope: Array) -> Array:
+def _descriptors(raw: Array, slope: Array) -> dict[str, Array]:
     """Return the descriptors of functions of a standard normal variable, given at its quantiles."""
     values, slopes = _standardised(raw, slope)
     mean, deviation = raw.mean(1), raw.std(1)
+    shift = np.arcsinh(mean / np.maximum(deviation, SMALLEST)) / 2
     left, right = np.abs(slopes[:, :4]).mean(1), np.abs(slopes[:, -4:]).mean(1)
-    columns = [
-        np.arcsinh(mean / np.maximum(deviation, SMALLEST)) / 2,
-        np.log((raw**2).mean(1) + TINY) / 4,
-        np.log(deviation**2 + TINY) / 4,
-        np.log((slope**2).mean(1) + TINY) / 4,
-        np.log((slopes**2).mean(1) + TINY) / 2,
-        np.arcsinh(slope.mean(1)),
-        (np.abs(slopes) < 0.01).mean(1) * 2,  # dead share
-        np.abs((values * GRID).mean(1)) * 2,  # Hermite coefficients: linear, quadratic, cubic part
-        np.abs((values * (GRID**2 - 1)).mean(1)) * np.sqrt(2),
-        np.abs((values * (GRID**3 - 3 * GRID)).mean(1)) * 2 / np.sqrt(6),
-        np.log(np.abs(values).max(1) + TINY),
-        np.log(np.minimum(left, right) + 0.01) / 3,  # growth at either end
-        np.log(np.maximum(left, right) + 0.01) / 3,
-        np.maximum((slope > 0).mean(1), (slope < 0).mean(1)) * 2,  # monotone share
-    ]
-    return np.stack(columns, 1)
+    return {
+        "shift": shift,
+        "moment": np.log((raw**2).mean(1) + TINY) / 4,
+        "variance": np.log(deviation**2 + TINY) / 4,
+        "gain": np.log((slope**2).mean(1) + TINY) / 4,
+        "roughness": np.log((slopes**2).mean(1) + TINY) / 2,
+        "mean slope": np.arcsinh(slope.mean(1)),
+        "dead": (np.abs(slopes) < 0.01).mean(1) * 2,
+        "linear": np.abs((values * GRID).mean(1)) * 2,  # Hermite coefficients
+        "quadratic": np.abs((values * (GRID**2 - 1)).mean(1)) * np.sqrt(2),
+        "cubic": np.abs((values * (GRID**3 - 3 * GRID)).mean(1)) * 2 / np.sqrt(6),
+        "peak": np.log(np.abs(values).max(1) + TINY),
+        "slower end": np.log(np.minimum(left, right) + 0.01) / 3,  # growth at either end
+        "faster end": np.log(np.maximum(left, right) + 0.01) / 3,
+        "monotone": np.maximum((slope > 0).mean(1), (slope < 0).mean(1)) * 2,
+        "size of shift": np.abs(shift),
+        "skewness": np.arcsinh(np.abs((values**3).mean(1))),
+        "kurtosis": np.log((values**4).mean(1) + TINY) / 2,
+        "variation": np.log(np.abs(np.diff(slopes, axis=1)).sum(1) + 0.01) / 3,
+    }

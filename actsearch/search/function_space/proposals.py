@@ -13,8 +13,8 @@ from actsearch.search.function_space.surrogate import Model
 
 Array = NDArray[np.float64]
 
-COMMON = ("relu", "silu", "tanh", "elu")
-"""What a search begins with, where it is among the choices: in trainings that were replayed, more were wasted."""
+COMMON = ("relu", "leaky_relu", "elu", "gelu", "tanh", "sigmoid", "softplus", "square")
+"""What a search begins with, where it is among the choices: different enough for the model to begin with."""
 
 LONG = 4096
 """A longer list of choices is not scored whole: random ones, and the neighbours of the best."""
@@ -24,21 +24,28 @@ RANDOM = 512
 MUTATIONS = 768
 CROSSINGS = 256
 REFINEMENTS = 3
+MIXED = 14
+"""A search over several sites begins with at most that many random placements."""
 
 
 def first(space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator) -> Array | None:
-    """Return the next common activation, at every site, that was not tried; ``None`` where the beginning is over."""
+    """Return what a search begins with; ``None`` where its beginning is over.
+
+    One site: the next common activation that was not tried. Several: random placements, which tell more of what each site
+    needs than the same activation everywhere.
+    """
+    sites = len(space.activations)
+    if sites > 1:
+        return unguided(space, tried, fixed, rng) if len(tried) < min(MIXED, 4 + 2 * sites) else None
     if len(tried) >= 2 * len(COMMON):
         return None
     for name in COMMON:
-        if not space.activations or not all(name in _choices(d) for d in space.activations):
+        if not sites or name not in _choices(space.activations[0]):
             continue
         row: Array = draw(space, 1, rng)[0]
-        for i, dimension in enumerate(space.activations):
-            row[i] = _choices(dimension).index(name)
+        row[0] = _choices(space.activations[0]).index(name)
         row = pin(row[None], fixed)[0]
-        sites = len(space.activations)
-        if not (tried[:, :sites] == row[:sites]).all(1).any():
+        if not (tried[:, 0] == row[0]).any():
             return row
     return None
 
@@ -188,7 +195,8 @@ def _shortlist(dimension: Dimension, top: Array, rng: np.random.Generator) -> Ar
     near: list[NDArray[np.intp]] = []
     for index in top[:, 0].astype(int):
         squared = sum(
-            (((view - view[index]) ** 2).mean(1) for view in dimension.features.views), start=np.zeros(dimension.size)
+            (((view - view[index]) ** 2).mean(1) for view in dimension.features.views(1)),
+            start=np.zeros(dimension.size),
         )
         near.append(np.argpartition(squared, each)[:each])
     return np.unique(np.concatenate([chosen, *near])).astype(float)

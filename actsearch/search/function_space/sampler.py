@@ -37,8 +37,9 @@ class FunctionSpaceSampler(BaseSampler):
     A categorical parameter whose choices are all activations (names of the catalogue, or expressions) is a point in
     function space. A Gaussian process with Matérn kernels on the outputs of :math:`\varphi` at the quantiles of N(0, 1), on
     its derivative there and on descriptors (moments, gain, dead share, Hermite coefficients, growth) predicts the score of
-    choices never tried; the one of the largest expected improvement (several sites: of the largest mean plus standard
-    deviation) is next. The first trials are common activations.
+    choices never tried; the one of the largest expected improvement is next, after eight common activations. How much each
+    descriptor counts was learned from trainings on nine small problems. Several sites: the largest mean plus standard
+    deviation, after a few random placements.
 
     Several such parameters (sites) are modelled together, and with the other parameters that every trial has;
     conditional ones are left to an independent sampler. Several objectives are scalarised with random weights. Pruned trials

@@ -153,13 +153,11 @@ def shared(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
 
     Trials that ended count; where none has, those that run or failed do.
     """
-    ended = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    candidates = ended or [t for t in trials if t.distributions]
+    some = [t for t in trials if t.distributions]
+    candidates = [t for t in some if t.state in (TrialState.COMPLETE, TrialState.PRUNED)] or some
     if not candidates:
         return {}
     common = dict(candidates[0].distributions)
     for trial in candidates[1:]:
-        if not trial.distributions and not ended:
-            continue
         common = {name: d for name, d in common.items() if trial.distributions.get(name) == d}
     return {name: d for name, d in common.items() if not d.single()}

@@ -14,19 +14,27 @@ from actsearch.search.function_space.space import Space
 
 Array = NDArray[np.float64]
 
-VIEWS = 3
 FITTED = 160
 """Hyperparameters are fitted to at most that many trials; every trial conditions the prediction."""
 
 CHUNK = 512
 
 # Centred on what maximises the marginal likelihood of a few hundred trainings; narrow, because a search has a few dozen.
-LENGTHS = (Prior(math.log(15.0), 0.3), Prior(math.log(6.0), 0.3), Prior(math.log(1.4), 0.3))
+# One site: values, slopes, even and odd part, weighted descriptors; centres from ``benchmarks/tables/metric.py``.
+LENGTHS = (Prior(math.log(158.0), 0.5), Prior(math.log(2.0), 0.5), Prior(math.log(29.8), 0.5), Prior(0.0, 0.5))
+VARIANCES = (
+    Prior(math.log(0.075), 0.5),
+    Prior(math.log(0.03), 0.5),
+    Prior(math.log(0.95), 0.5),
+    Prior(math.log(0.9), 0.5),
+)
+NOISE = Prior(math.log(0.05), 0.5)
+# Several sites: values, slopes, descriptors.
 SEVERAL_LENGTHS = (Prior(math.log(20.0), 0.3), Prior(math.log(8.0), 0.3), Prior(math.log(1.6), 0.3))
-VARIANCES = (Prior(math.log(0.3), 0.3), Prior(math.log(0.3), 0.3), Prior(math.log(0.9), 0.3))
-# What each site adds is little beside which functions there are at all, and beside their combination.
-SITE, JOINT, AVERAGE = Prior(math.log(0.3), 0.4), Prior(math.log(0.35), 0.4), Prior(math.log(1.3), 0.4)
-NOISE = Prior(math.log(0.07), 1.0)
+SEVERAL_VARIANCES = (Prior(math.log(0.3), 0.3), Prior(math.log(0.3), 0.3), Prior(math.log(0.9), 0.3))
+# What each site adds is little beside the combination of all, and beside which functions there are at all.
+SITE, JOINT, AVERAGE = Prior(math.log(0.3), 0.4), Prior(math.log(1.0), 0.4), Prior(math.log(0.4), 0.4)
+SEVERAL_NOISE = Prior(math.log(0.07), 1.0)
 OTHER_LENGTH = Prior(math.log(0.7), 0.8)
 OTHER_VARIANCE = Prior(math.log(0.4), 1.0)
 
@@ -53,56 +61,60 @@ class Surrogate:
 
         over the views :math:`g` of a function (outputs, derivatives, descriptors) and the sites :math:`s`: what each site
         adds, the combination of all, and the features averaged over sites; :math:`O` are the other parameters, if any.
-        One site has the first of the three terms alone.
+        One site has the first of the three terms alone, and finer views.
         """
         sites, others = len(space.activations), len(space.others)
         groups = (*range(sites), sites, sites + 1) if sites > 1 else tuple(range(sites))
+        own_lengths, own_variances = (SEVERAL_LENGTHS, SEVERAL_VARIANCES) if sites > 1 else (LENGTHS, VARIANCES)
+        views = len(own_lengths)
         lengths: list[Prior] = []
         variances: list[Prior] = []
         terms: list[Term] = []
         if sites:
-            variances += VARIANCES
+            variances += own_variances
             if sites > 1:
                 variances += [Prior(SITE.mean - math.log(sites), SITE.deviation)] * sites + [JOINT, AVERAGE]
             for group in groups:
                 if group == 0 or group >= sites:  # sites share their length scales
-                    lengths += LENGTHS if sites == 1 else SEVERAL_LENGTHS
-                start = len(lengths) - VIEWS
-                for view in range(VIEWS):
-                    factors = (view, VIEWS + group) if sites > 1 else (view,)
-                    terms.append(Term(((VIEWS * group + view, start + view),), factors))
+                    lengths += own_lengths
+                start = len(lengths) - views
+                for view in range(views):
+                    factors = (view, views + group) if sites > 1 else (view,)
+                    terms.append(Term(((views * group + view, start + view),), factors))
         if others:
-            first, shift = VIEWS * len(groups), len(lengths)
+            first, shift = views * len(groups), len(lengths)
             lengths += [OTHER_LENGTH] * others
             own = tuple((first + i, shift + i) for i in range(others))
             terms.append(Term(own, (len(variances),)))
             variances.append(OTHER_VARIANCE)
             if sites:
-                joint = min(sites, len(groups) - 1) * VIEWS if sites > 1 else 0
+                joint = sites * views if sites > 1 else 0
                 base = len(lengths)
-                lengths += [*SEVERAL_LENGTHS, *[OTHER_LENGTH] * others]
-                views = tuple((joint + view, base + view) for view in range(VIEWS))
-                crossed = tuple((first + i, base + VIEWS + i) for i in range(others))
-                terms.append(Term(views + crossed, (len(variances),)))
+                lengths += [*own_lengths, *[OTHER_LENGTH] * others]
+                functions = tuple((joint + view, base + view) for view in range(views))
+                crossed = tuple((first + i, base + views + i) for i in range(others))
+                terms.append(Term(functions + crossed, (len(variances),)))
                 variances.append(OTHER_VARIANCE)
-        return cls(space, Kernel(tuple(terms), tuple(lengths), tuple(variances), NOISE))
+        return cls(space, Kernel(tuple(terms), tuple(lengths), tuple(variances), SEVERAL_NOISE if sites > 1 else NOISE))
 
     def distances(self, rows: Array, data: Array) -> list[Array]:
         """Return the squared distances that the kernel needs, between configurations and those of the data."""
         sites = [dimension.features for dimension in self.space.activations]
         result: list[Array] = []
-        averages = [[np.zeros(1)] * VIEWS, [np.zeros(1)] * VIEWS]
+        views = len(SEVERAL_LENGTHS)
+        averages = [[np.zeros(1)] * views, [np.zeros(1)] * views]
         for s, features in enumerate(sites):
             assert features is not None, "activations have features"
             left, right = (part[:, s].astype(np.intp) for part in (rows, data))
-            for g, view in enumerate(features.views):
+            for g, view in enumerate(features.views(len(sites))):
                 a, b = view[left], view[right]
                 result.append(_squared(a, b))
-                averages[0][g] = averages[0][g] + a / len(sites)
-                averages[1][g] = averages[1][g] + b / len(sites)
+                if len(sites) > 1:
+                    averages[0][g] = averages[0][g] + a / len(sites)
+                    averages[1][g] = averages[1][g] + b / len(sites)
         if len(sites) > 1:
             result += [
-                sum(result[g : VIEWS * len(sites) : VIEWS], start=np.zeros(1)) / len(sites) for g in range(VIEWS)
+                sum(result[g : views * len(sites) : views], start=np.zeros(1)) / len(sites) for g in range(views)
             ]
             result += [_squared(a, b) for a, b in zip(*averages, strict=True)]
         for i, dimension in enumerate(self.space.others, start=len(sites)):
