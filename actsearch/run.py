@@ -61,6 +61,7 @@ def make_plan(
     pruner: str = "median",
     fidelity: Fidelity = "epochs",
     learning_rate: LearningRate = "tuned",
+    learn_from: Sequence[str] = (),
     seed: int = 0,
     force: bool = False,
     include_gates: bool = False,
@@ -80,6 +81,8 @@ def make_plan(
         chosen = SearchSpace.model_validate({**chosen.model_dump(), "granularity": granularity})
     if objectives and monitor:
         raise InvalidValueError("either monitor with mode or objectives must be given, but got both. Leave one out.")
+    if learn_from and sampler != "function_space":
+        raise InvalidValueError(f"sampler must be function_space to learn from earlier studies, but got {sampler!r}.")
     wanted = tuple(Objective.parse(text) for text in objectives)
     if not wanted:
         metric = monitor or target.default("monitor", "val_loss")
@@ -100,6 +103,7 @@ def make_plan(
         pruner=pruner,
         fidelity=fidelity,
         learning_rate=learning_rate,
+        learn_from=tuple(learn_from),
         seed=seed,
         require=required,
         bounds=tuple(bounds),
@@ -152,7 +156,8 @@ def run_search(
         progress: called with (done, total) during the confirmation.
         **plan: ``data``, ``config`` (``{"task.hidden": 128, "trainer.max_epochs": 20}``), ``monitor``, ``mode``,
             ``objectives``, ``test_metric``, ``sampler``, ``pruner``, ``fidelity`` (``epochs``, ``data``, ``both``),
-            ``learning_rate`` (``tuned``, ``searched``, ``fixed``), ``seed``, ``force``, ``include_gates``, ``granularity``,
+            ``learning_rate`` (``tuned``, ``searched``, ``fixed``), ``learn_from`` (names of studies), ``seed``, ``force``,
+            ``include_gates``, ``granularity``,
             ``require`` (``["derivative_bound <= 1", "latency <= 0.5"]``: of every activation, or of the trained model).
 
     Raises:
@@ -172,8 +177,8 @@ def run_search(
         mirror.load()
         exists = name in home.names() and is_complete(home, name)
         seen = None if exists else survey(intended, engine)
-        if warm_start:
-            home.load(warm_start)
+        for earlier in (*intended.learn_from, *([warm_start] if warm_start else [])):
+            home.load(earlier)
         with home.owned(name):
             run = open_study(home, name, intended, seen, warm_start)
             everyone = [mirror, *listeners]

@@ -1,6 +1,7 @@
 """What a search costs beyond the training itself; ratios, in one run.
 
-``python benchmarks/overhead.py`` runs all three; ``trial``, ``stub`` or ``peer`` as an argument one of them.
+``python benchmarks/overhead.py`` runs all three; ``trial``, ``stub`` or ``peer`` as an argument one of them, the latter two
+with a number of trials if wanted: ``peer 100``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from actsearch.search.trial import quiet, run_trial
 from tasks.classification import Classification
 
 EPOCHS = 10
-TRIALS = 20
+CANDIDATES = ["relu", "leaky_relu", "identity"]
 
 
 def bare_loop() -> float:
@@ -113,7 +114,7 @@ def stub(trials: int = 1000) -> None:
         print(f"{sampler}: trial 10 {early * 1e3:.0f} ms, trial {trials} {late * 1e3:.0f} ms: {late / early:.2f}x")
 
 
-def plain_peer(folder: Path) -> None:
+def plain_peer(folder: Path, trials: int) -> None:
     """Run what a user would write instead: Optuna, a Lightning trainer with its defaults, MLFlowLogger."""
     import lightning.pytorch as L
     import optuna
@@ -123,9 +124,7 @@ def plain_peer(folder: Path) -> None:
         L.seed_everything(0, verbose=False)
         task = Classification()
         names = [site.name for site in find_sites(task)]
-        entries = {
-            n: SiteEntry(activation=trial.suggest_categorical(n, ["relu", "leaky_relu", "identity"])) for n in names
-        }
+        entries = {n: SiteEntry(activation=trial.suggest_categorical(n, CANDIDATES)) for n in names}
         Placement(sites=entries).apply(task)
         logger = MLFlowLogger("peer", tracking_uri=f"sqlite:///{folder}/mlflow.db", artifact_location=str(folder / "a"))
         trainer = L.Trainer(max_epochs=EPOCHS, logger=logger, default_root_dir=folder, log_every_n_steps=5)
@@ -133,28 +132,28 @@ def plain_peer(folder: Path) -> None:
         return float(trainer.callback_metrics["val_accuracy"])
 
     study = optuna.create_study(direction="maximize", storage=f"sqlite:///{folder}/optuna.db")
-    study.optimize(objective, n_trials=TRIALS)
+    study.optimize(objective, n_trials=trials)
 
 
-def ours(folder: Path, jobs: int) -> None:
-    """Run the same number of trainings of the same task."""
-    same = {"config": {"trainer.max_epochs": EPOCHS}, "pruner": "none", "sampler": "tpe", "learning_rate": "fixed"}
-    run_search("classification", "per_layer", trials=TRIALS, store=folder, jobs=jobs, **same)
+def ours(folder: Path, jobs: str, trials: int) -> list[str]:
+    """Return the command of the same search: the same task, candidates, sampler and number of trials."""
+    space = folder / "space.yaml"
+    space.write_text("# Those of the plain loop.\nactivations:\n" + "".join(f"  {name}:\n" for name in CANDIDATES))
+    command = f"search classification --space {space} --sampler tpe --pruner none --learning-rate fixed --confirm 0"
+    command += f" --trials {trials} --jobs {jobs} --trainer.max_epochs {EPOCHS} --store {folder / 'store'}"
+    return [str(Path(sys.executable).parent / "actsearch"), *command.split()]
 
 
-def contestant(name: str) -> None:
-    """Run one contestant of `peer` in this process."""
+def plain(trials: int) -> None:
+    """Run the plain loop in this process."""
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        if name == "plain":
-            plain_peer(Path(folder))
-        else:
-            ours(Path(folder), int(name))
+        plain_peer(Path(folder), trials)
 
 
-def peer(rounds: int = 3) -> None:
-    """Trials a minute of `run_search` against the plain loop, each in a process of its own from its start to its end.
+def peer(trials: int, rounds: int = 1) -> None:
+    """Trials a minute of `actsearch search` against the plain loop, each in a process of its own from its start to its end.
 
     The plain loop runs once with torch's default threads and once with one thread; the best of all rounds counts.
     """
@@ -162,21 +161,28 @@ def peer(rounds: int = 3) -> None:
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(rounds):
         for name, environment in runs.items():
-            command = [sys.executable, __file__, "contestant", name.partition(",")[0]]
-            start = time.perf_counter()
-            subprocess.run(
-                command, env=os.environ | environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            best[name] = min(best[name], time.perf_counter() - start)
+            with tempfile.TemporaryDirectory() as folder:
+                command = [sys.executable, __file__, "plain", str(trials)]
+                if name.isdigit():
+                    command = ours(Path(folder), name, trials)
+                given = {"env": os.environ | environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+                start = time.perf_counter()
+                subprocess.run(command, check=True, **given)
+                best[name] = min(best[name], time.perf_counter() - start)
     for jobs in ("1", "2"):
         ratios = ", ".join(f"{best[name] / best[jobs]:.2f}x ({name})" for name in ("plain", "plain, one thread"))
-        print(f"trials a minute, {jobs} job(s), against Optuna + Lightning + MLFlowLogger: {ratios}")
+        print(f"trials a minute, {trials} trials, {jobs} job(s), against Optuna + Lightning + MLFlowLogger: {ratios}")
     print("seconds:", ", ".join(f"{name} {seconds:.1f}" for name, seconds in best.items()))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["contestant"]:
-        contestant(sys.argv[2])
-    else:
-        for name in sys.argv[1:] or ["trial", "stub", "peer"]:
-            {"trial": trial, "stub": stub, "peer": peer}[name]()
+    what, *count = sys.argv[1:] or ["all"]
+    number = [int(text) for text in count]
+    if what in ("trial", "all"):
+        trial()
+    if what in ("stub", "all"):
+        stub(*number)
+    if what in ("peer", "all"):
+        peer(*number or [20])
+    if what == "plain":
+        plain(*number)

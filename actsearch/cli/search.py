@@ -66,6 +66,7 @@ def run(arguments: list[str]) -> int:
             pruner=options.pruner,
             fidelity=options.fidelity,
             learning_rate=options.learning_rate,
+            learn_from=options.learn_from,
             seed=options.seed,
             force=options.force,
             include_gates=options.include_gates,
@@ -149,6 +150,7 @@ def build_parser(task: str) -> ArgumentParser:
     add("--store", type=str, default="mlruns", help="folder of the studies")
     add("--study", type=str, default="", help="name of the study; the same command again resumes it")
     add("--warm_start", "--warm-start", type=str, default="", help="try the best of this earlier study first")
+    add("--learn_from", "--learn-from", type=list[str], default=[], help="studies that the sampler learns from; a list")
     add("--confirm", type=int, default=3, help="how many of the best are confirmed; 0 for none")
     add("--seeds", type=int, default=8, help="trainings per arm of the confirmation, on average")
     add(

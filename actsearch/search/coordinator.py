@@ -66,6 +66,7 @@ class Coordinator:
         self._end_by = math.inf
         self._reserved = 0
         self._screening = Screening(run)
+        self._earlier = [run.store.load(name) for name in run.plan.learn_from]
 
     def search(self, total: int, seconds: float = math.inf, reserved: int = 0) -> None:
         """Run trials until the study has ``total``; those of earlier processes count, and unfinished ones are taken up again.
@@ -145,7 +146,7 @@ class Coordinator:
         trials = self.run.trials
         number = min((t.number for t in trials if t.state == TrialState.WAITING), default=len(trials))
         this = turn(self.run, number, total)
-        sampler = make_sampler(plan.sampler, derive(plan.seed, number), len(plan.objectives))
+        sampler = make_sampler(plan.sampler, derive(plan.seed, number), len(plan.objectives), self._earlier)
         own = self.run.own
         given = own or {} if this.stage == "baseline" else this.given
         study.sampler = PinnedSampler(sampler, given, this.leaders)

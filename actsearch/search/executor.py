@@ -86,7 +86,9 @@ class InlineExecutor(Executor):
 
 def start_server() -> None:
     """Start the server that children are forked from, if none runs: it imports for seconds, while the caller does as well."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads that spin starve each other on busy cores
+    os.environ.setdefault(
+        "GOMP_SPINCOUNT", "10000"
+    )  # idle threads that spin for long starve others; none at all is slow
     forkserver.set_forkserver_preload(["actsearch.search.preload"])
     forkserver.ensure_running()
 

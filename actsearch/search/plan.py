@@ -76,6 +76,7 @@ class Plan:
             the whole one; or ``both``.
         learning_rate: a factor on the task's own: ``tuned`` for the baseline in the first trials, and the same for all;
             ``searched`` in every trial with the activations; or ``fixed`` to 1.
+        learn_from: names of studies in the same store whose activations the sampler learns from.
         seed: seed of the search and of every training in it.
         require: requirement that every activation must meet, beside the site's own.
         bounds: bounds on metrics of the model.
@@ -93,6 +94,7 @@ class Plan:
     pruner: str = "median"
     fidelity: Fidelity = "epochs"
     learning_rate: LearningRate = "tuned"
+    learn_from: tuple[str, ...] = ()
     seed: int = 0
     require: str = ""
     bounds: tuple[Bound, ...] = ()
@@ -128,6 +130,7 @@ class Plan:
             **{
                 **data,
                 "objectives": tuple(Objective(**o) for o in data["objectives"]),
+                "learn_from": tuple(data["learn_from"]),
                 "bounds": tuple(Bound(**b) for b in data["bounds"]),
             }
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
@@ -14,10 +14,10 @@ from actsearch.errors import InvalidValueError, UnknownNameError
 from actsearch.search.plan import REDUCTION
 
 
-def _function_space(seed: int) -> BaseSampler:
+def _function_space(seed: int, earlier: Sequence[optuna.Study] = ()) -> BaseSampler:
     from actsearch.search.function_space import FunctionSpaceSampler
 
-    return FunctionSpaceSampler(seed=seed)
+    return FunctionSpaceSampler(seed=seed, earlier=earlier)
 
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
@@ -47,8 +47,8 @@ def derive(*parts: Any) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big")
 
 
-def make_sampler(name: str, seed: int, objectives: int = 1) -> BaseSampler:
-    """Return a sampler by name.
+def make_sampler(name: str, seed: int, objectives: int = 1, earlier: Sequence[optuna.Study] = ()) -> BaseSampler:
+    """Return a sampler by name; function_space learns from earlier studies.
 
     Raises:
         UnknownNameError: no such sampler.
@@ -58,7 +58,7 @@ def make_sampler(name: str, seed: int, objectives: int = 1) -> BaseSampler:
         raise UnknownNameError.among("sampler", name, SAMPLERS)
     if objectives > 1 and name in SINGLE_OBJECTIVE:
         raise InvalidValueError(f"sampler must take {objectives} objectives, but got {name!r}. Try tpe or nsga2.")
-    return SAMPLERS[name](seed)
+    return _function_space(seed, earlier) if earlier else SAMPLERS[name](seed)
 
 
 def make_pruner(name: str, epochs: int, whole: int = 0) -> BasePruner:

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.search.function_space import proposals
 from actsearch.search.function_space.history import normal_scores, observe
+from actsearch.search.function_space.recall import recall
 from actsearch.search.function_space.space import Space, shared
 from actsearch.search.function_space.surrogate import Surrogate
 
@@ -56,6 +57,7 @@ class FunctionSpaceSampler(BaseSampler):
     Args:
         seed: any whole number; a random one unless given.
         independent_sampler: for parameters that not every trial has; Optuna's TPE unless given.
+        earlier: studies of other problems that this one learns from: which functions did well there.
 
     References:
         Efficient Global Optimization of Expensive Black-Box Functions, D. R. Jones, M. Schonlau and W. J. Welch, 1998,
@@ -68,9 +70,16 @@ class FunctionSpaceSampler(BaseSampler):
 
     """
 
-    def __init__(self, *, seed: int | None = None, independent_sampler: BaseSampler | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        independent_sampler: BaseSampler | None = None,
+        earlier: Sequence[Study] = (),
+    ) -> None:
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
         self._independent_sampler = independent_sampler
+        self._earlier = tuple(earlier)
 
     def reseed_rng(self) -> None:
         """Do nothing for the proposals, which depend on the trial's number; tell the independent sampler."""
@@ -118,13 +127,16 @@ class FunctionSpaceSampler(BaseSampler):
         seen = observe(ended, study.directions, rng)
         rows = np.array([space.encode(t.params) for t in seen.trials]).reshape(-1, width)
         tried = np.concatenate([rows, flying])
-        common = proposals.first(space, tried, fixed, rng)
+        known = recall(space, self._earlier if len(tried) else (), self._seed)
+        common = proposals.first(space, tried, fixed, rng) if not len(known.rows) else None
         if common is not None:
             return common
-        if len(set(seen.scores.tolist())) < 2:
+        if len(set(seen.scores.tolist())) < 2 and not len(known.rows):
             return proposals.unguided(space, tried, fixed, rng)
-        scores = normal_scores(seen.scores)
-        model = Surrogate.of(space).fitted(rows, scores, seen.doubt, rng).believing(flying)
+        scores = np.concatenate([normal_scores(seen.scores), known.scores])
+        rows = np.concatenate([rows, known.rows])
+        doubt = np.concatenate([seen.doubt, known.doubt])
+        model = Surrogate.of(known.space).fitted(rows, scores, doubt, rng).believing(flying)
         return proposals.propose(space, model, tried, fixed, rng)
 
     def sample_independent(

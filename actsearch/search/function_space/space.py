@@ -39,6 +39,11 @@ class Dimension:
         """Number of choices of a categorical parameter, 0 for a number."""
         return len(self.distribution.choices) if isinstance(self.distribution, CategoricalDistribution) else 0
 
+    @property
+    def middle(self) -> float:
+        """The number of a value in the middle, of a first choice."""
+        return 0.0 if self.size else 0.5
+
     def encode(self, value: Any) -> float:
         """Return the number of a value."""
         d = self.distribution
