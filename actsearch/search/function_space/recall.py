@@ -18,8 +18,9 @@ from actsearch.search.function_space.space import Dimension, Space
 
 Array = NDArray[np.float64]
 
-NOISE = 1.0
-"""Variance of an earlier study's score, in that of this study's: another problem likes other functions."""
+NOISE = 3.0
+"""Variance of an earlier study's score, in that of this study's. With it, studies of like problems save a third of the
+trainings, and those of unlike ones cost as many (``benchmarks/README.md``); with 1, they cost several times as many."""
 
 MOST = 100
 """Trials of an earlier study that are recalled: the best, and as many of the others at random."""

@@ -127,12 +127,12 @@ class FunctionSpaceSampler(BaseSampler):
         seen = observe(ended, study.directions, rng)
         rows = np.array([space.encode(t.params) for t in seen.trials]).reshape(-1, width)
         tried = np.concatenate([rows, flying])
-        known = recall(space, self._earlier if len(tried) else (), self._seed)
-        common = proposals.first(space, tried, fixed, rng) if not len(known.rows) else None
+        common = proposals.first(space, tried, fixed, rng)
         if common is not None:
             return common
-        if len(set(seen.scores.tolist())) < 2 and not len(known.rows):
+        if len(set(seen.scores.tolist())) < 2:
             return proposals.unguided(space, tried, fixed, rng)
+        known = recall(space, self._earlier, self._seed)
         scores = np.concatenate([normal_scores(seen.scores), known.scores])
         rows = np.concatenate([rows, known.rows])
         doubt = np.concatenate([seen.doubt, known.doubt])
