@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from actsearch.errors import InvalidValueError
-from actsearch.run import run_search
+from actsearch.run import make_plan, run_search
 from actsearch.search.space import SearchSpace
 from actsearch.search.store import Store
 from actsearch.search.study import StudyRun, outcome_of
+from actsearch.search.trial import run_trial
 
 
 def search(own, space, task="classification", **options):
@@ -47,15 +48,25 @@ def test_an_epoch_of_too_few_batches_is_refused(own):
         search(own, {"relu": None}, "own.Own", trials=1, fidelity="data")
 
 
-def test_a_gradient_that_vanishes_or_a_loss_that_stays_costs_no_training(own):
-    space = {"relu": None, "mul(1e-5,x)": None, "exp(cube(x))": None}
-    run = search(own, space, "own.Own", trials=12, config={"trainer.max_epochs": 30}, pruner="none")
-    assert len(outcome_of(run.trials[0])["first_steps"]["losses"]) == 5
-    small = next(t for t in run.trials if set(t.params.values()) == {"mul(1e-5,x)"})
-    assert outcome_of(small)["reason"].startswith("stopped: ")
-    stopped = [t for t in run.trials if outcome_of(t)["reason"].startswith("stopped: ")]
-    assert all(t.state.name == "PRUNED" and len(t.intermediate_values) <= 1 for t in stopped)  # 4 batches an epoch
-    assert run.trials[0].state.name == "COMPLETE"
+def watched(own, **standard):
+    plan = make_plan("own.Own", SearchSpace(activations={"relu": None}), config={"trainer.max_epochs": 3})
+    return run_trial(plan.specification(None, watch={"losses": [1.0], "gradient": None, **standard}), lambda *_: False)
+
+
+def test_a_training_is_watched_in_its_first_steps(own):
+    assert watched(own).state == "complete"
+    found = watched(own).first_steps
+    assert len(found["losses"]) == 1
+    same = watched(own, gradient=found["gradient"])
+    assert same.state == "complete"
+    for times, word in ((1e9, "vanishes"), (1e-9, "explodes")):
+        stopped = watched(own, gradient=found["gradient"] * times)
+        assert stopped.state == "pruned"
+        assert stopped.reason.startswith(f"stopped: gradient: it {word}")
+        assert stopped.history == stopped.first_steps["losses"] == []
+    slow = watched(own, losses=[0.0, -1e3, -1e3])  # beside such a baseline everything is slow
+    assert slow.reason.startswith("stopped: no better than chance: the loss is 0.")
+    assert len(slow.first_steps["losses"]) == 3
 
 
 def test_equal_functions_are_trained_once(own):
