@@ -65,7 +65,8 @@ class FirstSteps(L.Callback):
 
     def on_after_backward(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Judge the first gradient."""
-        if self.gradient is not None:
+        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None  # overflows at first, and is meant to
+        if self.gradient is not None or scaled:
             return
         norms = [p.grad.norm() for p in module.parameters() if p.grad is not None]
         self.gradient = float(torch.stack([n.double() for n in norms]).norm()) if norms else 0.0
