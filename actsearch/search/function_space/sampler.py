@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,9 @@ ATTRIBUTE_LENGTH = 2000
 
 AT_ONCE = 8
 """Trials that were asked for and have no values yet, of which the proposal is worked out."""
+
+_TURN = threading.Lock()
+"""Threads propose in turn: each sees what the one before has taken."""
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -96,6 +100,10 @@ class FunctionSpaceSampler(BaseSampler):
         """Return the next configuration of the shared parameters."""
         if not search_space:
             return {}
+        with _TURN:
+            return self._propose(study, trial, search_space)
+
+    def _propose(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         space = Space.of(search_space)
         row: Array | None = None
         for _ in range(AT_ONCE):
