@@ -29,7 +29,7 @@ def run(arguments: list[str]) -> int:
         )
 
     from actsearch.search.store import Store
-    from actsearch.tracking.mirror import create_database
+    from actsearch.tracking.database import create_database
 
     store = Store(options.store)
     if not store.record.exists():

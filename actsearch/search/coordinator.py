@@ -147,12 +147,10 @@ class Coordinator:
         number = min((t.number for t in trials if t.state == TrialState.WAITING), default=len(trials))
         this = turn(self.run, number, total)
         sampler = make_sampler(plan.sampler, derive(plan.seed, number), len(plan.objectives), self._earlier)
-        own = self.run.own
-        given = own or {} if this.stage == "baseline" else this.given
-        study.sampler = PinnedSampler(sampler, given, this.leaders)
+        study.sampler = PinnedSampler(sampler, this.given, this.leaders)
         study.pruner = make_pruner(plan.pruner, self.run.probe.get("max_epochs") or 1, plan.whole)
         trial = study.ask()
-        placement = self.run.decisions.suggest(trial) if this.stage != "baseline" or own is not None else None
+        placement = self.run.decisions.suggest(trial) if this.stage != "baseline" or self.run.own is not None else None
         if this.stage == "baseline":
             placement = None
         factor = trial.user_attrs.get(LEARNING_RATE, this.learning_rate_factor)  # a trial taken up again keeps its own

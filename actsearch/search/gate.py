@@ -16,7 +16,7 @@ from actsearch.activations.base import Activation
 from actsearch.activations.equivalence import fingerprint
 from actsearch.errors import InvalidValueError
 from actsearch.placement import FoundSite, Placement
-from actsearch.placement.discover import discover
+from actsearch.placement.discover import Discovery, discover
 from actsearch.placement.placement import SiteEntry
 from actsearch.placement.surgery import replace_sites
 from actsearch.search.elementwise import PASSED as PASSED
@@ -132,10 +132,8 @@ class Gate:
         self.sites = {site.name: site for site in discovery.sites.open}
         if not self.sites:
             raise InvalidValueError("the model must have an open site, but has none. `find_sites(model)` tells why.")
-        own = {name: copy.deepcopy(discovery.places[name].function()) for name in self.sites}
-        self.holders = {name: _Holder(_module(function)) for name, function in own.items()}
+        self.holders = _hold(self.model, discovery)
         self.own = {name: holder.inner for name, holder in self.holders.items()}
-        replace_sites(self.model, self.holders, discovery)
         self.dtype = next((p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32)
         self.state = copy.deepcopy(self.model.state_dict())
         self.baseline = self._baseline()
@@ -242,13 +240,19 @@ def site_ranges(model: nn.Module, example: Any) -> dict[str, tuple[float, float,
 
     The model cannot be used afterwards.
     """
-    discovery = discover(model, example)
-    holders = {s.name: _Holder(_module(discovery.places[s.name].function())) for s in discovery.sites.open}
-    replace_sites(model, holders, discovery)
+    holders = _hold(model, discover(model, example))
     arguments, named = arguments_of(example)
     with torch.no_grad():
         model(*arguments, **named)
     return {name: (*_widened(holder), holder.zero) for name, holder in holders.items()}
+
+
+def _hold(model: nn.Module, discovery: Discovery) -> dict[str, _Holder]:
+    """Put a holder of its own function at every open site."""
+    names = [site.name for site in discovery.sites.open]
+    holders = {name: _Holder(_module(discovery.places[name].function())) for name in names}
+    replace_sites(model, holders, discovery)
+    return holders
 
 
 def _module(function: Callable[[Tensor], Any] | None) -> nn.Module | None:

@@ -65,9 +65,14 @@ class PinnedSampler(BaseSampler):
         self.sampler.after_trial(study, trial, state, values)
 
     def _leader(self, name: str) -> str | None:
-        owners = [site for site in self.leaders if name == site or name.startswith(f"{site}.")]
+        owners = [site for site in self.leaders if belongs(name, site)]
         site = max(owners, key=len, default=None)
         return None if site is None else self.leaders[site] + name.removeprefix(site)
+
+
+def belongs(parameter: str, site: str) -> bool:
+    """Whether a parameter is the choice of a site, or one of what was chosen there (``site.prelu.slope``)."""
+    return parameter == site or parameter.startswith(f"{site}.")
 
 
 def _fits(value: Any, distribution: BaseDistribution) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from actsearch.search.pinned import belongs
 from actsearch.search.plan import LEARNING_RATE, Objective
 from actsearch.search.study import StudyRun
 
@@ -58,7 +59,8 @@ def turn(run: StudyRun, number: int, total: int) -> Turn:
     searched = run.plan.learning_rate == "searched"
     if number <= tuning(run, total):
         decided = searched and run.own is not None  # else the trial has no parameters at all
-        return Turn("baseline", None if decided else next_factor(_tried(begun, run.plan.objectives[0])))
+        tried = next_factor(_tried(begun, run.plan.objectives[0]))
+        return Turn("baseline", None if decided else tried, run.own or {})
     factor = None if searched else run.factor(run.baseline)
     first, warm = len(begun), run.warm_start
     if number - first < len(warm):
@@ -74,12 +76,9 @@ def turn(run: StudyRun, number: int, total: int) -> Turn:
     best = next((trial for trial in run.ranked() if trial.params), None)
     turns = sum(trial.user_attrs.get("stage") == stage for trial in before)
     free = groups[turns % len(groups)]
-    given = {} if best is None else {name: v for name, v in best.params.items() if not _under(name, free)}
+    open_now = [*free, LEARNING_RATE]
+    given = {n: v for n, v in (best.params if best else {}).items() if not any(belongs(n, site) for site in open_now)}
     return Turn(stage, factor, given, _tied([free]))
-
-
-def _under(name: str, sites: list[str]) -> bool:
-    return name == LEARNING_RATE or any(name == site or name.startswith(f"{site}.") for site in sites)
 
 
 def _tied(groups: list[list[str]]) -> dict[str, str]:

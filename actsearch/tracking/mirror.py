@@ -7,22 +7,19 @@ import logging
 import os
 import queue
 import re
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.placement import Placement
 from actsearch.search.coordinator import Listener
-from actsearch.search.store import Store, write_ahead
+from actsearch.search.store import Store
 from actsearch.search.study import StudyRun, outcome_of
+from actsearch.tracking.database import create_database
 from actsearch.tracking.model import log_best_model
 from actsearch.tracking.report import summary
 
@@ -275,43 +272,3 @@ def _parameters(values: dict[str, Any]) -> list[Any]:
     from mlflow.entities import Param
 
     return [Param(_clean(name), str(value)[:6000]) for name, value in values.items()]
-
-
-def create_database(root: Path) -> None:
-    """Create MLflow's database once, whole: a second process, or a kill in its migrations, must not leave half of one."""
-    database = root / "mlflow.db"
-    if database.exists():
-        return
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".create.lock"):
-        if database.exists():
-            return
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-        draft = Path(tempfile.mkdtemp(dir=root, prefix=".mlflow."))
-        try:
-            with _unsynchronised(draft):
-                SqlAlchemyStore(f"sqlite:///{draft / 'mlflow.db'}", (root / "artifacts").as_uri()).engine.dispose()
-            write_ahead(draft / "mlflow.db")
-            with (draft / "mlflow.db").open("rb") as written:
-                os.fsync(written.fileno())
-            (draft / "mlflow.db").replace(database)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-
-
-@contextmanager
-def _unsynchronised(folder: Path) -> Iterator[None]:
-    """Spare the databases of a folder the wait for the disk at each of MLflow's hundreds of migrations."""
-    from sqlalchemy import Engine, event
-
-    def relax(connection: Any, _: object) -> None:
-        _, _, file = connection.execute("PRAGMA database_list").fetchone()
-        if file and folder.samefile(Path(file).parent):
-            connection.execute("PRAGMA synchronous=OFF")
-
-    event.listen(Engine, "connect", relax)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "connect", relax)

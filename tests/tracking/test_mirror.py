@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from actsearch.tracking.mirror import create_database
+from actsearch.tracking.database import create_database
 
 SEARCH = [
     "search",

@@ -1,0 +1,55 @@
+"""MLflow's database on this machine: made once, whole, without waiting for the disk at each of its migrations."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from actsearch.search.store import write_ahead
+
+
+def create_database(root: Path) -> None:
+    """Create MLflow's database once, whole: a second process, or a kill in its migrations, must not leave half of one."""
+    database = root / "mlflow.db"
+    if database.exists():
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".create.lock"):
+        if database.exists():
+            return
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        draft = Path(tempfile.mkdtemp(dir=root, prefix=".mlflow."))
+        try:
+            with _unsynchronised(draft):
+                SqlAlchemyStore(f"sqlite:///{draft / 'mlflow.db'}", (root / "artifacts").as_uri()).engine.dispose()
+            write_ahead(draft / "mlflow.db")
+            with (draft / "mlflow.db").open("rb") as written:
+                os.fsync(written.fileno())
+            (draft / "mlflow.db").replace(database)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _unsynchronised(folder: Path) -> Iterator[None]:
+    """Spare the databases of a folder the wait for the disk at each of MLflow's hundreds of migrations."""
+    from sqlalchemy import Engine, event
+
+    def relax(connection: Any, _: object) -> None:
+        _, _, file = connection.execute("PRAGMA database_list").fetchone()
+        if file and folder.samefile(Path(file).parent):
+            connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", relax)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", relax)
