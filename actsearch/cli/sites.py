@@ -45,8 +45,9 @@ def run(arguments: list[str]) -> int:
 def _sites(name: str, rest: list[str], include_gates: bool) -> Sites:
     from jsonargparse import ArgumentError, ArgumentParser
 
+    from actsearch.search.probe import example_input, sites_of
     from actsearch.search.target import Target, import_class, option_error
-    from actsearch.search.trial import example_input, quiet, sites_of
+    from actsearch.search.trial import quiet
 
     quiet()
     cls = import_class(name, "Module") if "." in name else None

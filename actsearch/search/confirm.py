@@ -210,7 +210,7 @@ def _train(
                 "pictures": kept,
                 "log": log,
             }
-            executor.submit(key, run.plan.specification(data, "confirm", **details))
+            executor.submit(key, run.specification(data, "confirm", **details))
             key += 1
         for ended, outcome in executor.wait(lambda *_: False):
             arm, seed = running.pop(ended)

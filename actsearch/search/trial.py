@@ -9,22 +9,19 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Sized
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
 import torch
-from torch import nn
 
 from actsearch.errors import ActsearchError, TaskError
 from actsearch.measures.model import MODEL_MEASURES
-from actsearch.placement import Placement, Sites, find_sites
+from actsearch.placement import Placement
 from actsearch.placement.optimiser import own_group
 from actsearch.search.first_steps import DivergedError, FirstSteps, StoppedError
-from actsearch.search.gate import site_ranges
 from actsearch.search.plan import REDUCTION
+from actsearch.search.probe import example_input, has_test, look, model_input
 from actsearch.search.specification import Outcome, Report, Specification, State
 from actsearch.search.target import Target
 
@@ -150,11 +147,11 @@ def _train(
     metrics = reporter.history[-1][1] if reporter.history else scalars(trainer.callback_metrics)
     require(metrics, specification.objectives, type(module).__name__)
     if specification.measures:
-        measured = _input(module, reporter.batch)
+        measured = model_input(module, reporter.batch)
         metrics = metrics | {name: MODEL_MEASURES[name](module, measured) for name in specification.measures}
     result: dict[str, Any] = {"metrics": metrics, "seconds": time.perf_counter() - start}
     if specification.stage == "probe":
-        result["probe"] = _probe(module, data, trainer, specification, reporter.batch)
+        result["probe"] = look(module, trainer, specification, reporter.batch)
     if specification.stage == "confirm" and not reporter.pruned:
         result["metrics"] = metrics | _test(module, data, trainer)
     if specification.folder and share == 1:
@@ -176,8 +173,7 @@ def _own_optimiser_group(module: Any, specification: Specification) -> None:
 
 def _test(module: Any, data: Any, trainer: Any) -> dict[str, float]:
     """Score once on the test split; nothing where the module has none."""
-    has_step = type(module).test_step is not _base(type(module)).test_step
-    if not has_step:
+    if not has_test(module):
         return {}
     try:
         results = trainer.test(module, datamodule=data, verbose=False)
@@ -186,77 +182,6 @@ def _test(module: Any, data: Any, trainer: Any) -> dict[str, float]:
             return {}
         raise
     return {name: float(value) for result in results for name, value in result.items()}
-
-
-def _base(cls: type[Any]) -> type[Any]:
-    return next(c for c in cls.__mro__ if c.__name__ == "LightningModule")
-
-
-def _probe(module: Any, data: Any, trainer: Any, specification: Specification, batch: Any) -> dict[str, Any]:
-    """Return what the coordinator must know before it can suggest anything."""
-    sites = sites_of(module, _input(module, batch), specification.include_gates)
-    return {
-        "sites": [asdict(site) for site in sites],
-        "ranges": _ranges(module, _input(module, batch)),
-        "method": sites.method,
-        "missed": [list(item) for item in sites.missed],
-        "parameters": sum(p.numel() for p in module.parameters()),
-        "max_epochs": specification.config["trainer"].get("max_epochs"),
-        "batches": _batches(trainer, specification.config["trainer"].get("limit_train_batches")),
-        "has_test": type(module).test_step is not _base(type(module)).test_step,
-    }
-
-
-def _batches(trainer: Any, limit: float | None) -> int | None:
-    """Return the number of batches of an epoch, where the loader tells it."""
-    loader = trainer.train_dataloader
-    if not isinstance(loader, Sized):
-        return None
-    return min(len(loader), limit) if isinstance(limit, int) else int(len(loader) * (1.0 if limit is None else limit))
-
-
-def _ranges(module: nn.Module, example: Any) -> dict[str, tuple[float, float, bool]]:
-    """Return what the module's sites see, where its forward pass takes the example; the module is not used afterwards."""
-    if example is None:
-        return {}
-    try:
-        return site_ranges(module, example)
-    except Exception as error:
-        logging.getLogger(__name__).warning("the ranges that the sites see could not be measured: %s", error)
-        return {}
-
-
-def sites_of(module: nn.Module, example: Any, include_gates: bool = False) -> Sites:
-    """Find a module's sites with an example input where its forward pass takes it, else by its modules alone."""
-    if example is not None:
-        try:
-            return find_sites(module, example, include_gates=include_gates)
-        except ActsearchError:
-            raise
-        except Exception as error:
-            logging.getLogger(__name__).warning("the forward pass refused the example input: %s", error)
-    return find_sites(module, include_gates=include_gates)
-
-
-def example_input(module: Any, data: Any, trainer: Any) -> Any:
-    """Return one input of the model: Lightning's ``example_input_array``, or the first part of the first training batch."""
-    if module.example_input_array is not None:
-        return module.example_input_array
-    source = module if data is None else data
-    try:
-        source.prepare_data()
-        source.setup("fit")
-        batch = next(iter(source.train_dataloader()))
-    except Exception as error:
-        logging.getLogger(__name__).warning("no example input could be taken from the training data: %s", error)
-        return None
-    return _input(module, batch)
-
-
-def _input(module: Any, batch: Any) -> Any:
-    if module.example_input_array is not None:
-        return module.example_input_array
-    return batch[0] if isinstance(batch, (tuple, list)) and batch else batch
 
 
 def _keep(module: Any, folder: Path, pictures: bool) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 from safetensors.torch import load_model
 
 from actsearch.search.confirm import Confirmation
+from actsearch.search.probe import example_input
 from actsearch.search.study import StudyRun
 from actsearch.search.target import Target
-from actsearch.search.trial import example_input, quiet
+from actsearch.search.trial import quiet
 
 
 def log_best_model(run: StudyRun, uri: str, parent: str) -> str:

@@ -71,7 +71,7 @@ class Scripted(Executor):
 @pytest.fixture
 def study(tmp_path):
     plan = Plan("own.Own", {}, "given", {}, (Objective("val_loss", "min"),), "test_loss")
-    return Ranked("s", Store(tmp_path), plan, None, {"has_test": True})
+    return Ranked("s", Store(tmp_path), plan, None, {"has_test": True, "method": "fx"})
 
 
 def test_a_gain_is_found_and_the_others_are_dropped(study):

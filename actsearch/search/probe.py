@@ -1,0 +1,91 @@
+"""What is seen in a model before anything is searched: its sites, what they take in, and the input to see it by."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sized
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from actsearch.errors import ActsearchError
+from actsearch.placement import Sites, find_sites
+from actsearch.search.gate import site_ranges
+from actsearch.search.specification import Specification
+
+
+def look(module: Any, trainer: Any, specification: Specification, batch: Any) -> dict[str, Any]:
+    """Return what the coordinator must know before it can suggest anything."""
+    example = model_input(module, batch)
+    sites = sites_of(module, example, specification.include_gates)
+    return {
+        "sites": [asdict(site) for site in sites],
+        "ranges": _ranges(module, example),
+        "method": sites.method,
+        "missed": [list(item) for item in sites.missed],
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "max_epochs": specification.config["trainer"].get("max_epochs"),
+        "batches": _batches(trainer, specification.config["trainer"].get("limit_train_batches")),
+        "has_test": has_test(module),
+    }
+
+
+def example_input(module: Any, data: Any, trainer: Any) -> Any:
+    """Return one input of the model: Lightning's ``example_input_array``, or the first part of the first training batch."""
+    if module.example_input_array is not None:
+        return module.example_input_array
+    source = module if data is None else data
+    try:
+        source.prepare_data()
+        source.setup("fit")
+        batch = next(iter(source.train_dataloader()))
+    except Exception as error:
+        logging.getLogger(__name__).warning("no example input could be taken from the training data: %s", error)
+        return None
+    return model_input(module, batch)
+
+
+def model_input(module: Any, batch: Any) -> Any:
+    """Return the model's input in a batch: Lightning's ``example_input_array`` where the module has one, else the first part."""
+    if module.example_input_array is not None:
+        return module.example_input_array
+    return batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+
+
+def has_test(module: Any) -> bool:
+    """Whether a module has a test step of its own."""
+    base: Any = next(cls for cls in type(module).__mro__ if cls.__name__ == "LightningModule")
+    own: bool = type(module).test_step is not base.test_step
+    return own
+
+
+def sites_of(module: nn.Module, example: Any, include_gates: bool = False) -> Sites:
+    """Find a module's sites with an example input where its forward pass takes it, else by its modules alone."""
+    if example is not None:
+        try:
+            return find_sites(module, example, include_gates=include_gates)
+        except ActsearchError:
+            raise
+        except Exception as error:
+            logging.getLogger(__name__).warning("the forward pass refused the example input: %s", error)
+    return find_sites(module, include_gates=include_gates)
+
+
+def _batches(trainer: Any, limit: float | None) -> int | None:
+    """Return the number of batches of an epoch, where the loader tells it."""
+    loader = trainer.train_dataloader
+    if not isinstance(loader, Sized):
+        return None
+    return min(len(loader), limit) if isinstance(limit, int) else int(len(loader) * (1.0 if limit is None else limit))
+
+
+def _ranges(module: nn.Module, example: Any) -> dict[str, tuple[float, float, bool]]:
+    """Return what the module's sites see, where its forward pass takes the example; the module is not used afterwards."""
+    if example is None:
+        return {}
+    try:
+        return site_ranges(module, example)
+    except Exception as error:
+        logging.getLogger(__name__).warning("the ranges that the sites see could not be measured: %s", error)
+        return {}
