@@ -249,14 +249,10 @@ def raw_pool(count: int, depth: int, seed: int) -> list[str]:
     return list(dict.fromkeys(random_expression(rng, depth) for _ in range(count)))
 
 
-def make(problem: Problem, count: int, pool_seed: int) -> dict[str, Tensor]:
-    """Return the scores by activation."""
-    names = distinct([*COMMON.split(), *(raw_pool if problem.raw else pool)(count, 3, pool_seed)])
-    scores: dict[str, Tensor] = {}
-    for start in range(0, len(names), CHUNK):
-        part = names[start : start + CHUNK]
-        scores |= dict(zip(part, train(problem, [plain(name) for name in part]), strict=True))
-    return scores
+def scores(problem: Problem, names: Sequence[str]) -> Tensor:
+    """Return the scores of activations, (activations, seeds)."""
+    parts = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+    return torch.cat([train(problem, [plain(name) for name in part]) for part in parts])
 
 
 def main() -> None:
@@ -272,14 +268,16 @@ def main() -> None:
     for name in options.problem or PROBLEMS:
         start = time.perf_counter()
         problem = PROBLEMS[name]
-        scores = make(problem, options.count, problem.pool_seed if options.pool_seed is None else options.pool_seed)
+        seed = problem.pool_seed if options.pool_seed is None else options.pool_seed
+        names = distinct([*COMMON.split(), *(raw_pool if problem.raw else pool)(options.count, 3, seed)])
+        rows = scores(problem, names)
         with (options.folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["activation", *(f"seed_{seed}" for seed in range(problem.seeds))])
-            writer.writerows([key, *(f"{value:.5g}" for value in row.tolist())] for key, row in scores.items())
-        mean = torch.stack(list(scores.values())).mean(1)
+            writer.writerows([key, *(f"{v:.5g}" for v in row)] for key, row in zip(names, rows.tolist(), strict=True))
+        mean = rows.mean(1)
         print(
-            f"{name}: {len(scores)} activations in {time.perf_counter() - start:.0f} s; best {mean.nan_to_num(-9).max():.4f}, "
+            f"{name}: {len(names)} activations in {time.perf_counter() - start:.0f} s; best {mean.nan_to_num(-9).max():.4f}, "
             f"median {mean.nan_to_num(-9).median():.4f}, diverged {int(mean.isnan().sum())}"
         )
 

@@ -1,23 +1,21 @@
 """Learn how much each descriptor of a function counts: the constants of ``function_space`` for one site.
 
-    python benchmarks/tables/metric.py benchmarks/tables /tmp/others     # folders of tables; a minute
+    python benchmarks/tables/metric.py                      # half a minute
 
-Maximises the marginal likelihood of subsets of every table, a quarter of each from the table's best quarter, with one
-metric for all. The shipped constants come from the three shipped problems (two pools each) and the six of ``others.py``;
-what a search gains by them is measured with the problem that is searched left out.
+Maximises the marginal likelihood of subsets of every problem of the experience that ``FunctionSpaceSampler`` begins with, a
+quarter of each from the problem's best quarter, with one metric for all. None of the shipped tables is among them.
 """
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from actsearch.search.bench import Table
 from actsearch.search.function_space import features
+from actsearch.search.function_space.experience import load
 from actsearch.search.function_space.history import normal_scores
 
 SIZE, STEPS = 80, 250
@@ -31,17 +29,17 @@ def matern(x: Tensor) -> Tensor:
     return (1 + r + r * r / 3) * torch.exp(-r)
 
 
-def views(table: Table) -> list[Tensor]:
+def views(activations: Sequence[str]) -> list[Tensor]:
     """Return the views of one site; the last with every weight 1."""
-    found = features.compute(table.activations)
+    found = features.compute(activations)
     flat = [w for ws in features.METRIC.values() for w in ws]
     weights = np.array([*flat, *features.AT_ZERO, features.BROKEN])
     return [torch.from_numpy(v) for v in (found.values, found.slopes, found.oriented, found.weighted / weights)]
 
 
-def subset(table: Table, rng: np.random.Generator) -> np.ndarray:
+def subset(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return rows as a search has them: more good ones than there are."""
-    order = np.argsort(-table.scores)
+    order = np.argsort(-scores)
     quarter, good = len(order) // 4, SIZE // 4
     return np.concatenate(
         [rng.choice(order[:quarter], good, replace=False), rng.choice(order[quarter:], SIZE - good, replace=False)]
@@ -50,35 +48,29 @@ def subset(table: Table, rng: np.random.Generator) -> np.ndarray:
 
 def main() -> None:
     """Learn, and print the constants."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--without", nargs="*", default=[], help="tables that are left out, by name")
-    options = parser.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    tables = [Table.read(path) for folder in options.folders for path in sorted(folder.glob("*.csv"))]
-    tables = [table for table in tables if table.name not in options.without]
-    share = torch.tensor([1 / sum(other.name == t.name for other in tables) for t in tables], dtype=torch.float64)
-    every = [views(table) for table in tables]
-    weight = torch.full((every[0][3].shape[1],), -2.0, dtype=torch.float64, requires_grad=True)
+    activations, problems, scores = load()
+    every = views(activations)
+    weight = torch.full((every[3].shape[1],), -2.0, dtype=torch.float64, requires_grad=True)
     length = torch.tensor([15.0, 6.0, 15.0], dtype=torch.float64).log().requires_grad_()
     variance = torch.tensor([0.3, 0.2, 0.2, 0.9], dtype=torch.float64).log().requires_grad_()
     noise = torch.tensor(0.07, dtype=torch.float64).log().requires_grad_()
     optimiser = torch.optim.Adam([weight, length, variance, noise], lr=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
     for _ in range(STEPS):
-        rows = [subset(table, rng) for table in tables]
-        y = torch.stack([torch.from_numpy(normal_scores(t.scores[r])) for t, r in zip(tables, rows, strict=True)])
-        parts = [torch.stack([v[i][r] for v, r in zip(every, rows, strict=True)]) for i in range(4)]
+        rows = np.stack([subset(column, rng) for column in scores.T])
+        y = torch.from_numpy(np.stack([normal_scores(column[r]) for column, r in zip(scores.T, rows, strict=True)]))
+        parts = [view[rows] for view in every]
         scaled = [part * torch.exp(-s) for part, s in zip(parts[:3], length, strict=True)]
         scaled.append(parts[3] * weight.exp())
         covariance = torch.eye(SIZE, dtype=torch.float64) * (noise.exp() + 1e-5)
         covariance = covariance + sum(v.exp() * matern(x) for v, x in zip(variance, scaled, strict=True))
         factor = torch.linalg.cholesky(covariance)
         explained = torch.linalg.solve_triangular(factor, y[:, :, None], upper=False)
-        loss = (explained.square().sum((1, 2)) / 2 + factor.diagonal(dim1=1, dim2=2).log().sum(1)) @ share
+        loss = (explained.square().sum() / 2 + factor.diagonal(dim1=1, dim2=2).log().sum()) / len(problems)
         optimiser.zero_grad()
-        (loss / share.sum()).backward()
+        loss.backward()
         optimiser.step()
         schedule.step()
     found = weight.exp().tolist()

@@ -23,8 +23,8 @@ def trial(value=None, state=TrialState.COMPLETE, intermediate=None, **constraint
     return made
 
 
-def scores(trials, *directions, seed=0):
-    return observe(trials, directions or (UP,), np.random.default_rng(seed)).scores
+def scores(trials, direction=UP):
+    return observe(trials, (direction,)).scores[:, 0]
 
 
 def test_the_direction_is_turned():
@@ -37,10 +37,10 @@ def test_a_pruned_trial_counts_as_what_its_peers_came_to_but_never_above_their_m
     low = trial(state=TrialState.PRUNED, intermediate={1: 0.05})
     high = trial(state=TrialState.PRUNED, intermediate={1: 99.0})
     silent = trial(state=TrialState.PRUNED)
-    found = observe([*done, low, high, silent], (UP,), np.random.default_rng(0))
-    assert 0.0 <= found.scores[5] < 2.0
-    assert found.scores[6] == 2.0
-    assert found.scores[7] == 0.0
+    found = observe([*done, low, high, silent], (UP,))
+    assert 0.0 <= found.scores[5, 0] < 2.0
+    assert found.scores[6, 0] == 2.0
+    assert found.scores[7, 0] == 0.0
     assert (found.doubt[5:] > 0).all()
     assert (found.doubt[:5] == 0).all()
 
@@ -67,15 +67,12 @@ def test_infinite_values_count_as_the_best_and_worst_finite_ones():
     assert scores([trial(1.0), trial(2.0), trial(float("inf")), trial(float("-inf"))]).tolist() == [1.0, 2.0, 2.0, 1.0]
 
 
-def test_a_trial_that_is_better_in_everything_scores_higher_whatever_the_weights():
-    for seed in range(20):
-        found = scores([trial([1.0, 5.0]), trial([2.0, 4.0]), trial([0.0, 6.0])], UP, DOWN, seed=seed)
-        assert found[1] > found[0] > found[2]
-
-
-def test_the_weights_decide_between_trials_of_a_front():
-    winners = {int(np.argmax(scores([trial([1.0, 0.0]), trial([0.0, 1.0])], UP, UP, seed=s))) for s in range(20)}
-    assert winners == {0, 1}
+def test_each_objective_has_its_own_scores():
+    trials = [trial([1.0, 5.0]), trial([2.0, 4.0]), trial([3.0, 9.0], size=1.0), trial(state=TrialState.FAIL)]
+    found = observe(trials, (UP, DOWN)).scores
+    assert found[:2].tolist() == [[1.0, -5.0], [2.0, -4.0]]
+    assert (found[2] < found[:2].min(0)).all()
+    assert (found[3] == -np.inf).all()
 
 
 def test_equal_values_share_a_rank():

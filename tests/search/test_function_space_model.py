@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.optimize import check_grad
+from scipy.stats import multivariate_normal
 
 from actsearch.search.function_space import proposals
+from actsearch.search.function_space.acquisition import ScalarisedImprovement, log_improvement
+from actsearch.search.function_space.experience import Experience
 from actsearch.search.function_space.features import compute, features_of, is_activation
-from actsearch.search.function_space.gp import fit
+from actsearch.search.function_space.mixture import ALL, DOUBT, LEVEL, SHARE, TOTAL, WEIGHT, Mixture
 from actsearch.search.function_space.space import Dimension, Space
 from actsearch.search.function_space.surrogate import Surrogate
 
@@ -73,14 +76,36 @@ def test_the_process_returns_to_what_it_saw_and_is_sure_there():
     surrogate = Surrogate.of(whole)
     rows = np.linspace(0, 1, 9)[:, None]
     y = np.sin(6 * rows[:, 0])
-    process = fit(surrogate.kernel, surrogate.distances(rows, rows), y - y.mean())
-    mean, deviation = process.predict(surrogate.distances(rows, rows))
+    model = surrogate.fitted(rows, y - y.mean(), np.zeros(9), rng, Experience(whole, []))
+    mean, deviation = model.predict(rows)
     np.testing.assert_allclose(mean, y - y.mean(), atol=0.1)
-    far = process.predict(surrogate.distances(np.array([[3.0]]), rows))[1]
-    assert far[0] > 3 * deviation.max()
-    model = surrogate.fitted(rows, y - y.mean(), np.zeros(9), rng)
+    assert model.predict(np.array([[3.0]]))[1][0] > 3 * deviation.max()
     believing = model.believing(np.array([[1.5]]))
     assert believing.predict(np.array([[1.5]]))[1] < model.predict(np.array([[1.5]]))[1]
+
+
+def test_the_mixture_is_the_processes_of_its_hypotheses():
+    rng = np.random.default_rng(0)
+    surrogate = Surrogate.of(space(1))
+    kernel, θ = surrogate.kernel, np.array([p.mean for p in surrogate.kernel.priors])
+    rows, points = np.arange(5.0)[:, None], np.arange(8.0)[:, None]
+    known, y, doubt = rng.standard_normal((8, 3)), rng.standard_normal(5), np.linspace(0, 0.2, 5)
+    mixture = Mixture.of(kernel, θ, surrogate.distances(rows, rows), known[:5], np.array([1, 2, 5]), y, doubt)
+    means, deviations = mixture.predict(surrogate.distances(points, rows), known)
+    single = np.eye(3)
+    weights = [np.zeros(3), *WEIGHT * single, np.zeros(3)]
+    doubts = [np.zeros(3), *DOUBT * single, np.full(3, TOTAL / 3)]
+    log = []
+    for mean, deviation, weight, variances in zip(means, deviations, weights, doubts, strict=True):
+        trend = known @ weight
+        whole = SHARE * kernel(θ, surrogate.distances(points, points)) + LEVEL + (known * variances) @ known.T
+        noisy = whole[:5, :5] + np.diag(doubt + np.exp(θ[-1]) + 1e-6)
+        gain = np.linalg.solve(noisy, whole[:5]).T
+        np.testing.assert_allclose(mean, trend + gain @ (y - trend[:5]), atol=1e-9)
+        np.testing.assert_allclose(deviation**2, np.diag(whole) - (gain * whole[:5].T).sum(1), atol=1e-9)
+        log.append(multivariate_normal(trend[:5], noisy).logpdf(y))
+    log = np.array(log) + np.log([1, 1, 2, 5, ALL])
+    np.testing.assert_allclose(np.exp(mixture.evidence), np.exp(log) / np.exp(log).sum(), atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +152,23 @@ def test_unseen_drops_what_was_tried_and_what_is_there_twice():
 
 
 def test_log_improvement_is_finite_and_orders_hopeless_candidates():
-    found = proposals.log_improvement(np.array([-100.0, -50.0, 0.0, 1.0]), np.full(4, 0.1), 0.0)
+    found = log_improvement(np.array([-100.0, -50.0, 0.0, 1.0]), np.full(4, 0.1), 0.0)
     assert np.isfinite(found).all()
     assert (np.diff(found) > 0).all()
+
+
+@pytest.mark.parametrize("weights", [[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]])
+def test_what_is_better_in_everything_is_worth_more_whatever_the_weights(weights):
+    found = ScalarisedImprovement((), np.array(weights), np.zeros((1, 2))).scalarised(
+        np.array([[1, 0.5], [0.9, 0.4], [-1, -1]])
+    )
+    assert found[0] > found[1] > found[2]
+
+
+def test_the_weights_decide_between_configurations_of_a_front():
+    front = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    first, second = (
+        ScalarisedImprovement((), np.array(weights), np.zeros((1, 2))).scalarised(front)
+        for weights in ([0.3, 0.7], [0.7, 0.3])
+    )
+    assert (first[0] - first[1]) * (second[0] - second[1]) < 0

@@ -38,23 +38,23 @@ COARSE = (
 """The descriptors of :attr:`Features.descriptors`."""
 
 METRIC = {
-    "size of shift": (0.40, 0.77, 0.24),
-    "variance": (0.22, 0.25, 0.26),
-    "gain": (0.36, 0.76, 0.43),
-    "roughness": (1.00, 1.15, 0.08),
-    "dead": (0.21, 0.03, 0.03),
-    "linear": (0.05, 0.27, 0.08),
-    "quadratic": (0.24, 0.37, 0.05),
-    "cubic": (0.09, 0.35, 0.20),
-    "slower end": (0.17, 0.07, 0.05),
-    "skewness": (0.16, 0.08, 0.07),
-    "kurtosis": (0.49, 0.41, 0.41),
-    "variation": (0.14, 0.05, 0.08),
+    "size of shift": (0.35, 0.67, 0.22),
+    "variance": (0.21, 0.17, 0.25),
+    "gain": (0.57, 0.34, 0.61),
+    "roughness": (1.12, 0.80, 0.19),
+    "dead": (0.17, 0.02, 0.02),
+    "linear": (0.02, 0.03, 0.13),
+    "quadratic": (0.12, 0.37, 0.14),
+    "cubic": (0.17, 0.07, 0.20),
+    "slower end": (0.10, 0.04, 0.04),
+    "skewness": (0.23, 0.15, 0.13),
+    "kurtosis": (0.41, 0.15, 0.54),
+    "variation": (0.30, 0.17, 0.12),
 }
 """Weight of each descriptor at each scale: what maximised the marginal likelihood of trainings, see
 ``benchmarks/tables/metric.py``."""
 
-AT_ZERO = (0.16, 0.15)
+AT_ZERO = (0.20, 0.12)
 """Weights of the sizes of value and slope at 0."""
 
 BROKEN = 4.0

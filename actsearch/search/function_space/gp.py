@@ -1,4 +1,4 @@
-"""A Gaussian process whose covariance is a sum of Matérn kernels over given squared distances."""
+"""The covariance of a Gaussian process: a sum of Matérn kernels over given squared distances, fitted to data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky
 from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
@@ -115,42 +115,14 @@ class Kernel:
         return squared
 
 
-@dataclass(frozen=True)
-class Posterior:
-    """A Gaussian process that has seen data.
-
-    Args:
-        kernel: its covariance function.
-        θ: logarithms of the hyperparameters.
-        factor: Cholesky factor of the covariance of the data, noise included.
-        α: that covariance, inverted, times the data.
-    """
-
-    kernel: Kernel
-    θ: Array
-    factor: Array
-    α: Array
-
-    def predict(self, distances: Sequence[Array]) -> tuple[Array, Array]:
-        """Return mean and standard deviation of the function, without noise, at points whose distances to the data are given.
-
-        Args:
-            distances: squared distances, (points, data) each.
-        """
-        cross = self.kernel(self.θ, distances)
-        half = solve_triangular(self.factor, cross.T, lower=True, check_finite=False)
-        variance = self.kernel.amplitude(self.θ) - np.einsum("ij,ij->j", half, half)
-        return cross @ self.α, np.sqrt(np.maximum(variance, 1e-10))
-
-
 def fit(
     kernel: Kernel,
     distances: Sequence[Array],
     y: Array,
     doubt: Array | None = None,
     rows: NDArray[np.intp] | None = None,
-) -> Posterior:
-    """Return the process with the hyperparameters of the largest posterior density, conditioned on the data.
+) -> Array:
+    """Return the logarithms of the hyperparameters of the largest posterior density.
 
     Args:
         kernel: the covariance function.
@@ -167,18 +139,10 @@ def fit(
     bounds = [(p.mean - FAR * p.deviation, p.mean + FAR * p.deviation) for p in kernel.priors]
     options = {"maxiter": STEPS}
     objective = kernel.negative_log_posterior
-    result = minimize(
+    found: Array = minimize(
         objective, start, (part, data, known), jac=True, method="L-BFGS-B", bounds=bounds, options=options
-    )
-    return condition(kernel, result.x, distances, y, doubt)
-
-
-def condition(kernel: Kernel, θ: Array, distances: Sequence[Array], y: Array, doubt: Array) -> Posterior:
-    """Return the process of given hyperparameters, conditioned on the data."""
-    covariance = kernel(θ, distances)
-    covariance[np.diag_indices_from(covariance)] += np.exp(θ[-1]) + JITTER + doubt
-    factor = cholesky(covariance, lower=True, check_finite=False)
-    return Posterior(kernel, θ, factor, cho_solve((factor, True), y, check_finite=False))
+    ).x
+    return found
 
 
 def _matern(squared: Array) -> tuple[Array, Array]:

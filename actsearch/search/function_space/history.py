@@ -1,4 +1,4 @@
-"""What the trials of a study say of the configurations tried: one number each, larger is better."""
+"""What the trials of a study say of the configurations tried: a number for each objective, larger is better."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ FAILED_NOISE = 0.2
 FAILED = -2.0
 """Score of a failed trial, in standard deviations of the others."""
 
-RHO = 0.05
-"""Share of the plain weighted sum in the augmented Chebyshev scalarisation."""
-
 
 @dataclass(frozen=True)
 class Observations:
@@ -28,7 +25,8 @@ class Observations:
 
     Args:
         trials: the trials.
-        scores: one a trial; only their order and distances mean something; -∞ for one that failed.
+        scores: larger is better, (trials, objectives); only their order and distances mean something; -∞ for a trial that
+            failed.
         doubt: variance of each score beside the noise of a training: for a trial that was cut short or failed.
     """
 
@@ -40,43 +38,26 @@ class Observations:
         return len(self.trials)
 
 
-def observe(
-    trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], rng: np.random.Generator
-) -> Observations:
-    r"""Return the scores of the trials that ended.
-
-    Several objectives become one by an augmented Chebyshev scalarisation of their ranks, with weights drawn anew for
-    every trial, so that the trials spread over the Pareto front (ParEGO):
-
-    .. math:: s = \min_k w_k r_k + 0.05 \sum_k w_k r_k
+def observe(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> Observations:
+    """Return the scores of the trials that ended.
 
     A pruned trial is given the final value that completed trials with as good an intermediate value came to, at most
     their median; a trial that is not feasible is worse than every feasible one, by its violation; a failed one is worst.
-
-    References:
-        ParEGO: A Hybrid Algorithm with On-Line Landscape Approximation for Expensive Multiobjective Optimization Problems,
-        J. Knowles, 2006, https://doi.org/10.1109/TEVC.2005.851274
-
     """
     signs = np.array([1.0 if d == StudyDirection.MAXIMIZE else -1.0 for d in directions])
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     pruned = [t for t in trials if t.state == TrialState.PRUNED]
     failed = [t for t in trials if t.state == TrialState.FAIL]
     values = np.array([signs * np.array(t.values) for t in complete]).reshape(len(complete), len(signs))
-    if len(signs) > 1:
-        weights = rng.dirichlet(np.ones(len(signs)))
-        rank = np.stack([ranks(column) for column in values.T], 1) if len(complete) else values
-        scores = (rank * weights).min(1) + RHO * rank @ weights
-    else:
-        scores = values[:, 0]
-    scores = _finite(scores)
     violation = np.array([sum(max(0.0, v) for v in t.constraints.values()) for t in complete])
-    scores = _below(scores, violation)
-    cut = _pruned_scores(pruned, complete, scores, signs[0])
-    known = np.concatenate([scores, cut])
+    columns = []
+    for column, sign in zip(values.T, signs, strict=True):
+        scores = _below(_finite(column), violation)
+        cut = _pruned_scores(pruned, complete, scores, sign)
+        columns.append(np.concatenate([scores, cut, np.full(len(failed), -np.inf)]))
     return Observations(
         (*complete, *pruned, *failed),
-        np.concatenate([known, np.full(len(failed), -np.inf)]),
+        np.stack(columns, 1),
         np.repeat([0.0, PRUNED_NOISE, FAILED_NOISE], [len(complete), len(pruned), len(failed)]),
     )
 

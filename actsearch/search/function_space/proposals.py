@@ -1,4 +1,4 @@
-"""Which configuration to try next: candidates, and what each is worth a look."""
+"""Which configuration to try next: how a search begins, and the candidates after that."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
+from actsearch.search.function_space.acquisition import acquisition
 from actsearch.search.function_space.space import Dimension, Space
 from actsearch.search.function_space.surrogate import Model
 
 Array = NDArray[np.float64]
 
-COMMON = ("relu", "leaky_relu", "elu", "gelu", "tanh", "sigmoid", "softplus", "square")
+COMMON = ("relu", "elu", "gelu", "tanh", "sigmoid", "square")
 """What a search begins with, where it is among the choices: different enough for the model to begin with."""
 
 LONG = 4096
@@ -58,33 +58,25 @@ def unguided(space: Space, tried: Array, fixed: dict[int, float], rng: np.random
     return result
 
 
-def propose(space: Space, model: Model, tried: Array, fixed: dict[int, float], rng: np.random.Generator) -> Array:
-    """Return the candidate of the largest expected improvement, or upper bound, that was not tried.
-
-    With several sites the expected improvement over the best mean dwells on changes of one site; the mean plus one
-    standard deviation finds better placements in as many trainings.
+def propose(
+    space: Space, models: Sequence[Model], tried: Array, fixed: dict[int, float], rng: np.random.Generator
+) -> Array:
+    """Return the candidate that is worth most, of those that were not tried.
 
     Where every configuration was tried, the best one is returned again: the next training tells how much of it is noise.
 
     Args:
         space: the parameters.
-        model: the surrogate, with what is in flight.
+        models: the surrogate of each objective, with what is in flight.
         tried: configurations that were tried or are in flight.
         fixed: numbers that are given, by place in the row.
         rng: source of randomness.
     """
-    best = model.predict(tried)[0]
-    top = tried[np.argsort(-best, kind="stable")[:BEST]]
-    incumbent = float(best.max())
-    rows = pin(candidates(space, top, rng), fixed)
-    rows = unseen(rows, tried)
+    worth = acquisition(models, len(space.activations), rng)
+    top = tried[np.argsort(-worth.expected(tried), kind="stable")[:BEST]]
+    rows = unseen(pin(candidates(space, top, rng), fixed), tried)
     if not len(rows):
         rows = _remaining(space, tried, fixed, rng)
-
-    def worth(rows: Array) -> Array:
-        mean, deviation = model.predict(rows)
-        return mean + deviation if len(space.activations) > 1 else log_improvement(mean, deviation, incumbent)
-
     score = worth(rows)
     if all(dimension.size for dimension in space.others):
         return _largest(rows, score)
@@ -98,19 +90,6 @@ def propose(space: Space, model: Model, tried: Array, fixed: dict[int, float], r
 
 def _largest(rows: Array, score: Array) -> Array:
     result: Array = rows[np.argmax(score)]
-    return result
-
-
-def log_improvement(mean: Array, deviation: Array, best: float) -> Array:
-    r"""Return the logarithm of the expected improvement, which does not vanish far below the best.
-
-    .. math:: \log \mathbb E \max(f - f^*, 0) = \log \sigma + \log(\phi(z) + z \Phi(z)), \quad z = (\mu - f^*) / \sigma
-    """
-    z = (mean - best) / deviation
-    density = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
-    near = np.log(np.maximum(density + z * ndtr(z), 1e-300))
-    far = -z * z / 2 - np.log(2 * np.pi) / 2 - 2 * np.log(np.maximum(np.abs(z), 1e-9))  # the leading term for z → -∞
-    result: Array = np.log(deviation) + np.where(z > -10, near, far)
     return result
 
 

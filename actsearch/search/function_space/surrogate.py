@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actsearch.search.function_space.gp import Kernel, Posterior, Prior, Term, condition, fit
+from actsearch.search.function_space.gp import Kernel, Prior, Term, fit
+from actsearch.search.function_space.mixture import Mixture
 from actsearch.search.function_space.space import Space
 
 Array = NDArray[np.float64]
@@ -19,16 +21,28 @@ FITTED = 160
 
 CHUNK = 512
 
+
+class Earlier(Protocol):
+    """What is expected of configurations on earlier problems."""
+
+    @property
+    def odds(self) -> Array:
+        """How likely it is that each problem alone tells of this one, against that none does."""
+
+    def __call__(self, rows: Array) -> Array:
+        """Return an array with a row a configuration and a column a problem."""
+
+
 # Centred on what maximises the marginal likelihood of a few hundred trainings; narrow, because a search has a few dozen.
 # One site: values, slopes, even and odd part, weighted descriptors; centres from ``benchmarks/tables/metric.py``.
-LENGTHS = (Prior(math.log(158.0), 0.5), Prior(math.log(2.0), 0.5), Prior(math.log(29.8), 0.5), Prior(0.0, 0.5))
+LENGTHS = (Prior(math.log(130.0), 0.5), Prior(math.log(1.43), 0.5), Prior(math.log(49.9), 0.5), Prior(0.0, 0.5))
 VARIANCES = (
-    Prior(math.log(0.075), 0.5),
-    Prior(math.log(0.03), 0.5),
-    Prior(math.log(0.95), 0.5),
-    Prior(math.log(0.9), 0.5),
+    Prior(math.log(0.078), 0.5),
+    Prior(math.log(0.056), 0.5),
+    Prior(math.log(0.71), 0.5),
+    Prior(math.log(0.87), 0.5),
 )
-NOISE = Prior(math.log(0.05), 0.5)
+NOISE = Prior(math.log(0.069), 0.5)
 # Several sites: values, slopes, descriptors.
 SEVERAL_LENGTHS = (Prior(math.log(20.0), 0.3), Prior(math.log(8.0), 0.3), Prior(math.log(1.6), 0.3))
 SEVERAL_VARIANCES = (Prior(math.log(0.3), 0.3), Prior(math.log(0.3), 0.3), Prior(math.log(0.9), 0.3))
@@ -95,7 +109,9 @@ class Surrogate:
                 crossed = tuple((first + i, base + views + i) for i in range(others))
                 terms.append(Term(functions + crossed, (len(variances),)))
                 variances.append(OTHER_VARIANCE)
-        return cls(space, Kernel(tuple(terms), tuple(lengths), tuple(variances), SEVERAL_NOISE if sites > 1 else NOISE))
+        return cls(
+            space, Kernel(tuple(terms), tuple(lengths), tuple(variances), NOISE if sites == 1 else SEVERAL_NOISE)
+        )
 
     def distances(self, rows: Array, data: Array) -> list[Array]:
         """Return the squared distances that the kernel needs, between configurations and those of the data."""
@@ -122,29 +138,62 @@ class Surrogate:
             result.append((difference != 0).astype(float) if dimension.size else difference**2)
         return result
 
-    def fitted(self, rows: Array, scores: Array, doubt: Array, rng: np.random.Generator) -> Model:
-        """Return the surrogate that has seen configurations and their scores."""
+    def fitted(self, rows: Array, scores: Array, doubt: Array, rng: np.random.Generator, earlier: Earlier) -> Model:
+        """Return the surrogate that has seen configurations and their scores.
+
+        Args:
+            rows: the configurations.
+            scores: theirs, of zero mean and a variance near 1.
+            doubt: variance of each score beside the noise of a training.
+            rng: draws the data that the hyperparameters are fitted to, where there are many.
+            earlier: gives what is expected of configurations on each earlier problem.
+        """
         part = None
         if len(rows) > FITTED:
             order = np.argsort(-scores, kind="stable")
             part = np.sort(np.concatenate([order[: FITTED // 2], rng.permutation(order[FITTED // 2 :])[: FITTED // 2]]))
-        return Model(self, rows, scores, doubt, fit(self.kernel, self.distances(rows, rows), scores, doubt, part))
+        θ = fit(self.kernel, self.distances(rows, rows), scores, doubt, part)
+        return Model.of(self, earlier, θ, rows, scores, doubt)
 
 
 @dataclass(frozen=True)
 class Model:
-    """A surrogate that has seen data."""
+    """A surrogate that has seen data.
+
+    Args:
+        surrogate: the kernel and its distances.
+        earlier: what is expected of configurations on each earlier problem.
+        rows: the configurations.
+        scores: theirs.
+        doubt: variance of each score beside the noise of a training.
+        mixture: what these tell.
+    """
 
     surrogate: Surrogate
+    earlier: Earlier
     rows: Array
     scores: Array
     doubt: Array
-    posterior: Posterior
+    mixture: Mixture
+
+    @classmethod
+    def of(cls, surrogate: Surrogate, earlier: Earlier, θ: Array, rows: Array, scores: Array, doubt: Array) -> Model:
+        """Condition on data."""
+        known = surrogate.distances(rows, rows)
+        mixture = Mixture.of(surrogate.kernel, θ, known, earlier(rows), earlier.odds, scores, doubt)
+        return cls(surrogate, earlier, rows, scores, doubt, mixture)
+
+    def hypotheses(self, rows: Array) -> tuple[Array, Array]:
+        """Return mean and standard deviation of the score of configurations under each hypothesis on earlier problems."""
+        parts = [self.mixture.predict(self.surrogate.distances(p, self.rows), self.earlier(p)) for p in chunks(rows)]
+        return np.concatenate([mean for mean, _ in parts], 1), np.concatenate([deviation for _, deviation in parts], 1)
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation of the score of configurations."""
-        parts = [self.posterior.predict(self.surrogate.distances(part, self.rows)) for part in _chunks(rows)]
-        return np.concatenate([mean for mean, _ in parts]), np.concatenate([deviation for _, deviation in parts])
+        means, deviations = self.hypotheses(rows)
+        probability = np.exp(self.mixture.evidence)
+        mean = probability @ means
+        return mean, np.sqrt(probability @ (deviations**2 + (means - mean) ** 2))
 
     def believing(self, rows: Array) -> Model:
         """Return the model as if configurations in flight had given what it expects of them: it is sure of them, no wiser."""
@@ -153,9 +202,7 @@ class Model:
         every = np.concatenate([self.rows, rows])
         scores = np.concatenate([self.scores, self.predict(rows)[0]])
         doubt = np.concatenate([self.doubt, np.zeros(len(rows))])
-        s = self.surrogate
-        posterior = condition(s.kernel, self.posterior.θ, s.distances(every, every), scores, doubt)
-        return Model(s, every, scores, doubt, posterior)
+        return Model.of(self.surrogate, self.earlier, self.mixture.θ, every, scores, doubt)
 
 
 def _squared(a: Array, b: Array) -> Array:
@@ -164,6 +211,7 @@ def _squared(a: Array, b: Array) -> Array:
     return squared
 
 
-def _chunks(rows: Array) -> Iterator[Array]:
+def chunks(rows: Array) -> Iterator[Array]:
+    """Cut configurations into parts that are predicted at a time."""
     for start in range(0, len(rows), CHUNK):
         yield rows[start : start + CHUNK]

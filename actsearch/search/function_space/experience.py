@@ -1,0 +1,155 @@
+"""What functions came to on other problems: on small ones that come with the package, and in a user's earlier studies."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import CategoricalDistribution
+from optuna.study import Study
+from optuna.trial import TrialState
+from scipy.linalg import cho_factor, cho_solve
+
+from actsearch.search.function_space.features import features_of, is_activation
+from actsearch.search.function_space.history import normal_scores, observe
+from actsearch.search.function_space.space import Dimension, Space
+from actsearch.search.function_space.surrogate import Surrogate, chunks
+
+Array = NDArray[np.float64]
+
+FILE = Path(__file__).with_name("experience.csv")
+"""A line an activation, a column a problem: mean score of trainings; made by ``benchmarks/tables/experience.py``."""
+
+MOST = 200
+"""Trials of an earlier study that are recalled, from the best to the worst."""
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """An earlier problem: configurations of a study's parameters, and what each came to.
+
+    Args:
+        space: the parameters, with the earlier problem's functions as further choices, after the own ones.
+        rows: the configurations.
+        scores: quantiles of N(0, 1) at the ranks; one column a problem where several share the configurations.
+    """
+
+    space: Space
+    rows: Array
+    scores: Array
+
+    def expected(self, rows: Array) -> Array:
+        """Return the scores that the surrogate, as it is before any fit, expects of configurations after these."""
+        surrogate, places = Surrogate.of(self.space), _functions_alone(self.space, rows)
+        kernel, θ = surrogate.kernel, np.array([prior.mean for prior in surrogate.kernel.priors])
+        covariance = kernel(θ, surrogate.distances(self.rows, self.rows)) + np.exp(θ[-1]) * np.eye(len(self.rows))
+        weights = cho_solve(cho_factor(covariance, lower=True), self.scores)
+        return np.concatenate([kernel(θ, surrogate.distances(part, self.rows)) @ weights for part in chunks(places)])
+
+
+class Experience:
+    """What is expected of configurations on each earlier problem.
+
+    Args:
+        space: the parameters of the study that asks.
+        studies: earlier ones, of any task. A trial counts where it has each parameter of activations by name, or one
+            activation for all. Other parameters are taken to be at their middle.
+    """
+
+    def __init__(self, space: Space, studies: Sequence[Study]) -> None:
+        self.space = space
+        self.studies = [found for study in studies if (found := recall(space, study)) is not None]
+
+    @property
+    def odds(self) -> Array:
+        """How likely it is that each problem alone tells of this one: a study that was named, as all of the package's."""
+        shipped = 0 if self._shipped is None else self._shipped.shape[1]
+        return np.repeat([float(max(shipped, 1)), 1.0], [len(self.studies), shipped])
+
+    def __call__(self, rows: Array) -> Array:
+        """Return an array with a row a configuration and a column an earlier problem: the studies, then the package's."""
+        columns = [study.expected(rows)[:, None] for study in self.studies]
+        if self._shipped is not None:
+            columns.append(self._shipped[rows[:, 0].astype(np.intp)])
+        return np.concatenate(columns, 1) if columns else np.zeros((len(rows), 0))
+
+    @cached_property
+    def _shipped(self) -> Array | None:
+        """What is expected of each choice on the package's problems, (choices, problems); of one site alone."""
+        if len(self.space.activations) != 1:
+            return None
+        distribution = self.space.activations[0].distribution
+        assert isinstance(distribution, CategoricalDistribution), "a parameter of activations"
+        return _expected_of(distribution.choices)
+
+
+def load() -> tuple[tuple[str, ...], tuple[str, ...], Array]:
+    """Return the activations and the problems of the package's own experience, and the scores, (activations, problems)."""
+    with FILE.open(newline="", encoding="utf-8") as file:
+        (_, *problems), *lines = csv.reader(file)
+    scores = np.array([[float(value) for value in line[1:]] for line in lines])
+    return tuple(line[0] for line in lines), tuple(problems), np.where(np.isnan(scores), np.nanmin(scores, 0), scores)
+
+
+@lru_cache(maxsize=16)
+def _expected_of(choices: tuple[str, ...]) -> Array:
+    """Return what is expected of each choice on each problem of the package's own experience."""
+    activations, _, scores = load()
+    dimension = _widened(_one(choices), activations)
+    places = [dimension.encode(name) for name in activations]
+    ranked = np.stack([normal_scores(column) for column in scores.T], 1)
+    recalled = Recalled(Space((dimension,), ()), np.array(places)[:, None], ranked)
+    return recalled.expected(np.arange(len(choices), dtype=float)[:, None])
+
+
+def _one(choices: tuple[str, ...]) -> Dimension:
+    return Dimension("activation", CategoricalDistribution(choices), features_of(choices))
+
+
+def recall(space: Space, study: Study) -> Recalled | None:
+    """Return what an earlier study tells by its first objective; ``None`` where that is nothing."""
+    ended = [t for t in study.get_trials(deepcopy=False) if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    seen = observe(ended, study.directions)
+    scores = normal_scores(seen.scores[:, 0])
+    found = [(chosen, s) for t, s in zip(seen.trials, scores, strict=True) if (chosen := _functions(t.params, space))]
+    if not found:
+        return None
+    found.sort(key=lambda pair: -pair[1])
+    found = [found[i] for i in np.unique(np.linspace(0, len(found) - 1, MOST).round().astype(int))]
+    wider = tuple(_widened(d, [chosen[i] for chosen, _ in found]) for i, d in enumerate(space.activations))
+    rows = [[d.encode(name) for d, name in zip(wider, chosen, strict=True)] for chosen, _ in found]
+    wide = replace(space, activations=wider)
+    empty = np.zeros((len(rows), len(space.others)))
+    return Recalled(
+        wide,
+        _functions_alone(wide, np.concatenate([np.array(rows), empty], 1)),
+        np.array([score for _, score in found]),
+    )
+
+
+def _functions_alone(space: Space, rows: Array) -> Array:
+    """Return configurations with every other parameter at its middle."""
+    sites = len(space.activations)
+    middle = np.array([dimension.middle for dimension in space.others])
+    return np.concatenate([rows[:, :sites], np.tile(middle, (len(rows), 1))], 1)
+
+
+def _functions(parameters: Mapping[str, Any], space: Space) -> list[str]:
+    """Return a trial's function for each parameter of activations; none where it does not tell."""
+    names = [dimension.name for dimension in space.activations]
+    if all(is_activation(parameters.get(name)) for name in names):
+        return [parameters[name] for name in names]
+    everywhere = {value for value in parameters.values() if is_activation(value)}
+    return [everywhere.pop()] * len(names) if len(everywhere) == 1 else []
+
+
+def _widened(dimension: Dimension, more: Sequence[str]) -> Dimension:
+    assert isinstance(dimension.distribution, CategoricalDistribution), "a parameter of activations"
+    choices = tuple(dict.fromkeys([*dimension.distribution.choices, *more]))
+    return Dimension(dimension.name, CategoricalDistribution(choices), features_of(choices))
