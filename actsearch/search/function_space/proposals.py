@@ -23,7 +23,9 @@ BEST = 6
 RANDOM = 512
 MUTATIONS = 768
 CROSSINGS = 256
-REFINEMENTS = 3
+ROUNDS = 5
+"""Times that the neighbours of the best candidates are added."""
+
 MIXED = 14
 """A search over several sites begins with at most that many random placements."""
 
@@ -78,13 +80,14 @@ def propose(
     if not len(rows):
         rows = _remaining(space, tried, fixed, rng)
     score = worth(rows)
-    if all(dimension.size for dimension in space.others):
+    if len(space.activations) < 2 and not space.others:
         return _largest(rows, score)
-    for round_ in range(REFINEMENTS):
+    for round_ in range(ROUNDS):
         leaders = rows[np.argsort(-score, kind="stable")[:BEST]]
-        near = unseen(pin(_moved(space, leaders, 32, 0.15 / 3**round_, rng), fixed), tried)
-        if len(near):
-            rows, score = np.concatenate([rows, near]), np.concatenate([score, worth(near)])
+        near = unseen(pin(_neighbours(space, leaders, 0.15 / 3**round_, rng), fixed), np.concatenate([tried, rows]))
+        if not len(near):
+            break
+        rows, score = np.concatenate([rows, near]), np.concatenate([score, worth(near)])
     return _largest(rows, score)
 
 
@@ -109,7 +112,7 @@ def candidates(space: Space, top: Array, rng: np.random.Generator) -> Array:
         return np.concatenate(rows)
     parts = [draw(space, RANDOM, rng), _mutated(space, top, MUTATIONS, rng), _crossed(top, CROSSINGS, rng)]
     if sites:
-        parts += [_uniform(space, top), _exchanged(space, top, rng)]
+        parts += [_uniform(space, top), _exchanged(space, top[: BEST // 2], rng)]
     if space.others:
         parts.append(_moved(space, top, MUTATIONS // len(top), 0.2, rng))
     return np.concatenate(parts)
@@ -190,19 +193,22 @@ def _uniform(space: Space, top: Array) -> Array:
     return rows
 
 
-def _exchanged(space: Space, top: Array, rng: np.random.Generator) -> Array:
-    """Return the best three with one site changed, in every way while those are not too many."""
-    rows = []
-    for row in top[:3]:
+def _neighbours(space: Space, rows: Array, deviation: float, rng: np.random.Generator) -> Array:
+    """Return configurations that differ in one site, and those with other parameters a little moved."""
+    parts = [_exchanged(space, rows, rng)] if len(space.activations) > 1 else []
+    return np.concatenate([*parts, _moved(space, rows, 32, deviation, rng)] if space.others else parts)
+
+
+def _exchanged(space: Space, rows: Array, rng: np.random.Generator) -> Array:
+    """Return configurations with one site changed, in every way while those are not too many."""
+    count = max(1, MUTATIONS // (len(rows) * len(space.activations)))
+    parts = []
+    for row in rows:
         for i, dimension in enumerate(space.activations):
-            count = max(1, MUTATIONS // (3 * len(space.activations)))
-            choices = (
-                np.arange(dimension.size)
-                if dimension.size <= count
-                else rng.choice(dimension.size, count, replace=False)
-            )
-            rows.append(_with(np.repeat(row[None], len(choices), 0), i, choices.astype(float)))
-    return np.concatenate(rows)
+            every = dimension.size <= count
+            choices = np.arange(dimension.size) if every else rng.choice(dimension.size, count, replace=False)
+            parts.append(_with(np.repeat(row[None], len(choices), 0), i, choices.astype(float)))
+    return np.concatenate(parts)
 
 
 def _mutated(space: Space, top: Array, count: int, rng: np.random.Generator) -> Array:
