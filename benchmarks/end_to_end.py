@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial
 from actsearch.placement import Placement, find_sites
 from actsearch.run import run_search
 from actsearch.search.coordinator import Listener
+from actsearch.search.plan import Objective
 from actsearch.search.space import SearchSpace
 from actsearch.search.trial import quiet
 from tasks.classification import Classification
@@ -52,12 +53,12 @@ def cpu_seconds() -> float:
     return time.process_time() + ended.ru_utime + ended.ru_stime + found
 
 
-def plain_loop(space: SearchSpace, seed: int) -> tuple[float, list[float]]:
+def plain_loop(space: SearchSpace, seed: int, objective: Objective) -> tuple[float, list[float]]:
     """Return the CPU time of the plain loop, and the best score after each trial."""
     names = [candidate.name for candidate in space.candidates]
     best: list[float] = []
 
-    def objective(trial: optuna.Trial) -> float:
+    def train(trial: optuna.Trial) -> float:
         L.seed_everything(0, verbose=False)
         task = Classification()
         Placement.uniform(trial.suggest_categorical("activation", names), find_sites(task)).apply(task)
@@ -66,27 +67,28 @@ def plain_loop(space: SearchSpace, seed: int) -> tuple[float, list[float]]:
                 max_epochs=EPOCHS, default_root_dir=folder, enable_progress_bar=False, enable_model_summary=False
             )
             trainer.fit(task)
-        value = float(trainer.callback_metrics["val_accuracy"])
+        value = sign * float(trainer.callback_metrics[objective.metric])
         best.append(max([value, *best[-1:]]))
         return value
 
-    begin = cpu_seconds()
+    begin, sign = cpu_seconds(), 1 if objective.mode == "max" else -1
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    study.optimize(objective, n_trials=TRIALS)
+    study.optimize(train, n_trials=TRIALS)
     return cpu_seconds() - begin, best
 
 
 class Clock(Listener):
-    """Notes the CPU time and the best score after each trial."""
+    """Notes the CPU time and the best score, larger is better, after each trial."""
 
-    def __init__(self) -> None:
+    def __init__(self, objective: Objective) -> None:
+        self.sign = 1 if objective.mode == "max" else -1
         self.begin = cpu_seconds()
         self.course: list[tuple[float, float]] = []
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """Note it."""
         best = self.course[-1][1] if self.course else -math.inf
-        value = trial.values[0] if trial.values else -math.inf
+        value = self.sign * trial.values[0] if trial.values else -math.inf
         self.course.append((cpu_seconds() - self.begin, max(best, value)))
 
 
@@ -95,17 +97,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--trials", type=int, default=60, help="of our search")
+    parser.add_argument("--objective", default="val_accuracy:max", help="METRIC:min or METRIC:max")
     options = parser.parse_args()
+    objective = Objective.parse(options.objective)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     quiet()
     space = SearchSpace.load("expressions")
     for seed in range(options.seeds):
-        theirs, scores = plain_loop(space, seed)
-        clock = Clock()
+        theirs, scores = plain_loop(space, seed, objective)
+        clock = Clock(objective)
         with tempfile.TemporaryDirectory() as folder:
             run_search(
                 "classification", "expressions", trials=options.trials, store=folder, seed=seed, listeners=[clock], jobs=2,
+                objectives=[options.objective],
                 config={"trainer.max_epochs": EPOCHS},
             )  # fmt: skip
         reached = [(n, cpu) for n, (cpu, best) in enumerate(clock.course, 1) if best >= scores[-1]]

@@ -34,7 +34,7 @@ def views(activations: Sequence[str]) -> list[Tensor]:
     found = features.compute(activations)
     flat = [w for ws in features.METRIC.values() for w in ws]
     weights = np.array([*flat, *features.AT_ZERO, features.BROKEN])
-    return [torch.from_numpy(v) for v in (found.values, found.slopes, found.oriented, found.weighted / weights)]
+    return [torch.from_numpy(v) for v in (found.values, found.slopes, found.oriented, found.descriptors / weights)]
 
 
 def subset(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:

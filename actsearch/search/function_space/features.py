@@ -31,12 +31,6 @@ SMALLEST = 1e-4
 
 TINY = 1e-8
 
-COARSE = (
-    "shift", "moment", "variance", "gain", "roughness", "mean slope", "dead", "linear", "quadratic", "cubic", "peak",
-    "slower end", "faster end", "monotone",
-)  # fmt: skip
-"""The descriptors of :attr:`Features.descriptors`."""
-
 METRIC = {
     "size of shift": (0.35, 0.67, 0.22),
     "variance": (0.21, 0.17, 0.25),
@@ -71,26 +65,24 @@ class Features:
     Args:
         values: outputs at the grid, standardised: the next layer's bias and weights absorb shift and scale.
         slopes: derivatives there, in units of the standard deviation of the outputs.
-        descriptors: what shift and scale do not tell: moments, gain, dead share, Hermite coefficients, growth.
         oriented: even and odd part of the values, each turned the same way round: weights are as likely as their
             negatives, so that φ(x), φ(-x) and -φ(x) are the same but for what the dice gave.
-        weighted: more descriptors, each times its weight in :data:`METRIC`.
+        descriptors: what shift and scale do not tell, each times its weight in :data:`METRIC`: moments, gain, dead share,
+            Hermite coefficients, growth.
     """
 
     values: Array
     slopes: Array
-    descriptors: Array
     oriented: Array
-    weighted: Array
+    descriptors: Array
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def views(self, sites: int) -> tuple[Array, ...]:
-        """Return the arrays that a model of that many sites compares functions by."""
-        if sites > 1:
-            return self.values, self.slopes, self.descriptors
-        return self.values, self.slopes, self.oriented, self.weighted
+    @property
+    def views(self) -> tuple[Array, ...]:
+        """The arrays that functions are compared by."""
+        return self.values, self.slopes, self.oriented, self.descriptors
 
 
 def is_activation(choice: object) -> bool:
@@ -159,18 +151,12 @@ def compute(candidates: Sequence[str | Activation]) -> Features:
     described = [_descriptors(raw[:, p], scale * slope[:, p]) for p, scale in zip(parts, SCALES, strict=True)]
     middle = parts[SCALES.index(1.0)]
     values, slopes = _standardised(raw[:, middle], slope[:, middle])
-    coarse = [columns[name] / np.sqrt(len(SCALES)) for columns in described for name in COARSE]
-    fine = [w * columns[name] for name, ws in METRIC.items() for w, columns in zip(ws, described, strict=True)]
+    weighted = [w * columns[name] for name, ws in METRIC.items() for w, columns in zip(ws, described, strict=True)]
     centre = slice(middle.start + POINTS // 2 - 1, middle.start + POINTS // 2 + 1)
     at_zero = [np.abs(np.arcsinh(a[:, centre].mean(1))) for a in (raw, slope)]
-    fine += [w * column for w, column in zip(AT_ZERO, at_zero, strict=True)]
-    return Features(
-        values,
-        np.arcsinh(slopes),
-        np.stack([*coarse, 4 * broken], 1),
-        _oriented(values),
-        np.stack([*fine, BROKEN * broken], 1),
-    )
+    weighted += [w * column for w, column in zip(AT_ZERO, at_zero, strict=True)]
+    descriptors = np.stack([*weighted, BROKEN * broken], 1)
+    return Features(values, np.arcsinh(slopes), _oriented(values), descriptors)
 
 
 def _oriented(values: Array) -> Array:
@@ -190,24 +176,17 @@ def _descriptors(raw: Array, slope: Array) -> dict[str, Array]:
     """Return the descriptors of functions of a standard normal variable, given at its quantiles."""
     values, slopes = _standardised(raw, slope)
     mean, deviation = raw.mean(1), raw.std(1)
-    shift = np.arcsinh(mean / np.maximum(deviation, SMALLEST)) / 2
     left, right = np.abs(slopes[:, :4]).mean(1), np.abs(slopes[:, -4:]).mean(1)
     return {
-        "shift": shift,
-        "moment": np.log((raw**2).mean(1) + TINY) / 4,
+        "size of shift": np.abs(np.arcsinh(mean / np.maximum(deviation, SMALLEST))) / 2,
         "variance": np.log(deviation**2 + TINY) / 4,
         "gain": np.log((slope**2).mean(1) + TINY) / 4,
         "roughness": np.log((slopes**2).mean(1) + TINY) / 2,
-        "mean slope": np.arcsinh(slope.mean(1)),
         "dead": (np.abs(slopes) < 0.01).mean(1) * 2,
         "linear": np.abs((values * GRID).mean(1)) * 2,  # Hermite coefficients
         "quadratic": np.abs((values * (GRID**2 - 1)).mean(1)) * np.sqrt(2),
         "cubic": np.abs((values * (GRID**3 - 3 * GRID)).mean(1)) * 2 / np.sqrt(6),
-        "peak": np.log(np.abs(values).max(1) + TINY),
         "slower end": np.log(np.minimum(left, right) + 0.01) / 3,  # growth at either end
-        "faster end": np.log(np.maximum(left, right) + 0.01) / 3,
-        "monotone": np.maximum((slope > 0).mean(1), (slope < 0).mean(1)) * 2,
-        "size of shift": np.abs(shift),
         "skewness": np.arcsinh(np.abs((values**3).mean(1))),
         "kurtosis": np.log((values**4).mean(1) + TINY) / 2,
         "variation": np.log(np.abs(np.diff(slopes, axis=1)).sum(1) + 0.01) / 3,

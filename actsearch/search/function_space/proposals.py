@@ -177,7 +177,7 @@ def _shortlist(dimension: Dimension, top: Array, rng: np.random.Generator) -> Ar
     near: list[NDArray[np.intp]] = []
     for index in top[:, 0].astype(int):
         squared = sum(
-            (((view - view[index]) ** 2).mean(1) for view in dimension.features.views(1)),
+            (((view - view[index]) ** 2).mean(1) for view in dimension.features.views),
             start=np.zeros(dimension.size),
         )
         near.append(np.argpartition(squared, each)[:each])

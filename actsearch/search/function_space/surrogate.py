@@ -34,7 +34,7 @@ class Earlier(Protocol):
 
 
 # Centred on what maximises the marginal likelihood of a few hundred trainings; narrow, because a search has a few dozen.
-# One site: values, slopes, even and odd part, weighted descriptors; centres from ``benchmarks/tables/metric.py``.
+# Values, slopes, even and odd part, descriptors; centres from ``benchmarks/tables/metric.py``.
 LENGTHS = (Prior(math.log(130.0), 0.5), Prior(math.log(1.43), 0.5), Prior(math.log(49.9), 0.5), Prior(0.0, 0.5))
 VARIANCES = (
     Prior(math.log(0.078), 0.5),
@@ -43,12 +43,9 @@ VARIANCES = (
     Prior(math.log(0.87), 0.5),
 )
 NOISE = Prior(math.log(0.069), 0.5)
-# Several sites: values, slopes, descriptors.
-SEVERAL_LENGTHS = (Prior(math.log(20.0), 0.3), Prior(math.log(8.0), 0.3), Prior(math.log(1.6), 0.3))
-SEVERAL_VARIANCES = (Prior(math.log(0.3), 0.3), Prior(math.log(0.3), 0.3), Prior(math.log(0.9), 0.3))
 # What each site adds is little beside the combination of all, and beside which functions there are at all.
 SITE, JOINT, AVERAGE = Prior(math.log(0.3), 0.4), Prior(math.log(1.0), 0.4), Prior(math.log(0.4), 0.4)
-SEVERAL_NOISE = Prior(math.log(0.07), 1.0)
+OTHER_NOISE = Prior(math.log(0.07), 1.0)
 OTHER_LENGTH = Prior(math.log(0.7), 0.8)
 OTHER_VARIANCE = Prior(math.log(0.4), 1.0)
 
@@ -73,24 +70,23 @@ class Surrogate:
             k = \sum_{g} \sigma_g^2 \Big( \sum_s \sigma_s^2 M(D_{sg}) + \sigma_J^2 M(\overline{D_{sg}}) + \sigma_A^2 M(D_{\bar{s} g}) \Big)
                 + \sigma_O^2 M(D_O) + \sigma_P^2 M(D_{\bar{s}} + D_O)
 
-        over the views :math:`g` of a function (outputs, derivatives, descriptors) and the sites :math:`s`: what each site
+        over the views :math:`g` of a function (:class:`Features`) and the sites :math:`s`: what each site
         adds, the combination of all, and the features averaged over sites; :math:`O` are the other parameters, if any.
-        One site has the first of the three terms alone, and finer views.
+        One site has the first of the three terms alone.
         """
         sites, others = len(space.activations), len(space.others)
         groups = (*range(sites), sites, sites + 1) if sites > 1 else tuple(range(sites))
-        own_lengths, own_variances = (SEVERAL_LENGTHS, SEVERAL_VARIANCES) if sites > 1 else (LENGTHS, VARIANCES)
-        views = len(own_lengths)
+        views = len(LENGTHS)
         lengths: list[Prior] = []
         variances: list[Prior] = []
         terms: list[Term] = []
         if sites:
-            variances += own_variances
+            variances += VARIANCES
             if sites > 1:
                 variances += [Prior(SITE.mean - math.log(sites), SITE.deviation)] * sites + [JOINT, AVERAGE]
             for group in groups:
                 if group == 0 or group >= sites:  # sites share their length scales
-                    lengths += own_lengths
+                    lengths += LENGTHS
                 start = len(lengths) - views
                 for view in range(views):
                     factors = (view, views + group) if sites > 1 else (view,)
@@ -104,25 +100,23 @@ class Surrogate:
             if sites:
                 joint = sites * views if sites > 1 else 0
                 base = len(lengths)
-                lengths += [*own_lengths, *[OTHER_LENGTH] * others]
+                lengths += [*LENGTHS, *[OTHER_LENGTH] * others]
                 functions = tuple((joint + view, base + view) for view in range(views))
                 crossed = tuple((first + i, base + views + i) for i in range(others))
                 terms.append(Term(functions + crossed, (len(variances),)))
                 variances.append(OTHER_VARIANCE)
-        return cls(
-            space, Kernel(tuple(terms), tuple(lengths), tuple(variances), NOISE if sites == 1 else SEVERAL_NOISE)
-        )
+        return cls(space, Kernel(tuple(terms), tuple(lengths), tuple(variances), NOISE if sites == 1 else OTHER_NOISE))
 
     def distances(self, rows: Array, data: Array) -> list[Array]:
         """Return the squared distances that the kernel needs, between configurations and those of the data."""
         sites = [dimension.features for dimension in self.space.activations]
         result: list[Array] = []
-        views = len(SEVERAL_LENGTHS)
+        views = len(LENGTHS)
         averages = [[np.zeros(1)] * views, [np.zeros(1)] * views]
         for s, features in enumerate(sites):
             assert features is not None, "activations have features"
             left, right = (part[:, s].astype(np.intp) for part in (rows, data))
-            for g, view in enumerate(features.views(len(sites))):
+            for g, view in enumerate(features.views):
                 a, b = view[left], view[right]
                 result.append(_squared(a, b))
                 if len(sites) > 1:
