@@ -97,7 +97,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--trials", type=int, default=60, help="of our search")
-    parser.add_argument("--objective", default="val_accuracy:max", help="METRIC:min or METRIC:max")
+    parser.add_argument("--objective", default="val_loss:min", help="METRIC:min or METRIC:max")
+    parser.add_argument("--learning-rate", default="fixed", help="of our search; the plain loop has the task's own")
     options = parser.parse_args()
     objective = Objective.parse(options.objective)
     logging.disable(logging.WARNING)
@@ -110,7 +111,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             run_search(
                 "classification", "expressions", trials=options.trials, store=folder, seed=seed, listeners=[clock], jobs=2,
-                objectives=[options.objective],
+                objectives=[options.objective], learning_rate=options.learning_rate,
                 config={"trainer.max_epochs": EPOCHS},
             )  # fmt: skip
         reached = [(n, cpu) for n, (cpu, best) in enumerate(clock.course, 1) if best >= scores[-1]]

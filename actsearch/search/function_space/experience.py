@@ -46,11 +46,11 @@ class Recalled:
 
     def expected(self, rows: Array) -> Array:
         """Return the scores that the surrogate, as it is before any fit, expects of configurations after these."""
-        surrogate, places = Surrogate.of(self.space), _functions_alone(self.space, rows)
+        surrogate, alone = Surrogate.of(self.space), _alone(self.space, rows[:, : len(self.space.activations)])
         kernel, θ = surrogate.kernel, np.array([prior.mean for prior in surrogate.kernel.priors])
         covariance = kernel(θ, surrogate.distances(self.rows, self.rows)) + np.exp(θ[-1]) * np.eye(len(self.rows))
         weights = cho_solve(cho_factor(covariance, lower=True), self.scores)
-        return np.concatenate([kernel(θ, surrogate.distances(part, self.rows)) @ weights for part in chunks(places)])
+        return np.concatenate([kernel(θ, surrogate.distances(part, self.rows)) @ weights for part in chunks(alone)])
 
 
 class Experience:
@@ -84,9 +84,7 @@ class Experience:
         """What is expected of each choice on the package's problems, (choices, problems); of one site alone."""
         if len(self.space.activations) != 1:
             return None
-        distribution = self.space.activations[0].distribution
-        assert isinstance(distribution, CategoricalDistribution), "a parameter of activations"
-        return _expected_of(distribution.choices)
+        return _expected_of(self.space.activations[0].choices)
 
 
 def load() -> tuple[tuple[str, ...], tuple[str, ...], Array]:
@@ -101,15 +99,11 @@ def load() -> tuple[tuple[str, ...], tuple[str, ...], Array]:
 def _expected_of(choices: tuple[str, ...]) -> Array:
     """Return what is expected of each choice on each problem of the package's own experience."""
     activations, _, scores = load()
-    dimension = _widened(_one(choices), activations)
+    dimension = _dimension("activation", [*choices, *activations])
     places = [dimension.encode(name) for name in activations]
     ranked = np.stack([normal_scores(column) for column in scores.T], 1)
     recalled = Recalled(Space((dimension,), ()), np.array(places)[:, None], ranked)
     return recalled.expected(np.arange(len(choices), dtype=float)[:, None])
-
-
-def _one(choices: tuple[str, ...]) -> Dimension:
-    return Dimension("activation", CategoricalDistribution(choices), features_of(choices))
 
 
 def recall(space: Space, study: Study) -> Recalled | None:
@@ -122,22 +116,17 @@ def recall(space: Space, study: Study) -> Recalled | None:
         return None
     found.sort(key=lambda pair: -pair[1])
     found = [found[i] for i in np.unique(np.linspace(0, len(found) - 1, MOST).round().astype(int))]
-    wider = tuple(_widened(d, [chosen[i] for chosen, _ in found]) for i, d in enumerate(space.activations))
-    rows = [[d.encode(name) for d, name in zip(wider, chosen, strict=True)] for chosen, _ in found]
+    by_site = list(zip(*(names for names, _ in found), strict=True))
+    wider = tuple(_dimension(d.name, [*d.choices, *more]) for d, more in zip(space.activations, by_site, strict=True))
+    functions = np.array([[d.encode(name) for name in names] for d, names in zip(wider, by_site, strict=True)]).T
     wide = replace(space, activations=wider)
-    empty = np.zeros((len(rows), len(space.others)))
-    return Recalled(
-        wide,
-        _functions_alone(wide, np.concatenate([np.array(rows), empty], 1)),
-        np.array([score for _, score in found]),
-    )
+    return Recalled(wide, _alone(wide, functions), np.array([score for _, score in found]))
 
 
-def _functions_alone(space: Space, rows: Array) -> Array:
-    """Return configurations with every other parameter at its middle."""
-    sites = len(space.activations)
+def _alone(space: Space, functions: Array) -> Array:
+    """Return configurations of functions, with every other parameter at its middle."""
     middle = np.array([dimension.middle for dimension in space.others])
-    return np.concatenate([rows[:, :sites], np.tile(middle, (len(rows), 1))], 1)
+    return np.concatenate([functions, np.tile(middle, (len(functions), 1))], 1)
 
 
 def _functions(parameters: Mapping[str, Any], space: Space) -> list[str]:
@@ -149,7 +138,6 @@ def _functions(parameters: Mapping[str, Any], space: Space) -> list[str]:
     return [everywhere.pop()] * len(names) if len(everywhere) == 1 else []
 
 
-def _widened(dimension: Dimension, more: Sequence[str]) -> Dimension:
-    assert isinstance(dimension.distribution, CategoricalDistribution), "a parameter of activations"
-    choices = tuple(dict.fromkeys([*dimension.distribution.choices, *more]))
-    return Dimension(dimension.name, CategoricalDistribution(choices), features_of(choices))
+def _dimension(name: str, activations: Sequence[str]) -> Dimension:
+    choices = tuple(dict.fromkeys(activations))
+    return Dimension(name, CategoricalDistribution(choices), features_of(choices))

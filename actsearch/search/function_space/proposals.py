@@ -42,10 +42,10 @@ def first(space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Ge
     if len(tried) >= 2 * len(COMMON):
         return None
     for name in COMMON:
-        if not sites or name not in _choices(space.activations[0]):
+        if not sites or name not in space.activations[0].choices:
             continue
         row: Array = draw(space, 1, rng)[0]
-        row[0] = _choices(space.activations[0]).index(name)
+        row[0] = space.activations[0].choices.index(name)
         row = pin(row[None], fixed)[0]
         if not (tried[:, 0] == row[0]).any():
             return row
@@ -158,10 +158,6 @@ def _remaining(space: Space, tried: Array, fixed: dict[int, float], rng: np.rand
     return rows if len(rows) else np.unique(pin(tried.copy(), fixed), axis=0)
 
 
-def _choices(dimension: Dimension) -> Sequence[object]:
-    return dimension.distribution.choices  # type: ignore[attr-defined,no-any-return]  # activations are categorical
-
-
 def _with(rows: Array, place: int, numbers: Array) -> Array:
     rows = rows.copy()
     rows[:, place] = numbers
@@ -186,8 +182,8 @@ def _shortlist(dimension: Dimension, top: Array, rng: np.random.Generator) -> Ar
 
 def _uniform(space: Space, top: Array) -> Array:
     """Return the best with one activation at every site: every name that all sites have."""
-    names = set(_choices(space.activations[0])).intersection(*map(_choices, space.activations[1:]))
-    places = [[_choices(d).index(name) for d in space.activations] for name in sorted(map(str, names))]
+    names = set(space.activations[0].choices).intersection(*(d.choices for d in space.activations[1:]))
+    places = [[d.choices.index(name) for d in space.activations] for name in sorted(map(str, names))]
     rows = np.repeat(top[:1], len(places), 0)
     rows[:, : len(space.activations)] = np.array(places, dtype=float).reshape(len(places), len(space.activations))
     return rows

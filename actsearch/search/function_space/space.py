@@ -35,9 +35,14 @@ class Dimension:
     features: Features | None = None
 
     @property
+    def choices(self) -> tuple[Any, ...]:
+        """The choices of a categorical parameter, none of a number."""
+        return tuple(self.distribution.choices) if isinstance(self.distribution, CategoricalDistribution) else ()
+
+    @property
     def size(self) -> int:
         """Number of choices of a categorical parameter, 0 for a number."""
-        return len(self.distribution.choices) if isinstance(self.distribution, CategoricalDistribution) else 0
+        return len(self.choices)
 
     @property
     def middle(self) -> float:
