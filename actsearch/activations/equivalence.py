@@ -42,7 +42,7 @@ def fingerprints(candidates: Sequence[str | Node | Activation]) -> list[str]:
     Numerics: :math:`\tau` is 10⁻⁶, absolute near zero and relative far from it. Functions equal up to rounding get one
     key, functions that differ by more than :math:`\tau` at a point get two; in between, either. Learned constants are
     free: ``mul(a,x)`` is not ``x``, but it is ``mul(b,x)``; a catalogue entry that learns is told apart from one that
-    does not.
+    does not. Steps are told apart by the gradients that stand in for theirs.
 
     Args:
         candidates: names, expressions (as text or parsed; their constants count as learned), or activations.
@@ -52,9 +52,11 @@ def fingerprints(candidates: Sequence[str | Node | Activation]) -> list[str]:
 
     """
     entries = [_entry(candidate) for candidate in candidates]
-    plain, _ = evaluate([node for node, _ in entries], GRID)
-    digests = _digests(plain)
-    keys = [digest + label for digest, (_, label) in zip(digests, entries, strict=True)]
+    plain, slopes = evaluate([node for node, _ in entries], GRID)
+    keys = [digest + label for digest, (_, label) in zip(_digests(plain), entries, strict=True)]
+    for i, (entry, _) in enumerate(entries):
+        if _jumps(entry):
+            keys[i] += _digests(slopes[i : i + 1])[0]
     free = {i: node for i, (node, _) in enumerate(entries) if isinstance(node, Node) and _constants(node)}
     for i, key in zip(free, _free_keys(list(free.values())), strict=True):
         keys[i] = key
@@ -71,6 +73,8 @@ def equivalent(first: str | Node | Activation, second: str | Node | Activation, 
 
     .. math:: |\varphi(x_j) - \psi(x_j)| \le \tau \max(1, |\varphi(x_j)|, |\psi(x_j)|) \text{ for all } j
 
+    Two steps are the same where the gradients that stand in for theirs are.
+
     Args:
         first: a name, an expression or an activation.
         second: the same.
@@ -80,7 +84,10 @@ def equivalent(first: str | Node | Activation, second: str | Node | Activation, 
     True
 
     """
-    (u, v), _ = evaluate([first, second], GRID)
+    values, slopes = evaluate([first, second], GRID)
+    if all(_jumps(_entry(candidate)[0]) for candidate in (first, second)):
+        values = torch.cat([values, slopes], 1)
+    u, v = values
     size = torch.maximum(u.abs(), v.abs()).clamp(min=1.0)
     same = ((u - v).abs() <= tolerance * size) | (u == v) | (u.isnan() & v.isnan())
     return bool(same.all())
@@ -107,6 +114,11 @@ def _entry(candidate: str | Node | Activation) -> tuple[Node | Activation, str]:
     if isinstance(candidate, Activation) and candidate.has_learned():
         return candidate, f"+{candidate.name}:{','.join(candidate.learn)}"
     return candidate, ""
+
+
+def _jumps(entry: Node | Activation) -> bool:
+    """Whether a catalogue entry is discontinuous, so that training sees of it the gradient that it states."""
+    return isinstance(entry, Activation) and entry.facts.get("smoothness") == -1
 
 
 def _constants(node: Node) -> list[str]:

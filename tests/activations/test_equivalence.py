@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from actsearch.activations import activation
+from actsearch.activations import activation, catalogue
 from actsearch.activations.equivalence import distinct, equivalent, fingerprint, fingerprints
 from actsearch.activations.generate import pool
 
@@ -50,6 +50,16 @@ def test_what_is_learned_is_part_of_the_function():
     assert fingerprint("mul(a,x)") != fingerprint("mul(a,square(x))")
     assert fingerprint(activation("prelu")) != fingerprint(activation("leaky_relu", negative_slope=0.25))
     assert fingerprint(activation("prelu", learn=[])) == fingerprint(activation("leaky_relu", negative_slope=0.25))
+
+
+def test_steps_are_told_apart_by_their_surrogate_gradients():
+    steps = [name for name, cls in catalogue().items() if cls.facts.get("smoothness") == -1]
+    assert len(steps) >= 8
+    assert len(distinct(steps)) == len(steps)
+    assert not equivalent("straight_through", "sigmoid_surrogate")
+    assert equivalent("sigmoid_surrogate", activation("sigmoid_surrogate", learn=()))
+    sharper = activation("sigmoid_surrogate", learn=(), sharpness=3.0)
+    assert fingerprint(sharper) != fingerprint(activation("sigmoid_surrogate", learn=()))
 
 
 def test_the_tolerance_is_the_callers():
