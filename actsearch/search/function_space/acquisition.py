@@ -39,11 +39,11 @@ def acquisition(models: Sequence[Model], sites: int, rng: np.random.Generator) -
 
 
 @dataclass(frozen=True)
-class Improvement:
-    """The expected improvement over the best score of a training, noise included: of what the next training will show.
+class _OneObjective:
+    """What configurations are worth by one objective.
 
     Args:
-        model: of the one objective.
+        model: of the objective.
     """
 
     model: Model
@@ -51,6 +51,10 @@ class Improvement:
     def expected(self, rows: Array) -> Array:
         """Return the mean."""
         return self.model.predict(rows)[0]
+
+
+class Improvement(_OneObjective):
+    """The expected improvement over the best score of a training, noise included: of what the next training will show."""
 
     def __call__(self, rows: Array) -> Array:
         """Return its logarithm, over all hypotheses on earlier problems."""
@@ -61,22 +65,12 @@ class Improvement:
         return result
 
 
-@dataclass(frozen=True)
-class UpperBound:
+class UpperBound(_OneObjective):
     """The mean plus one standard deviation.
 
     With several sites the expected improvement dwells on changes of one site; this finds better placements in as many
     trainings.
-
-    Args:
-        model: of the one objective.
     """
-
-    model: Model
-
-    def expected(self, rows: Array) -> Array:
-        """Return the mean."""
-        return self.model.predict(rows)[0]
 
     def __call__(self, rows: Array) -> Array:
         """Return the bound."""
