@@ -1,4 +1,4 @@
-"""Train the same activations on thirty small problems: the experience that ``FunctionSpaceSampler`` begins with.
+"""Train the same activations on 28 small problems: the experience that ``FunctionSpaceSampler`` begins with.
 
     python benchmarks/tables/experience.py                  # an hour on one core
 

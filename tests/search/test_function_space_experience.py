@@ -63,6 +63,14 @@ class Nothing:
         return np.zeros((len(rows), 0))
 
 
+def test_a_function_that_is_no_choice_speaks_for_its_like():
+    others = {name: 0.1 * i for i, name in enumerate(n for n in NAMES if n != "abs(x)")}
+    space = Space.of({"activation": CategoricalDistribution(NAMES)})
+    earlier = Experience(space, [study_of({**others, "mul(0.9,abs(x))": 5.0})])
+    column = earlier(np.arange(len(NAMES), dtype=float)[:, None])[:, 0]
+    assert NAMES[int(np.argmax(column))] == "abs(x)"
+
+
 def test_rows_of_other_parameters_and_of_several_sites():
     sites = {name: CategoricalDistribution(["relu", "tanh"]) for name in ("a", "b")}
     space = Space.of({**sites, "width": FloatDistribution(0, 1)})

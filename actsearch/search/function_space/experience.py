@@ -46,11 +46,26 @@ class Recalled:
 
     def expected(self, rows: Array) -> Array:
         """Return the scores that the surrogate, as it is before any fit, expects of configurations after these."""
-        surrogate, alone = Surrogate.of(self.space), _alone(self.space, rows[:, : len(self.space.activations)])
-        kernel, θ = surrogate.kernel, np.array([prior.mean for prior in surrogate.kernel.priors])
-        covariance = kernel(θ, surrogate.distances(self.rows, self.rows)) + np.exp(θ[-1]) * np.eye(len(self.rows))
-        weights = cho_solve(cho_factor(covariance, lower=True), self.scores)
-        return np.concatenate([kernel(θ, surrogate.distances(part, self.rows)) @ weights for part in chunks(alone)])
+        kernel, θ = self._surrogate.kernel, self._θ
+        alone = _alone(self.space, rows[:, : len(self.space.activations)])
+        parts = [kernel(θ, self._surrogate.distances(part, self.rows)) @ self._weights for part in chunks(alone)]
+        return np.concatenate(parts)
+
+    @cached_property
+    def _surrogate(self) -> Surrogate:
+        return Surrogate.of(self.space)
+
+    @cached_property
+    def _θ(self) -> Array:
+        return np.array([prior.mean for prior in self._surrogate.kernel.priors])
+
+    @cached_property
+    def _weights(self) -> Array:
+        """The scores, times the inverted covariance: the same for whatever is asked."""
+        covariance = self._surrogate.kernel(self._θ, self._surrogate.distances(self.rows, self.rows))
+        covariance[np.diag_indices_from(covariance)] += np.exp(self._θ[-1])
+        weights: Array = cho_solve(cho_factor(covariance, lower=True), self.scores)
+        return weights
 
 
 class Experience:
