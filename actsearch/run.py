@@ -13,15 +13,19 @@ from optuna.trial import FrozenTrial
 
 from actsearch.errors import ActsearchWarning, InvalidValueError, UnknownNameError
 from actsearch.placement import Placement
-from actsearch.search.confirm import Confirmation, confirm_study
+from actsearch.search.confirm import confirm_study
+from actsearch.search.confirmation import Confirmation
 from actsearch.search.constraints import split
 from actsearch.search.coordinator import Coordinator, Listener
 from actsearch.search.executor import Executor, InlineExecutor, LocalExecutor
-from actsearch.search.plan import LEARNING_RATE, Fidelity, LearningRate, Objective, Plan
+from actsearch.search.given import give
+from actsearch.search.loop import Loop
+from actsearch.search.plan import Fidelity, LearningRate, Objective, Plan
 from actsearch.search.space import SearchSpace
 from actsearch.search.store import Store, check_name
-from actsearch.search.study import StudyRun, open_study, survey, write_best
-from actsearch.search.target import Target
+from actsearch.search.study import StudyRun, open_study, placement_file, survey, write_best
+from actsearch.search.target import Target, resolve
+from actsearch.tracking.ending import ending
 from actsearch.tracking.mirror import Mirror
 from actsearch.tracking.report import write_report
 
@@ -32,11 +36,13 @@ class SearchResult:
 
     Args:
         study: name of the study.
-        best: the best placement: the confirmed one where there was a confirmation, else the best single run's.
+        best: the winner's placement where the confirmation found one, else the candidate's, of which ``apply`` warns.
         baseline: values of the baseline, one for each objective.
         trials: Optuna's record of every trial.
         confirmation: the paired comparison, where there was one.
         folder: the study's files.
+        verdict: ``better``, ``worse`` or ``no difference found``, or ``not confirmed``.
+        advice: what to do with it, in words: the lines to reuse a winner, or what to keep and how to look further.
     """
 
     study: str
@@ -45,13 +51,20 @@ class SearchResult:
     trials: list[FrozenTrial]
     confirmation: Confirmation | None
     folder: Path
+    verdict: str = "not confirmed"
+    advice: str = ""
+
+
+Trained = str | type[Any] | tuple[type[Any], Mapping[str, Any]] | Callable[..., Any]
+"""What is trained: a name, a dotted path, a class, a class with its options, or a function."""
 
 
 def make_plan(
-    task: str,
+    task: Trained,
     space: str | Path | SearchSpace | None = None,
     *,
-    data: str = "",
+    model: Callable[..., Any] | str = "",
+    data: Trained = "",
     config: Mapping[str, Any] | None = None,
     monitor: str = "",
     mode: Literal["min", "max", ""] = "",
@@ -62,6 +75,9 @@ def make_plan(
     fidelity: Fidelity = "epochs",
     learning_rate: LearningRate = "tuned",
     learn_from: Sequence[str] = (),
+    experience: bool = True,
+    score: Literal["last", "best", ""] = "",
+    split_option: str = "",
     seed: int = 0,
     force: bool = False,
     include_gates: bool = False,
@@ -73,10 +89,10 @@ def make_plan(
     Raises:
         ActsearchError: a name that does not exist, or a value outside of its range.
     """
-    target = Target.resolve(task, data)
-    chosen = (
-        space if isinstance(space, SearchSpace) else SearchSpace.load(space or target.default("space", "rectifiers"))
-    )
+    task, options = _named(task, "task")
+    data, more = _named(data, "data")
+    target = resolve(task, data, _named(model, "model")[0])
+    chosen = space if isinstance(space, SearchSpace) else SearchSpace.load(space or target.default("space", "general"))
     if granularity:
         chosen = SearchSpace.model_validate({**chosen.model_dump(), "granularity": granularity})
     if objectives and monitor:
@@ -91,11 +107,13 @@ def make_plan(
     first = wanted[0].metric
     required, bounds = split(require)
     scored = test_metric or (target.default("test_metric", "") if not monitor and not objectives else "")
+    configured = target.configure({**options, **more, **(config or {})})
     return Plan(
         task=task,
         data=data,
-        config=target.configure(dict(config or {})),
-        space=str(space or target.default("space", "rectifiers")) if not isinstance(space, SearchSpace) else "given",
+        model=_named(model, "model")[0],
+        config=configured,
+        space=str(space or target.default("space", "general")) if not isinstance(space, SearchSpace) else "given",
         space_content=chosen.model_dump(mode="json"),
         objectives=wanted,
         test_metric=scored or first.replace("val", "test", 1),
@@ -104,11 +122,41 @@ def make_plan(
         fidelity=fidelity,
         learning_rate=learning_rate,
         learn_from=tuple(learn_from),
+        experience=experience,
+        score=score,
+        split_option=_split_option(target, configured, split_option),
         seed=seed,
         require=required,
         bounds=tuple(bounds),
         options={key: True for key, value in (("force", force), ("include_gates", include_gates)) if value},
     )
+
+
+def _named(thing: Trained | Callable[..., Any], part: str) -> tuple[str, dict[str, Any]]:
+    """Return the name that something goes under, and its options by the part's name."""
+    if isinstance(thing, str):
+        return thing, {}
+    if isinstance(thing, tuple):
+        cls, options = thing
+        return give(cls), {f"{part}.{key}": value for key, value in options.items()}
+    return give(thing), {}
+
+
+def _split_option(target: Target | Loop, config: Mapping[str, Any], given: str) -> str:
+    """Return the option that seeds the division of the data: the given one, or one named ``split_seed``.
+
+    Raises:
+        InvalidValueError: there is no such option.
+    """
+    if isinstance(target, Loop):
+        options = [name for name in {given, "split_seed"} if name and target.splits(name)]
+    else:
+        options = [f"{part}.{name}" for part in ("task", "data") for name in config.get(part) or {}]
+    if given and given not in options:
+        raise InvalidValueError(
+            f"split_option must be an option of what is trained, but got {given!r}. Options: {', '.join(options)}."
+        )
+    return given or next((name for name in options if name.rpartition(".")[2] == "split_seed"), "")
 
 
 def _mode_of(metric: str) -> Literal["min", "max"]:
@@ -118,9 +166,10 @@ def _mode_of(metric: str) -> Literal["min", "max"]:
 
 
 def run_search(
-    task: str,
+    task: Trained,
     space: str | Path | SearchSpace | None = None,
     *,
+    model: Callable[..., Any] | str = "",
     trials: int = 30,
     store: str | Path = "mlruns",
     study: str = "",
@@ -129,7 +178,7 @@ def run_search(
     trial_timeout: float | None = None,
     time: float | None = None,
     warm_start: str = "",
-    confirm: int = 0,
+    confirm: int = 3,
     seeds: int = 8,
     listeners: Sequence[Listener] = (),
     progress: Callable[[int, int], None] = lambda done, of: None,
@@ -140,9 +189,13 @@ def run_search(
     Calling it again with the same arguments goes on where the study stands.
 
     Args:
-        task: a built-in task's name, or the dotted path of a LightningModule.
-        space: a search space, its name, or its file; the task's own by default.
-        trials: total number of trials of the study, the baseline included.
+        task: a built-in task's name; a LightningModule's class, ``(class, {"hidden": 64})`` with its options, or dotted
+            path; or, with ``model``, a function ``train(model, report)`` of plain PyTorch. It calls
+            ``report(epoch, {"val_accuracy": 0.9})``, which answers whether to stop, and returns the final metrics; its
+            optimisers get the study's learning rate as it builds them.
+        space: a search space, its name, or its file; the task's own by default, else ``general``.
+        model: for a training function, the class or function that builds its model.
+        trials: total number of trained trials of the study, the baseline included.
         store: folder of the record, the mirror and the files.
         study: name of the study; ``<task>-<space>`` by default.
         jobs: trainings at a time.
@@ -150,14 +203,15 @@ def run_search(
         trial_timeout: seconds after which a training is stopped and counts as failed.
         time: seconds of wall-clock time for all, the confirmation included; no trial is started that would not fit.
         warm_start: name of an earlier study whose best placements are tried first.
-        confirm: how many of the best are confirmed afterwards; 0 for none.
+        confirm: how many of the best are confirmed afterwards; 0 for none, and then nothing is known to be better.
         seeds: trainings per arm of the confirmation, on average; 8 find a gain of one standard deviation in 46 %.
         listeners: what wants to know of every trial.
         progress: called with (done, total) during the confirmation.
         **plan: ``data``, ``config`` (``{"task.hidden": 128, "trainer.max_epochs": 20}``), ``monitor``, ``mode``,
             ``objectives``, ``test_metric``, ``sampler``, ``pruner``, ``fidelity`` (``epochs``, ``data``, ``both``),
-            ``learning_rate`` (``tuned``, ``searched``, ``fixed``), ``learn_from`` (names of studies), ``seed``, ``force``,
-            ``include_gates``, ``granularity``,
+            ``learning_rate`` (``tuned``, ``searched``, ``fixed``), ``learn_from`` (names of studies), ``experience``,
+            ``score`` (``last``, ``best`` epoch), ``split_option`` (the option that seeds the division of the data:
+            ``task.split_seed``), ``seed``, ``force``, ``include_gates``, ``granularity``,
             ``require`` (``["derivative_bound <= 1", "latency <= 0.5"]``: of every activation, or of the trained model).
 
     Raises:
@@ -171,8 +225,8 @@ def run_search(
         )
     home = Store(store)
     with make_executor(executor, jobs, trial_timeout) as engine:  # first: its server imports while the plan is made
-        intended = make_plan(task, space, **plan)
-        name = check_name(study or f"{task.rpartition('.')[2]}-{Path(intended.space).stem}")
+        intended = make_plan(task, space, model=model, **plan)
+        name = check_name(study or f"{intended.task.rpartition('.')[2]}-{Path(intended.space).stem}")
         mirror = Mirror(home)
         mirror.load()
         exists = name in home.names() and is_complete(home, name)
@@ -183,9 +237,8 @@ def run_search(
             run = open_study(home, name, intended, seen, warm_start)
             everyone = [mirror, *listeners]
             with mirror.following(run):
-                Coordinator(run, engine, jobs, everyone).search(
-                    trials, time or math.inf, (confirm + 1) * seeds if confirm else 0
-                )
+                reserved = 2 * (confirm + 1) * seeds if confirm else 0
+                Coordinator(run, engine, jobs, everyone).search(trials, time or math.inf, reserved, confirm)
                 confirmation = None
                 if confirm and run.candidates(confirm):
                     confirmation = confirm_study(run, engine, confirm, seeds, jobs, progress)
@@ -209,6 +262,9 @@ def _finish_mirror(mirror: Mirror, confirmation: Confirmation | None) -> None:
 def confirm(
     study: str,
     *,
+    task: Trained = "",
+    model: Callable[..., Any] | str = "",
+    data: Trained = "",
     top: int = 3,
     seeds: int = 16,
     store: str | Path = "mlruns",
@@ -221,6 +277,9 @@ def confirm(
 
     Args:
         study: name of the study.
+        task: what was trained, where no other process can import it (a class or function of a notebook).
+        model: likewise, what builds its model.
+        data: likewise, its data.
         top: how many of the best are confirmed.
         seeds: trainings per arm on average; ``(top + 1) * seeds`` at most, moved from dropped candidates to the best.
         store: folder of the study.
@@ -232,6 +291,8 @@ def confirm(
     Raises:
         ActsearchError: no such study, or nothing to confirm.
     """
+    for given in (task, model, data):
+        _named(given, "")
     home = Store(store)
     run = StudyRun.load(home, study)
     with make_executor(executor, jobs, trial_timeout) as engine, home.owned(study):
@@ -273,13 +334,22 @@ def _write_unconfirmed(run: StudyRun) -> None:
     assert run.baseline is not None, "a search without a baseline ends before this"
     gain = (trial.values[0] - run.baseline.values[0]) * (1 if first.mode == "max" else -1)
     found = {"trial": trial.number, "metric": first.metric, "gain": gain, "seeds": 1, "significant": None}
-    write_best(run, placement, {**found, LEARNING_RATE: run.factor(trial)})
+    file = placement_file(run)
+    if file is None or Placement.load(file).found.get("significant") is None:  # a confirmed one stays
+        write_best(run, placement, found, run.factor(trial))
 
 
 def result_of(run: StudyRun, confirmation: Confirmation | None) -> SearchResult:
     """Return what a study has found."""
-    best = run.folder / "best.json"
-    placement = Placement.load(best) if best.exists() else Placement(sites={})
+    file = placement_file(run)
+    confirmed = confirmation or Confirmation.read(run)
     return SearchResult(
-        run.name, placement, list(run.baseline.values) if run.baseline else [], run.trials, confirmation, run.folder
+        run.name,
+        Placement(sites={}) if file is None else Placement.load(file),
+        list(run.baseline.values) if run.baseline else [],
+        run.trials,
+        confirmation,
+        run.folder,
+        confirmed.outcome if confirmed is not None and confirmed.comparisons else "not confirmed",
+        ending(run),
     )

@@ -68,6 +68,25 @@ def fingerprint(candidate: str | Node | Activation) -> str:
     return fingerprints([candidate])[0]
 
 
+def mirrored_fingerprint(candidate: Activation) -> str:
+    """Return a key that an activation shares with its mirror images -φ(x), φ(-x) and -φ(-x).
+
+    Between layers whose weights have either sign as often, these are one function. Steps, which are told apart by the
+    gradients that stand in for theirs, have no mirror images here.
+
+    >>> from actsearch.activations import activation
+    >>> mirrored = activation("negative(softplus(negative(x)))")
+    >>> mirrored_fingerprint(activation("softplus")) == mirrored_fingerprint(mirrored)
+    True
+
+    """
+    if _jumps(candidate):
+        return fingerprint(candidate)
+    values, _ = evaluate([candidate], torch.cat([GRID, -GRID]))
+    halves = values.view(2, len(GRID))
+    return min(_digests((sign * image).view(1, -1))[0] for image in (halves, halves.flip(0)) for sign in (1, -1))
+
+
 def equivalent(first: str | Node | Activation, second: str | Node | Activation, tolerance: float = TOLERANCE) -> bool:
     r"""Whether two candidates are the same function at their start values: on the grid, up to a tolerance.
 

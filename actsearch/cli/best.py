@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 
 from actsearch.cli.options import add_store, parse
-from actsearch.errors import StudyError
+from actsearch.errors import ActsearchWarning, StudyError
 
 
 def run(arguments: list[str]) -> int:
@@ -19,16 +20,22 @@ def run(arguments: list[str]) -> int:
 
     from actsearch.placement import Placement
     from actsearch.search.store import Store
-    from actsearch.search.study import StudyRun
+    from actsearch.search.study import BEST, StudyRun, placement_file
 
     opened = StudyRun.load(Store(options.store), options.study)
-    path = opened.folder / "best.json"
-    if not path.exists():
+    path = placement_file(opened)
+    if path is None:
         raise StudyError(f"study {options.study!r} must have a completed trial besides the baseline. Run more trials.")
     placement = Placement.load(path)
+    if path.name != BEST:
+        warnings.warn(
+            f"{options.study} has no confirmed winner; this is its candidate, and apply will say so.",
+            ActsearchWarning,
+            stacklevel=2,
+        )
     if not options.output:
         print(placement.dumps(), end="")
         return 0
     placement.save(Path(options.output))
-    print(f"{options.output}: {len(placement.sites)} sites. Reuse: Placement.load({options.output!r}).apply(model)")
+    print(f"{options.output}: {len(placement.sites)} sites. `actsearch show {options.study}` tells how to reuse it.")
     return 0

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Self
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from actsearch.placement import Placement
 from actsearch.search.coordinator import Listener
-from actsearch.search.study import StudyRun, outcome_of
+from actsearch.search.study import StudyRun, counts, outcome_of
+from actsearch.tracking.words import short
 
 
 class Progress(Listener):
@@ -25,6 +26,7 @@ class Progress(Listener):
         )  # fmt: skip
         self.rows: dict[int, TaskID] = {}
         self.confirmation: TaskID | None = None
+        self.confirmed = (0, 0)
         self.epochs = 1
 
     def __enter__(self) -> Self:
@@ -40,7 +42,7 @@ class Progress(Listener):
         self.total = total
         self.metric = run.plan.objectives[0].metric
         self.epochs = run.probe.get("max_epochs") or 1
-        done = sum(t.state.is_finished() for t in run.trials)
+        done = sum(t.state.is_finished() and counts(t) for t in run.trials)
         self.trials = self.bars.add_task("trials", total=total, completed=done, note="")
 
     def trial_started(self, number: int, placement: Placement | None) -> None:
@@ -58,16 +60,21 @@ class Progress(Listener):
         self.bars.remove_task(self.rows.pop(trial.number))
         ranked = self.run.ranked()
         best = f"best {self.metric} {ranked[0].values[0]:.4f} (trial {ranked[0].number})" if ranked else ""
-        self.bars.update(self.trials, advance=1, note=best)
+        self.bars.update(self.trials, advance=int(counts(trial)), note=best)
         if not self.console.is_terminal:
-            value = f"{trial.values[0]:.4f}" if trial.values else outcome_of(trial).get("reason", "")
-            name = "baseline" if self.run.is_baseline(trial) else f"trial {trial.number}"
-            self.console.print(f"{name} of {self.total}: {trial.state.name.lower()} {value}; {best}", highlight=False)
+            value = f"{trial.values[0]:.4f}" if trial.state == TrialState.COMPLETE else outcome_of(trial)["reason"]
+            done = sum(t.state.is_finished() and counts(t) for t in self.run.trials)
+            name = f"trial {trial.number}, {done} of {self.total}, {trial.user_attrs['stage']}"
+            what = short(self.run, trial)
+            self.console.print(
+                f"{name}: {what}: {trial.state.name.lower()} {value}; {best}", highlight=False, soft_wrap=True
+            )
 
     def confirming(self, done: int, of: int) -> None:
         """Show the bar of the confirmation."""
         if self.confirmation is None:
             self.confirmation = self.bars.add_task("confirming", total=of, note="paired seeds, test split")
         self.bars.update(self.confirmation, completed=done, total=of)
-        if not self.console.is_terminal:
+        if not self.console.is_terminal and (done, of) != self.confirmed:
+            self.confirmed = (done, of)
             self.console.print(f"confirming: {done} of {of} trainings", highlight=False)

@@ -67,6 +67,9 @@ def run(arguments: list[str]) -> int:
             fidelity=options.fidelity,
             learning_rate=options.learning_rate,
             learn_from=options.learn_from,
+            experience=options.experience == "on",
+            score=options.score,
+            split_option=options.split_option,
             seed=options.seed,
             force=options.force,
             include_gates=options.include_gates,
@@ -151,6 +154,26 @@ def build_parser(task: str) -> ArgumentParser:
     add("--study", type=str, default="", help="name of the study; the same command again resumes it")
     add("--warm_start", "--warm-start", type=str, default="", help="try the best of this earlier study first")
     add("--learn_from", "--learn-from", type=list[str], default=[], help="studies that the sampler learns from; a list")
+    add(
+        "--experience",
+        choices=["on", "off"],
+        default="on",
+        help="whether function_space begins with what 800 functions did on other problems",
+    )
+    add(
+        "--score",
+        choices=["", "last", "best"],
+        default="",
+        help="the epoch a training counts with (default: the best where the module keeps its best weights, else the last)",
+    )
+    add(
+        "--split_option",
+        "--split-option",
+        type=str,
+        default="",
+        help="the option that seeds the division of the data, so that a confirmation takes new ones "
+        "(default: task.split_seed or data.split_seed, where there is one)",
+    )
     add("--confirm", type=int, default=3, help="how many of the best are confirmed; 0 for none")
     add("--seeds", type=int, default=8, help="trainings per arm of the confirmation, on average")
     add(

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from actsearch.cli.options import add_store, parse
-from actsearch.placement import Placement
 from actsearch.run import SearchResult
-from actsearch.search.confirm import Confirmation
-from actsearch.search.plan import LEARNING_RATE
+from actsearch.search.confirmation import Confirmation
 from actsearch.search.store import Store
 from actsearch.search.study import StudyRun
+from actsearch.tracking import ladder
+from actsearch.tracking.ending import ending
 from actsearch.tracking.report import confirmation_rows, rows, write_report
 
 
@@ -34,6 +34,7 @@ def run(arguments: list[str]) -> int:
         return 0
     opened = StudyRun.load(store, options.study)
     print_study(opened, options.top)
+    print(f"\n{ending(opened)}\n")
     print(f"pictures: {write_report(opened)}")
     return 0
 
@@ -41,6 +42,7 @@ def run(arguments: list[str]) -> int:
 def print_study(opened: StudyRun, top: int = 10) -> None:
     """Print the best trials, and the confirmation where there is one."""
     console = Console()
+    console.print(_table(f"{opened.name}: the ladder, in validation", *ladder.rows(opened)))
     console.print(_table(f"{opened.name}: the best of the search, one training each", *rows(opened, top)))
     confirmation = Confirmation.read(opened)
     if confirmation is not None and confirmation.comparisons:
@@ -50,25 +52,19 @@ def print_study(opened: StudyRun, top: int = 10) -> None:
 
 
 def print_result(result: SearchResult, store: str) -> None:
-    """Print what a search found, and the two lines to reuse it."""
+    """Print what a search found, and what to do with it."""
     print_study(StudyRun.load(Store(store), result.study))
-    best = result.folder / "best.json"
-    if not best.exists():
-        print("\nNo trial besides the baseline was completed; there is nothing to reuse yet.")
-        return
-    shown = best.relative_to(Path.cwd()) if best.is_relative_to(Path.cwd()) else best
-    print(
-        f"\nReuse it in your training code:\n\n    from actsearch import Placement\n    Placement.load({str(shown)!r}).apply(model)\n"
-    )
-    if factor := Placement.load(best).found.get(LEARNING_RATE):
-        print(f"It was trained, as the baseline beside it, with the task's own learning rate times {factor:.3g}.\n")
-    print(f"Pictures: {shown.parent / 'report'}    MLflow's pages: actsearch ui --store {store}")
+    print(f"\n{result.advice}\n")
+    folder = result.folder.relative_to(Path.cwd()) if result.folder.is_relative_to(Path.cwd()) else result.folder
+    print(f"Pictures: {folder / 'report'}    MLflow's pages: actsearch ui --store {store}")
 
 
 def _table(title: str, header: list[str], lines: list[list[str]]) -> Table:
     table = Table(title=title, title_justify="left", expand=False)
     for name in header:
-        table.add_column(name, overflow="fold", justify="left" if name in ("placement", "") else "right")
+        table.add_column(
+            name, overflow="fold", justify="left" if name in ("placement", "the best of it", "step", "") else "right"
+        )
     for line in lines:
         table.add_row(*line, style="bold" if line[0] == "baseline" else None)
     return table

@@ -4,106 +4,49 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any
+
+import numpy as np
 
 from actsearch.errors import InvalidValueError, StudyError
 from actsearch.placement import Placement
 from actsearch.placement.placement import write_text
+from actsearch.search.confirmation import Confirmation
 from actsearch.search.executor import Executor
-from actsearch.search.plan import LEARNING_RATE
-from actsearch.search.sampler import derive
+from actsearch.search.seeds import derive
 from actsearch.search.specification import Outcome
 from actsearch.search.statistics import BASELINE, Comparison, compare, race
 from actsearch.search.study import StudyRun, write_best
 
-_UNKNOWN = {"gain": math.nan, "low": -math.inf, "high": math.inf}
-"""What ``null`` stands for in the file: JSON has no number for these."""
+UNTOUCHED = "untouched"
+"""The arm of the model as it is, at its own learning rate; an arm at that rate has ``@own`` behind its name."""
+
+DESCRIBED = 8
+"""Seeds that tell what the winner brings at the model's own learning rate: a description, which decides nothing."""
 
 
-@dataclass
-class Confirmation:
-    """What a confirmation has measured.
+@dataclass(frozen=True)
+class Arm:
+    """What is trained again and again.
 
     Args:
-        metric: the metric that is scored.
-        mode: the direction that is better.
-        split: ``test``, or ``validation`` where the module has no test split (the search has seen that one).
-        seeds: the seeds that compare the selected candidate with the baseline.
-        candidates: numbers of the trials that are confirmed, the best by the search first.
-        scores: by trial and seed (``"3:1234"``), the score; ``None`` where the training failed. Those of earlier calls
-            stay, to be used again.
-        failures: by trial and seed, why a training has no score.
-        comparisons: one for each candidate, once the race has ended; without pairs for those that were not selected.
-        selection: the seeds that selected the candidate; the baseline was not trained with these.
-        given: for each candidate, how many seeds it was trained with, once the race has ended.
-        budget: the most trainings the race may take.
-        looks: how many verdicts on this study there are with this one.
+        name: ``0`` for the baseline, the number of a trial, ``untouched``, or ``7@own``.
+        placement: what stands where; ``None`` for the model's own activations.
+        factor: on the learning rate.
     """
 
-    metric: str
-    mode: str
-    split: str
-    seeds: list[int]
-    candidates: list[int]
-    scores: dict[str, float | None] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    comparisons: list[Comparison] = field(default_factory=list)
-    selection: list[int] = field(default_factory=list)
-    given: list[int] = field(default_factory=list)
-    budget: int = 0
-    looks: int = 1
+    name: str
+    placement: Placement | None
+    factor: float
 
-    @classmethod
-    def read(cls, run: StudyRun) -> Self | None:
-        """Return a study's confirmation, or ``None`` where there is none yet."""
-        path = run.folder / "confirmation.json"
-        if not path.exists():
-            return None
-        data = json.loads(path.read_text(encoding="utf-8"))
-        for comparison in data["comparisons"]:
-            comparison.update({key: value for key, value in _UNKNOWN.items() if comparison[key] is None})
-        comparisons = [Comparison(**comparison) for comparison in data["comparisons"]]
-        return cls(**{**data, "comparisons": comparisons})
 
-    def write(self, run: StudyRun) -> None:
-        """Keep what has been measured so far."""
-        data = asdict(self)
-        for comparison in data["comparisons"]:
-            comparison.update({key: None for key in _UNKNOWN if not math.isfinite(comparison[key])})
-        write_text(run.folder / "confirmation.json", json.dumps(data, indent=1, allow_nan=False) + "\n")
-
-    def score(self, trial: int, seed: int) -> float:
-        """Return a score, NaN where there is none."""
-        value = self.scores.get(f"{trial}:{seed}")
-        return math.nan if value is None else value
-
-    def differences(self, trial: int) -> list[float]:
-        """Return the paired differences with the baseline, positive where the candidate is better."""
-        sign = 1 if self.mode == "max" else -1
-        return [sign * (self.score(trial, seed) - self.score(BASELINE, seed)) for seed in self.seeds]
-
-    @property
-    def winner(self) -> tuple[int, Comparison]:
-        """The candidate that was selected, and its comparison."""
-        return max(
-            zip(self.candidates, self.comparisons, strict=True), key=lambda c: c[1].gain if c[1].pairs else -math.inf
-        )
-
-    def verdict(self) -> str:
-        """Return the result in one sentence, as plainly as it is."""
-        number, c = self.winner
-        lost = f", {len(self.failures)} trainings failed" if self.failures else ""
-        figures = f"{self.metric} {c.gain:+.4f}, 95 % interval [{c.low:+.4f}, {c.high:+.4f}], p = {c.p:.2g}, {c.pairs} paired seeds{lost}"
-        if self.selection:
-            figures += f", selected from {len(self.candidates)} candidates on {len(self.selection)} other seeds"
-        if self.looks > 1:
-            figures += f", corrected for {self.looks} verdicts on this study"
-        if c.significant:
-            return f"trial {number} is significantly better than the baseline: {figures}."
-        return f"no significant difference from the baseline: the best candidate, trial {number}, has {figures}."
+def most_trainings(run: StudyRun, top: int, seeds: int) -> int:
+    """Return how many trainings a confirmation takes at most."""
+    race_ = (top + 1) * seeds
+    return race_ if run.factor(run.baseline) == 1.0 else race_ + race_ // 2 + DESCRIBED
 
 
 def confirm_study(
@@ -116,16 +59,18 @@ def confirm_study(
 ) -> Confirmation:
     """Let the best ``top`` candidates race with the same new seeds, and compare the winner with the baseline.
 
-    The race is :func:`actsearch.search.statistics.race`. What an earlier call measured is used again, so a call with
-    more seeds adds to it; the later verdict is corrected for there being an earlier one. Writes ``confirmation.json``
-    and ``best.json``.
+    The race is :func:`actsearch.search.statistics.race`. Where the data are divided by a seed (the plan's
+    ``split_option``), each seed of the race has a division of its own. Where the baseline was tuned, the model as it is
+    trains beside the others on the seeds of the comparison, and a winner once more at the model's own learning rate. What an
+    earlier call measured is used again, so a call with more seeds adds to it; the later verdict is corrected for there being
+    an earlier one. Writes ``confirmation.json``, and ``best.json`` for a winner, else ``candidate.json``.
 
     Args:
         run: the study.
         executor: where the trainings run.
         top: candidates that are confirmed.
-        seeds: trainings for each candidate and the baseline on average, at least 2: ``(top + 1) * seeds`` trainings at
-            most, more of them for the candidate that is selected and fewer for those that are dropped.
+        seeds: trainings for each candidate and the baseline on average, at least 2: ``(top + 1) * seeds`` trainings of the
+            race at most, more of them for the candidate that is selected and fewer for those that are dropped.
         jobs: how many trainings at a time.
         progress: called with (done, most).
 
@@ -141,94 +86,165 @@ def confirm_study(
             f"study {run.name!r} must have a completed trial besides the baseline to confirm. Run more trials."
         )
     result = _begin(run, list(trials), seeds)
-    arms: dict[int, Placement | None] = {BASELINE: None}
-    arms.update((number, run.placement(trial)) for number, trial in trials.items())
-    factors = {BASELINE: run.factor(run.baseline), **{n: run.factor(trial) for n, trial in trials.items()}}
-    asked: list[tuple[int, int]] = []
-    weights: set[int] = set()
+    arms = [Arm(str(BASELINE), None, run.factor(run.baseline))]
+    arms += [Arm(str(number), run.placement(trial), run.factor(trial)) for number, trial in trials.items()]
+    field_ = _Field(run, executor, jobs, result, progress, most_trainings(run, len(trials), seeds))
 
     def measure(cells: Sequence[tuple[int, int]]) -> list[float]:
-        wanted = [(list(arms)[arm], _seed(run, index)) for arm, index in cells]
-        missing = [cell for cell in wanted if "{}:{}".format(*cell) not in result.scores]
-        comparing = any(number == BASELINE for number, _ in wanted)
-        first = {number: seed for number, seed in reversed(missing) if comparing and number not in weights}
-        weights.update(first)
-        asked.extend(cells)
-        before = len(asked) - len(missing)
-        progress(before, result.budget)
-        for ended, _ in enumerate(_train(run, executor, jobs, result, arms, factors, missing, first), before + 1):
-            result.write(run)
-            progress(ended, result.budget)
+        comparing = any(arm == BASELINE for arm, _ in cells)
+        scores = field_.train([(arms[arm], _seed(run, index)) for arm, index in cells], keep=comparing)
         sign = 1 if result.mode == "max" else -1
-        return [sign * result.score(*cell) for cell in wanted]
+        return [sign * score for score in scores]
 
     raced = race(measure, len(trials), seeds, result.looks)
     if not raced.comparison.pairs:
+        reasons = "; ".join(dict.fromkeys(result.failures.values()))
         raise StudyError(
-            f"no pair of trainings of the confirmation ended well. Their output is in {run.folder / 'confirmed'}."
+            f"no pair of trainings of the confirmation ended well: {reasons}. "
+            f"Their output is in {run.folder / 'confirmed'}."
         )
-    used = 1 + max(index for _, index in asked)
     result.selection = [_seed(run, index) for index in range(raced.selection)]
-    result.seeds = [_seed(run, index) for index in range(raced.selection, used)]
+    result.seeds = [_seed(run, raced.selection + index) for index in range(raced.pairs)]
     result.given = raced.given
-    result.comparisons = [raced.comparison if arm == raced.selected else compare([]) for arm in range(1, len(arms))]
+    selected = arms[raced.selected]
+    compared = compare(result.differences(selected.name), raced.level, field_.rows(selected.name, str(BASELINE)))
+    result.comparisons = [compared if arm is selected else compare([]) for arm in arms[1:]]
+    _compare_with_untouched(field_, result, arms[BASELINE], selected)
+    result.factors = {arm.name: arm.factor for arm in arms}
     result.write(run)
-    progress(len(asked), len(asked))
-    _write(run, result, arms, factors)
+    field_.end()
+    _write(run, result, selected)
     return result
 
 
-def _train(
-    run: StudyRun,
-    executor: Executor,
-    jobs: int,
-    result: Confirmation,
-    arms: dict[int, Placement | None],
-    factors: dict[int, float],
-    queue: list[tuple[int, int]],
-    keep: dict[int, int],
-) -> Iterator[tuple[int, int]]:
-    """Train each (trial, seed) of the queue, put its score into the result, and yield it.
+def _compare_with_untouched(field_: _Field, result: Confirmation, baseline: Arm, selected: Arm) -> None:
+    """Train the model as it is on the seeds of the comparison, and a winner at the model's own rate on some of them."""
+    result.over_untouched = result.at_own_rate = result.rate = None
+    untouched = baseline.name
+    if baseline.factor != 1.0:
+        untouched = UNTOUCHED
+        field_.train([(Arm(UNTOUCHED, None, 1.0), seed) for seed in result.seeds])
+        result.over_untouched = compare(result.differences(selected.name, untouched))
+        result.rate = compare(result.differences(baseline.name, untouched))
+    if result.outcome == "better" and selected.factor != 1.0:
+        own = Arm(f"{selected.name}@own", selected.placement, 1.0)
+        field_.train([(own, seed) for seed in result.seeds[:DESCRIBED]])
+        result.at_own_rate = compare(result.differences(own.name, untouched))
 
-    ``keep`` says, for some trials, the seed whose weights and pictures are kept.
+
+class _Field:
+    """Trains arms with seeds, each cell once, and keeps the scores in a confirmation.
+
+    Args:
+        run: the study.
+        executor: where the trainings run.
+        jobs: how many at a time.
+        result: has the scores of earlier calls, and gets the new ones.
+        progress: called with (done, most).
+        most: trainings.
     """
-    queue = list(queue)
-    running: dict[int, tuple[int, int]] = {}
-    key = 0
-    while queue or running:
-        while queue and len(running) < jobs:
-            arm, seed = running[key] = queue.pop(0)
-            placement = arms[arm]
-            data = None if placement is None else json.loads(placement.dumps())
-            kept = keep.get(arm) == seed
-            folder = str(_folder(run, arm)) if kept else ""
-            log = str(_folder(run, arm) / f"{seed}.log")
-            details = {
-                "seed": seed,
-                "learning_rate_factor": factors[arm],
-                "folder": folder,
-                "pictures": kept,
-                "log": log,
-            }
-            executor.submit(key, run.specification(data, "confirm", **details))
-            key += 1
-        for ended, outcome in executor.wait(lambda *_: False):
-            arm, seed = running.pop(ended)
-            score = _score(outcome, result.metric, result.split == "test")
-            result.scores[f"{arm}:{seed}"] = score
-            if score is None:
-                reason = outcome.reason or f"{result.metric} is {outcome.metrics[result.metric]}"
-                result.failures[f"{arm}:{seed}"] = reason
-            yield arm, seed
+
+    def __init__(
+        self,
+        run: StudyRun,
+        executor: Executor,
+        jobs: int,
+        result: Confirmation,
+        progress: Callable[[int, int], None],
+        most: int,
+    ) -> None:
+        self.run, self.executor, self.jobs, self.result = run, executor, jobs, result
+        self.progress, self.most = progress, most
+        self.asked = 0
+        self._kept: set[str] = set()
+        self._key = 0
+
+    def train(self, cells: Sequence[tuple[Arm, int]], keep: bool = False) -> list[float]:
+        """Return the score of each arm and seed; NaN for one that failed.
+
+        Args:
+            cells: arms and seeds.
+            keep: whether the weights and pictures of each arm's first seed are kept.
+        """
+        missing = [(arm, seed) for arm, seed in cells if f"{arm.name}:{seed}" not in self.result.scores]
+        first = {arm.name: seed for arm, seed in reversed(missing) if keep and arm.name not in self._kept}
+        self._kept.update(first)
+        done = self.asked + len(cells) - len(missing)
+        self.asked += len(cells)
+        self.progress(done, self.most)
+        for ended, _ in enumerate(self._run(missing, first), done + 1):
+            self.result.write(self.run)
+            self.progress(ended, self.most)
+        return [self.result.score(arm.name, seed) for arm, seed in cells]
+
+    def end(self) -> None:
+        """Tell that no more is trained."""
+        self.progress(self.asked, self.asked)
+
+    def rows(self, arm: str, other: str) -> list[float] | None:
+        """Return the difference of two arms at each test row, averaged over the seeds; ``None`` where it is not known."""
+        if self.result.split_option:  # the rows are others with every seed
+            return None
+        found = []
+        for seed in self.result.seeds:
+            pair = [_rows_file(self.run, name, seed) for name in (arm, other)]
+            if all(path.exists() for path in pair):
+                found.append([json.loads(path.read_text(encoding="utf-8")) for path in pair])
+        lengths = {len(values) for pair in found for values in pair}
+        if len(lengths) != 1:
+            return None
+        sign = 1 if self.result.mode == "max" else -1
+        values = np.array(found)
+        averaged: list[float] = (sign * (values[:, 0] - values[:, 1])).mean(0).tolist()
+        return averaged
+
+    def _run(self, queue: Sequence[tuple[Arm, int]], keep: Mapping[str, int]) -> Iterator[tuple[Arm, int]]:
+        waiting = list(queue)
+        running: dict[int, tuple[Arm, int]] = {}
+        while waiting or running:
+            while waiting and len(running) < self.jobs:
+                arm, seed = running[self._key] = waiting.pop(0)
+                self._submit(arm, seed, keep.get(arm.name) == seed)
+                self._key += 1
+            for ended, outcome in self.executor.wait(lambda *_: False):
+                arm, seed = running.pop(ended)
+                self._note(arm, seed, outcome)
+                yield arm, seed
+
+    def _submit(self, arm: Arm, seed: int, kept: bool) -> None:
+        folder = _folder(self.run, arm.name)
+        option = self.result.split_option
+        details = {
+            "seed": seed,
+            "split": (option, derive(self.run.plan.seed, "split", seed) % 2**31) if option else None,
+            "learning_rate_factor": arm.factor,
+            "folder": str(folder) if kept else "",
+            "pictures": kept,
+            "log": str(folder / f"{seed}.log"),
+        }
+        data = None if arm.placement is None else json.loads(arm.placement.dumps())
+        self.executor.submit(self._key, self.run.specification(data, "confirm", **details))
+
+    def _note(self, arm: Arm, seed: int, outcome: Outcome) -> None:
+        metric = self.result.metric
+        self.result.cpu += outcome.cpu
+        score = _score(outcome, metric, self.result.split == "test")
+        self.result.scores[f"{arm.name}:{seed}"] = score
+        if score is None:
+            reason = outcome.reason or f"{metric} is {outcome.metrics[metric]}"
+            self.result.failures[f"{arm.name}:{seed}"] = reason
+        elif len(rows := outcome.rows.get(metric, [])) > 1:
+            write_text(_rows_file(self.run, arm.name, seed), json.dumps(rows))
 
 
 def _begin(run: StudyRun, candidates: list[int], seeds: int) -> Confirmation:
-    tested = bool(run.probe.get("has_test"))
-    metric = run.plan.test_metric if tested else run.plan.objectives[0].metric
-    result = Confirmation(metric, run.plan.objectives[0].mode, "test" if tested else "validation", [], candidates)
+    metric = run.plan.test_metric if run.tested else run.plan.objectives[0].metric
+    result = Confirmation(metric, run.plan.objectives[0].mode, "test" if run.tested else "validation", [], candidates)
     result.budget = (len(candidates) + 1) * seeds
+    result.split_option = run.plan.split_option
     earlier = Confirmation.read(run)
-    if earlier is not None and earlier.metric == metric:
+    if earlier is not None and (earlier.metric, earlier.split_option) == (metric, result.split_option):
+        result.cpu = earlier.cpu
         result.scores = {key: value for key, value in earlier.scores.items() if value is not None}
         same = (earlier.candidates, earlier.budget) == (result.candidates, result.budget)
         result.looks = earlier.looks + bool(earlier.comparisons and not same)
@@ -239,8 +255,13 @@ def _seed(run: StudyRun, index: int) -> int:
     return derive(run.plan.seed, "confirm", index)
 
 
-def _folder(run: StudyRun, arm: int) -> Path:
-    return run.folder / "confirmed" / ("baseline" if arm == BASELINE else f"{arm:05d}")
+def _folder(run: StudyRun, arm: str) -> Path:
+    name = "baseline" if arm == str(BASELINE) else f"{int(arm):05d}" if arm.isdecimal() else arm
+    return run.folder / "confirmed" / name
+
+
+def _rows_file(run: StudyRun, arm: str, seed: int) -> Path:
+    return _folder(run, arm) / f"{seed}.rows.json"
 
 
 def _score(outcome: Outcome, metric: str, tested: bool) -> float | None:
@@ -256,20 +277,25 @@ def _score(outcome: Outcome, metric: str, tested: bool) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _write(run: StudyRun, result: Confirmation, arms: dict[int, Placement | None], factors: dict[int, float]) -> None:
+def _write(run: StudyRun, result: Confirmation, selected: Arm) -> None:
     number, c = result.winner
-    placement = arms[number]
-    assert placement is not None
+    assert selected.placement is not None
     found = {
         "trial": number,
         "metric": result.metric,
         "split": result.split,
-        "gain": c.gain,
-        "interval": [c.low, c.high] if math.isfinite(c.low) else None,
-        "p": c.p,
+        "verdict": result.outcome,
+        **_gain(c),
         "seeds": c.pairs,
+        "splits": c.pairs if result.split_option else 1,
         "candidates": len(result.candidates),
-        "significant": c.significant,
-        LEARNING_RATE: factors[number],
+        "significant": result.outcome == "better",
     }
-    write_best(run, placement, found)
+    for key in ("over_untouched", "at_own_rate"):
+        if (other := getattr(result, key)) is not None:
+            found[key] = {"verdict": other.verdict, **_gain(other), "seeds": other.pairs}
+    write_best(run, selected.placement, found, selected.factor)
+
+
+def _gain(c: Comparison) -> dict[str, Any]:
+    return {"gain": c.gain, "interval": [c.low, c.high] if math.isfinite(c.low) else None, "p": c.p}

@@ -6,24 +6,32 @@ import json
 import math
 import statistics
 import time
+import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from actsearch.errors import StudyError
+from actsearch.errors import ActsearchWarning, StudyError
 from actsearch.placement import Placement
 from actsearch.search.executor import Executor
 from actsearch.search.pinned import PinnedSampler
 from actsearch.search.plan import LEARNING_RATE
-from actsearch.search.sampler import derive, make_pruner, make_sampler
-from actsearch.search.schedule import HIGHEST, LOWEST, turn
+from actsearch.search.sampler import make_pruner, make_sampler
+from actsearch.search.schedule import HIGHEST, LADDER, LOWEST, Turn, finalists, is_decided, turn
 from actsearch.search.screening import Screening
+from actsearch.search.seeds import derive
 from actsearch.search.specification import Outcome
-from actsearch.search.study import StudyRun, outcome_of
+from actsearch.search.study import StudyRun, counts, outcome_of
 
 ATTEMPTS = 3
+
+REFERENCE = ("baseline", "famous")
+"""What others are judged by is trained to the end."""
+
+EXHAUSTED = 20
+"""Proposals in a row that need no training, after which the space has nothing new."""
 
 
 class Listener:
@@ -68,13 +76,17 @@ class Coordinator:
         self._screening = Screening(run)
         self._earlier = [run.store.load(name) for name in run.plan.learn_from]
 
-    def search(self, total: int, seconds: float = math.inf, reserved: int = 0) -> None:
+    def search(self, total: int, seconds: float = math.inf, reserved: int = 0, top: int = 0) -> None:
         """Run trials until the study has ``total``; those of earlier processes count, and unfinished ones are taken up again.
+
+        What needs no training (equal to an earlier placement, or refused) does not count, nor do further learning rates
+        of the best few.
 
         Args:
             total: trials, the baseline included.
             seconds: wall-clock time that all may take: no trial is started that would not leave enough of it.
             reserved: trainings that are still to come after the search, for a confirmation.
+            top: how many of the best get a learning rate of their own at the end.
 
         Raises:
             StudyError: the baseline failed.
@@ -86,15 +98,29 @@ class Coordinator:
         try:
             # In this order, since whether there is room is a question to the record.
             while self._running or self._room(total):
-                while len(self._running) < self.jobs and not self._baseline_is_running() and self._room(total):
-                    self._start(total)
-                for number, outcome in self.executor.wait(self._report):
-                    self._end(number, outcome)
+                while len(self._running) < self.jobs and self._room(total) and self._is_decided(total):
+                    self._start(turn(self.run, self._next_number(), total))
+                self._wait()
+            self._tell_exhausted()
+            if self.run.plan.learning_rate == "tuned" and total >= LADDER:
+                self._tune(top)
         finally:
             self.executor.close()
             for number in self._running:
                 self._set_waiting(number)
             self._tell("ended")
+
+    def _tune(self, top: int) -> None:
+        """Find the learning rate of each of the best few."""
+        while turns := [] if self._out_of_time(self.run.trials) else list(finalists(self.run, top)):
+            while turns or self._running:
+                while turns and len(self._running) < self.jobs:
+                    self._start(turns.pop(0))
+                self._wait()
+
+    def _wait(self) -> None:
+        for number, outcome in self.executor.wait(self._report):
+            self._end(number, outcome)
 
     def _tell(self, event: str, *details: Any) -> None:
         for listener in self.listeners:
@@ -102,8 +128,29 @@ class Coordinator:
 
     def _room(self, total: int) -> bool:
         trials = self.run.trials
-        waiting = sum(t.state == TrialState.WAITING for t in trials)
-        return len(trials) - waiting < total and not self._out_of_time(trials)
+        counted = sum(counts(t) for t in trials if t.state != TrialState.WAITING)
+        return counted < total and not self._out_of_time(trials) and not self._is_exhausted(trials)
+
+    def _is_exhausted(self, trials: Sequence[FrozenTrial]) -> bool:
+        last = [t for t in trials if t.state.is_finished()][-EXHAUSTED:]
+        return len(last) == EXHAUSTED and not any(map(counts, last)) and not self._running
+
+    def _tell_exhausted(self) -> None:
+        trials = self.run.trials
+        if self._is_exhausted(trials):
+            warnings.warn(
+                f"the search stops after {sum(map(counts, trials))} trials: the last {EXHAUSTED} proposals had all been "
+                "tried or refused. Choose a larger space.",
+                ActsearchWarning,
+                stacklevel=3,
+            )
+
+    def _next_number(self) -> int:
+        trials = self.run.trials
+        return min((t.number for t in trials if t.state == TrialState.WAITING), default=len(trials))
+
+    def _is_decided(self, total: int) -> bool:
+        return is_decided(self.run, self._next_number(), total)
 
     def _out_of_time(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether one more training and those reserved would outlast the time, by the median of those that ran to the end."""
@@ -112,10 +159,6 @@ class Coordinator:
         seconds = [s for t in trials if t.state == TrialState.COMPLETE and (s := outcome_of(t)["seconds"])]
         each = statistics.median(seconds) if seconds else 0.0
         return time.monotonic() + each * (1 + self._reserved / self.jobs) > self._end_by
-
-    def _baseline_is_running(self) -> bool:
-        """Whether to hold back: until the baseline has ended, nobody knows that this model trains, and at what rate."""
-        return any(self.run.trials[number].user_attrs["stage"] == "baseline" for number in self._running)
 
     def _take_up(self) -> None:
         """Queue again what a dead process left running, under the same number and parameters; give up after some attempts."""
@@ -141,12 +184,11 @@ class Coordinator:
     def _set_attribute(self, number: int, key: str, value: Any) -> None:
         self.run.store.storage().set_trial_user_attr(self._identity(number), key, value)
 
-    def _start(self, total: int) -> None:
+    def _start(self, this: Turn) -> None:
         plan, study = self.run.plan, self.run.study
-        trials = self.run.trials
-        number = min((t.number for t in trials if t.state == TrialState.WAITING), default=len(trials))
-        this = turn(self.run, number, total)
-        sampler = make_sampler(plan.sampler, derive(plan.seed, number), len(plan.objectives), self._earlier)
+        trials, number = self.run.trials, self._next_number()
+        seed = derive(plan.seed, number)
+        sampler = make_sampler(plan.sampler, seed, len(plan.objectives), self._earlier, plan.experience)
         study.sampler = PinnedSampler(sampler, this.given, this.leaders)
         study.pruner = make_pruner(plan.pruner, self.run.probe.get("max_epochs") or 1, plan.whole)
         trial = study.ask()
@@ -164,21 +206,25 @@ class Coordinator:
         # A trial taken up again repeats its first epochs.
         self._reported[number] = trials[number].intermediate_values if number < len(trials) else ()
         self._tell("trial_started", trial.number, placement)
-        if twin := self._screening.twin(trial.number):
-            same = {key: outcome_of(twin)[key] for key in ("metrics", "history")}
-            self._end(
-                trial.number, Outcome("complete", f"same placement as trial {twin.number}, not trained again", **same)
-            )
-            return
-        if reason := self._screening.refusal(trial.number, placement):
-            self._end(trial.number, Outcome("pruned", f"refused: {reason}"))
+        if known := self._screening.known(trial.number, placement):
+            if known.state == "pruned":
+                self._repeat(trial, known)
+            self._end(trial.number, known, spared=True)
             return
         folder = self.run.folder / "trials" / f"{trial.number:05d}"
         watch = None if this.stage == "baseline" else self._standard()
         changes: dict[str, Any] = {"learning_rate_factor": factor, "shares": plan.shares, "watch": watch}
+        changes["repeats"] = this.repeats
         self.executor.submit(
             trial.number, self.run.specification(data, folder=str(folder), log=str(folder / "log.txt"), **changes)
         )
+
+    def _repeat(self, trial: optuna.Trial, known: Outcome) -> None:
+        """Give a trial the intermediate values of the one that it equals, by which a sampler judges what was cut short."""
+        first = self.run.plan.objectives[0].metric
+        for step, metrics in known.history if len(self.run.plan.objectives) == 1 else ():
+            if first in metrics:
+                trial.report(metrics[first], step)
 
     def _standard(self) -> dict[str, Any]:
         """Return what the baseline showed in its first steps; the one as it comes where the best was not trained itself."""
@@ -196,9 +242,9 @@ class Coordinator:
             return False
         if step not in self._reported[number]:
             trial.report(metrics[metric], step)
-        return number != 0 and trial.should_prune()
+        return trial.user_attrs["stage"] not in REFERENCE and trial.should_prune()
 
-    def _end(self, number: int, outcome: Outcome) -> None:
+    def _end(self, number: int, outcome: Outcome, spared: bool = False) -> None:
         trial = self._running[number]
         values = [outcome.metrics.get(objective.metric, math.nan) for objective in self.run.plan.objectives]
         if outcome.state == "complete" and not all(map(math.isfinite, values)):
@@ -210,7 +256,7 @@ class Coordinator:
             violations = {b: b.violation(outcome.metrics.get(b.metric, math.nan)) for b in self.run.plan.bounds}
             for bound, by in violations.items():
                 trial.set_constraint(bound.metric, by)
-        self._record(number, outcome, [f"{b.metric} by {by:.4g}" for b, by in violations.items() if by > 0])
+        self._record(number, outcome, [f"{b.metric} by {by:.4g}" for b, by in violations.items() if by > 0], spared)
         if outcome.state == "complete":
             self.run.study.tell(trial, values, skip_if_finished=True)
         else:
@@ -222,13 +268,15 @@ class Coordinator:
         if number == 0 and outcome.state != "complete":
             raise StudyError(f"the baseline, the model's own activations, must train, but ended: {outcome.reason}.")
 
-    def _record(self, number: int, outcome: Outcome, violated: Sequence[str] = ()) -> None:
+    def _record(self, number: int, outcome: Outcome, violated: Sequence[str] = (), spared: bool = False) -> None:
         details = {
+            "spared": spared,
             "violated": list(violated),
             "reason": outcome.reason,
             "metrics": outcome.metrics,
             "history": outcome.history,
             "seconds": outcome.seconds,
+            "cpu": outcome.cpu,
             "first_steps": outcome.first_steps,
         }
         self._set_attribute(number, "outcome", details)

@@ -11,16 +11,13 @@ import torch
 
 from actsearch.errors import ActsearchError
 from actsearch.search.gate import Bounds
+from actsearch.search.reports import DivergedError
 from actsearch.search.watchdog import Watchdog
 
 SHARE = 0.03
 """Share of a training in which it is watched."""
 
 FEWEST, MOST = 5, 200
-
-
-class DivergedError(ActsearchError, ArithmeticError):
-    """An objective or the training loss is not a finite number."""
 
 
 class StoppedError(ActsearchError):

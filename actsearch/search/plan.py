@@ -65,6 +65,7 @@ class Plan:
     Args:
         task: name or dotted path of what is trained.
         data: dotted path of its data module, or empty.
+        model: dotted path of what builds the model of a training function, or empty.
         config: its complete options.
         space: name or path that the search space was read from.
         space_content: the search space itself.
@@ -77,6 +78,11 @@ class Plan:
         learning_rate: a factor on the task's own: ``tuned`` for the baseline in the first trials, and the same for all;
             ``searched`` in every trial with the activations; or ``fixed`` to 1.
         learn_from: names of studies in the same store whose activations the sampler learns from.
+        experience: whether the sampler begins with what the package knows of other problems.
+        score: whether a training counts with its ``last`` epoch or its ``best``; where empty, with the best where the
+            module keeps the weights of its best epoch.
+        split_option: the option that seeds the division of the data into its splits, such as ``task.split_seed``; empty
+            where there is none.
         seed: seed of the search and of every training in it.
         require: requirement that every activation must meet, beside the site's own.
         bounds: bounds on metrics of the model.
@@ -90,11 +96,15 @@ class Plan:
     objectives: tuple[Objective, ...]
     test_metric: str
     data: str = ""
+    model: str = ""
     sampler: str = "function_space"
     pruner: str = "median"
     fidelity: Fidelity = "epochs"
     learning_rate: LearningRate = "tuned"
     learn_from: tuple[str, ...] = ()
+    experience: bool = True
+    score: Literal["last", "best", ""] = ""
+    split_option: str = ""
     seed: int = 0
     require: str = ""
     bounds: tuple[Bound, ...] = ()
@@ -105,8 +115,18 @@ class Plan:
         names = dict.fromkeys([o.metric for o in self.objectives] + [bound.metric for bound in self.bounds])
         logged = [name for name in names if name not in MODEL_MEASURES]
         measures = [name for name in names if name in MODEL_MEASURES]
-        given = {"seed": self.seed, "measures": measures, **self.options, **changes}
-        return Specification(self.task, self.config, logged, self.data, placement, stage=stage, **given)
+        given = {"seed": self.seed, "measures": measures, "score": self.score or "last", **self.options, **changes}
+        return Specification(
+            self.task,
+            self.config,
+            logged,
+            self.objectives[0].mode,
+            self.data,
+            self.model,
+            placement,
+            stage=stage,
+            **given,
+        )
 
     @property
     def shares(self) -> list[float]:

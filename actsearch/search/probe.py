@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sized
+from collections.abc import Collection, Sized
 from dataclasses import asdict
 from typing import Any
 
@@ -15,10 +15,27 @@ from actsearch.search.gate import site_ranges
 from actsearch.search.specification import Specification
 
 
-def look(module: Any, trainer: Any, specification: Specification, batch: Any) -> dict[str, Any]:
-    """Return what the coordinator must know before it can suggest anything."""
-    example = model_input(module, batch)
-    sites = sites_of(module, example, specification.include_gates)
+def look(
+    module: Any,
+    example: Any,
+    specification: Specification,
+    called: Collection[str],
+    loader: Any = None,
+    limit: float | None = None,
+) -> dict[str, Any]:
+    """Return what the coordinator must know before it can suggest anything.
+
+    Args:
+        module: the model; it is not used afterwards.
+        example: one input of it.
+        specification: of the training that it has just seen a part of.
+        called: paths of the modules that ran in it.
+        loader: of the training batches, where it is known.
+        limit: of the trainer, on the batches of an epoch.
+    """
+    sites = sites_of(module, example, specification.include_gates, called)
+    if specification.model and sites.method != "fx":  # a loop has no input at hand when a placement is applied
+        sites = sites_of(module, None, specification.include_gates, called)
     return {
         "sites": [asdict(site) for site in sites],
         "ranges": _ranges(module, example),
@@ -26,8 +43,7 @@ def look(module: Any, trainer: Any, specification: Specification, batch: Any) ->
         "missed": [list(item) for item in sites.missed],
         "parameters": sum(p.numel() for p in module.parameters()),
         "max_epochs": specification.config["trainer"].get("max_epochs"),
-        "batches": _batches(trainer, specification.config["trainer"].get("limit_train_batches")),
-        "has_test": has_test(module),
+        "batches": _batches(loader, limit),
     }
 
 
@@ -60,21 +76,30 @@ def has_test(module: Any) -> bool:
     return own
 
 
-def sites_of(module: nn.Module, example: Any, include_gates: bool = False) -> Sites:
+def restores_best(trainer: Any) -> bool:
+    """Whether a trainer's callbacks keep the weights of the best epoch by a metric."""
+    return any(
+        any(cls.__name__ == "ModelCheckpoint" for cls in type(callback).__mro__) and callback.monitor
+        for callback in trainer.callbacks
+    )
+
+
+def sites_of(
+    module: nn.Module, example: Any, include_gates: bool = False, called: Collection[str] | None = None
+) -> Sites:
     """Find a module's sites with an example input where its forward pass takes it, else by its modules alone."""
     if example is not None:
         try:
-            return find_sites(module, example, include_gates=include_gates)
+            return find_sites(module, example, include_gates=include_gates, called=called)
         except ActsearchError:
             raise
         except Exception as error:
             logging.getLogger(__name__).warning("the forward pass refused the example input: %s", error)
-    return find_sites(module, include_gates=include_gates)
+    return find_sites(module, include_gates=include_gates, called=called)
 
 
-def _batches(trainer: Any, limit: float | None) -> int | None:
+def _batches(loader: Any, limit: float | None) -> int | None:
     """Return the number of batches of an epoch, where the loader tells it."""
-    loader = trainer.train_dataloader
     if not isinstance(loader, Sized):
         return None
     return min(len(loader), limit) if isinstance(limit, int) else int(len(loader) * (1.0 if limit is None else limit))

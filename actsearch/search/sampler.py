@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner
@@ -14,10 +12,10 @@ from actsearch.errors import InvalidValueError, UnknownNameError
 from actsearch.search.plan import REDUCTION
 
 
-def _function_space(seed: int, earlier: Sequence[optuna.Study] = ()) -> BaseSampler:
+def _function_space(seed: int, earlier: Sequence[optuna.Study] = (), experience: bool = True) -> BaseSampler:
     from actsearch.search.function_space import FunctionSpaceSampler
 
-    return FunctionSpaceSampler(seed=seed, earlier=earlier)
+    return FunctionSpaceSampler(seed=seed, earlier=earlier, experience=experience)
 
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
@@ -38,17 +36,10 @@ PRUNERS: dict[str, Callable[[int, int], BasePruner]] = {
 }
 
 
-def derive(*parts: Any) -> int:
-    """Return a 32-bit seed from parts, the same on every machine.
-
-    >>> derive(0, 7) == derive(0, 7) != derive(0, 8)
-    True
-    """
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big")
-
-
-def make_sampler(name: str, seed: int, objectives: int = 1, earlier: Sequence[optuna.Study] = ()) -> BaseSampler:
-    """Return a sampler by name; function_space learns from earlier studies.
+def make_sampler(
+    name: str, seed: int, objectives: int = 1, earlier: Sequence[optuna.Study] = (), experience: bool = True
+) -> BaseSampler:
+    """Return a sampler by name; function_space learns from earlier studies, and from the package's own unless told not to.
 
     Raises:
         UnknownNameError: no such sampler.
@@ -58,7 +49,7 @@ def make_sampler(name: str, seed: int, objectives: int = 1, earlier: Sequence[op
         raise UnknownNameError.among("sampler", name, SAMPLERS)
     if objectives > 1 and name in SINGLE_OBJECTIVE:
         raise InvalidValueError(f"sampler must take {objectives} objectives, but got {name!r}. Try tpe or nsga2.")
-    return _function_space(seed, earlier) if earlier else SAMPLERS[name](seed)
+    return _function_space(seed, earlier, experience) if name == "function_space" else SAMPLERS[name](seed)
 
 
 def make_pruner(name: str, epochs: int, whole: int = 0) -> BasePruner:

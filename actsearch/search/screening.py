@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from actsearch.activations.equivalence import fingerprint
+from actsearch.activations.equivalence import fingerprint, mirrored_fingerprint
 from actsearch.placement import Placement
 from actsearch.placement.placement import SiteEntry
 from actsearch.search.elementwise import check_function
 from actsearch.search.gate import UNKNOWN_RANGE
-from actsearch.search.study import StudyRun
+from actsearch.search.specification import Outcome
+from actsearch.search.study import StudyRun, outcome_of
 
 
 class Screening:
@@ -24,32 +25,45 @@ class Screening:
     def __init__(self, run: StudyRun) -> None:
         self.run = run
         self._verdicts: dict[Hashable, str] = {}
-        self._keys: dict[str, str] = {}
+        self._keys: dict[tuple[str, bool], str] = {}
+        # What must have a property may be what the model puts out: there the sign matters.
+        self._bound = {site.name for site in run.sites if site.requires}
         self._taken: dict[Hashable, int] = {}
         for trial in run.trials:
             if not run.is_baseline(trial) and trial.state != TrialState.WAITING:
                 self._taken.setdefault(self._functions(trial.number, run.placement(trial)), trial.number)
 
-    def twin(self, number: int) -> FrozenTrial | None:
-        """Return a completed trial of the same parameters: with the same seed this one would end the same."""
-        *earlier, this = self.run.trials[: number + 1]
-        factor = self.run.factor(this)
-        return next(
-            (
-                trial
-                for trial in earlier
-                if this.params
-                and trial.state == TrialState.COMPLETE
-                and trial.params == this.params
-                and self.run.factor(trial) == factor
-            ),
-            None,
-        )
+    def known(self, number: int, placement: Placement | None) -> Outcome | None:
+        """Return what a placement comes to without a training: refused, or as an earlier one of the same functions.
 
-    def refusal(self, number: int, placement: Placement | None) -> str:
-        """Return why a placement is not worth a training: a function that is not finite or constant, or an equal one."""
+        A search has one seed, so the same placement would end the same; and φ(x), -φ(x), φ(-x) and -φ(-x) are one function
+        to a network whose weights may have either sign.
+        """
         if placement is None:
-            return ""
+            return None
+        if reason := self._refusal(placement):
+            return Outcome("pruned", f"refused: {reason}")
+        functions = self._functions(number, placement)
+        earlier = self._baseline(functions) or self.run.trials[self._taken.setdefault(functions, number)]
+        if earlier.number == number or not earlier.state.is_finished() or earlier.state == TrialState.FAIL:
+            self._taken[functions] = number  # one that failed may have done so by bad luck
+            return None
+        outcome = outcome_of(earlier)
+        kept = {key: outcome[key] for key in ("metrics", "history")}
+        if earlier.state == TrialState.PRUNED:
+            return Outcome("pruned", f"the same functions as trial {earlier.number}: {outcome['reason']}", **kept)
+        return Outcome("complete", f"the same functions as trial {earlier.number}, not trained again", **kept)
+
+    def _baseline(self, functions: Hashable) -> FrozenTrial | None:
+        """Return the baseline at the same learning rate where a placement has the model's own functions."""
+        if self.run.own is None:
+            return None
+        own = self._entries(self.run.decisions.suggest(FixedTrial(self.run.own)))
+        trained = (t for t in self.run.trials if t.user_attrs.get("stage") == "baseline" and t.state.is_finished())
+        return next((t for t in trained if functions == (self.run.factor(t), own)), None)
+
+    def _refusal(self, placement: Placement) -> str:
+        """Return why a placement is not worth a training: a function that is not finite, or constant."""
         for site, entry in placement.sites.items():
             low, high, zero = self.run.probe.get("ranges", {}).get(site, (*UNKNOWN_RANGE, True))
             key = (self._text(entry), round(low, 1), round(high, 1), zero)
@@ -57,26 +71,23 @@ class Screening:
                 self._verdicts[key] = check_function(entry.build(channels=1).plain(), low, high, zero=zero).reason
             if self._verdicts[key]:
                 return f"{entry.activation} at {site}: {self._verdicts[key]}"
-        functions = self._functions(number, placement)
-        same = self._taken.setdefault(functions, number)
-        if same == number or self.run.trials[same].state == TrialState.FAIL:  # which may have failed by bad luck
-            self._taken[functions] = number
-            return ""
-        return f"duplicate: the same functions as trial {same}"
+        return ""
 
     def _functions(self, number: int, placement: Placement | None) -> Hashable:
         """Return a key that placements of equal functions share; a learned parameter is told by where it starts."""
-        entries = placement.sites if placement else {}
-        return self.run.factor(self.run.trials[number]), tuple(
-            (site, self._key(entry)) for site, entry in entries.items()
-        )
+        return self.run.factor(self.run.trials[number]), self._entries(placement)
 
-    def _key(self, entry: SiteEntry) -> str:
-        text = self._text(entry)
-        if text not in self._keys:
+    def _entries(self, placement: Placement | None) -> Hashable:
+        entries = placement.sites if placement else {}
+        return tuple((site, self._key(entry, site in self._bound)) for site, entry in entries.items())
+
+    def _key(self, entry: SiteEntry, bound: bool) -> Hashable:
+        key = (self._text(entry), bound)
+        if key not in self._keys:
             built = entry.build(channels=1)
-            self._keys[text] = text if list(built.parameters()) else fingerprint(built)
-        return self._keys[text]
+            same = fingerprint if bound else mirrored_fingerprint
+            self._keys[key] = key[0] if list(built.parameters()) else same(built)
+        return self._keys[key]
 
     @staticmethod
     def _text(entry: SiteEntry) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 Stage = Literal["probe", "search", "confirm"]
 State = Literal["complete", "pruned", "failed"]
+Score = Literal["last", "best"]
 Report = Callable[[int, dict[str, float]], bool]
 """Called by a trial after each epoch with the epoch and its metrics; answers whether to stop (prune)."""
 
@@ -31,12 +32,18 @@ class Specification(_Data):
     """One training: everything that a trial needs, wherever it runs.
 
     Args:
-        task: a built-in task's name, or the dotted path of a LightningModule.
+        task: a built-in task's name, or the dotted path of a LightningModule or of a training function.
         data: the dotted path of a LightningDataModule, or empty where the module has its own data.
+        model: the dotted path of what builds the model for a training function; empty where the task is a module.
         config: options by part: ``task``, ``data``, ``trainer``.
         objectives: names of the metrics that it is judged by.
+        mode: the better direction of the first one.
         placement: the placement file's data, or ``None`` for the model's own activations.
         seed: seed of weights and batches.
+        repeats: how many trainings with seeds of their own; their metrics are averaged, the first one is reported.
+        split: the option that seeds the division into training, validation and test rows, and its value, where it is
+            not the configured one: ``["task.split_seed", 7]``.
+        score: whether a training counts with its ``last`` epoch, or with the ``best`` one by the first objective.
         stage: ``probe`` (one batch: what is there), ``search`` (train, validate), ``confirm`` (train, test).
         learning_rate_factor: factor on the optimiser's learning rate.
         activation_learning_rate_factor: factor on top of it for the learned parameters of activations.
@@ -54,9 +61,14 @@ class Specification(_Data):
     task: str
     config: dict[str, Any]
     objectives: list[str]
+    mode: Literal["min", "max"] = "min"
     data: str = ""
+    model: str = ""
     placement: dict[str, Any] | None = None
     seed: int = 0
+    repeats: int = 1
+    split: tuple[str, int] | None = None
+    score: Score = "last"
     stage: Stage = "search"
     learning_rate_factor: float = 1.0
     activation_learning_rate_factor: float = 1.0
@@ -80,7 +92,9 @@ class Outcome(_Data):
         reason: why it failed or was pruned; one of ``diverged``, ``out_of_memory``, ``timeout``, ``error``, ... and a text.
         metrics: the last value of every logged metric.
         history: (epoch, metrics) after each validation.
+        rows: by metric, its value at each row of the test split, where the training tells them.
         seconds: wall time of the training alone.
+        cpu: processor time of all that was done, by this process and what it started, in seconds.
         first_steps: first losses and norm of the first gradient.
         probe: what the probe stage saw: sites, parameters, metrics' names.
     """
@@ -89,6 +103,8 @@ class Outcome(_Data):
     reason: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    rows: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
+    cpu: float = 0.0
     first_steps: dict[str, Any] = field(default_factory=dict)
     probe: dict[str, Any] = field(default_factory=dict)

@@ -69,7 +69,15 @@ class StudyRun:
     def specification(self, placement: dict[str, Any] | None, stage: Stage = "search", **changes: Any) -> Specification:
         """Return one training of this study; an input is at hand where the sites can be found with one only."""
         traced = self.probe["method"] != "function mode"
-        return self.plan.specification(placement, stage, **{"example": not traced, **changes})
+        score = self.plan.score or ("best" if self.probe.get("restores_best") else "last")
+        return self.plan.specification(placement, stage, **{"example": not traced, "score": score, **changes})
+
+    @property
+    def tested(self) -> bool:
+        """Whether a confirmation is scored on a test split that the search never saw."""
+        if self.plan.model:  # a loop tells by what it returns
+            return self.plan.test_metric in outcome_of(self.trials[0]).get("metrics", {})
+        return bool(self.probe.get("has_test"))
 
     @property
     def sites(self) -> Sites:
@@ -120,7 +128,12 @@ class StudyRun:
 
     def is_baseline(self, trial: FrozenTrial) -> bool:
         """Whether a trial has the model's own activations, at whatever learning rate."""
-        return trial.user_attrs.get("placement") is None or _choices(trial) == self.own
+        return trial.user_attrs.get("placement") is None or self.choices(trial) == self.own
+
+    @staticmethod
+    def choices(trial: FrozenTrial) -> dict[str, Any]:
+        """Return what a trial decided of the activations."""
+        return {name: value for name, value in trial.params.items() if name != LEARNING_RATE}
 
     @property
     def baseline(self) -> FrozenTrial | None:
@@ -130,12 +143,13 @@ class StudyRun:
         return min(trained, key=lambda t: sign * t.values[0], default=None)
 
     def ranked(self) -> list[FrozenTrial]:
-        """Return the completed trials within every bound, the best first; equals in order of number.
+        """Return the trials that were trained to the end within every bound, the best first; equals in order of number.
 
         With several objectives the Pareto front comes first, and in it the trial at its knee; then by the first objective.
         """
         signs = [1 if objective.mode == "min" else -1 for objective in self.plan.objectives]
-        feasible = [t for t in self.trials if t.state == TrialState.COMPLETE and not outcome_of(t).get("violated")]
+        trained = [t for t in self.trials if t.state == TrialState.COMPLETE and not outcome_of(t).get("spared")]
+        feasible = [t for t in trained if not outcome_of(t).get("violated")]
         ordered = sorted(feasible, key=lambda t: (signs[0] * t.values[0], t.number))
         if len(signs) == 1 or not ordered:
             return ordered
@@ -145,19 +159,25 @@ class StudyRun:
         return [ordered[index] for index in dict.fromkeys([*best, *rest])]
 
     def candidates(self, top: int) -> list[FrozenTrial]:
-        """Return the best trials that differ from each other and from the baseline."""
-        seen: list[dict[str, Any]] = []
+        """Return the best trials that differ from each other and from the baseline, the best of the famous among them.
+
+        Whatever was searched must beat the best of what people try by hand, so that one competes as well.
+        """
         chosen: list[FrozenTrial] = []
         for trial in self.ranked():
-            if not self.is_baseline(trial) and _choices(trial) not in seen:
-                seen.append(_choices(trial))
+            if not self.is_baseline(trial) and self.choices(trial) not in map(self.choices, chosen):
                 chosen.append(trial)
-        return chosen[:top]
+        best = chosen[:top]
+        famous = [self.choices(t) for t in self.trials if t.user_attrs.get("stage") == "famous"]
+        known = next((trial for trial in chosen if self.choices(trial) in famous), None)
+        if known is not None and known not in best and top > 1:
+            best[-1] = known
+        return best
 
 
-def _choices(trial: FrozenTrial) -> dict[str, Any]:
-    """Return what a trial decided of the activations."""
-    return {name: value for name, value in trial.params.items() if name != LEARNING_RATE}
+def counts(trial: FrozenTrial) -> bool:
+    """Whether a trial counts as one of those that were asked for: it was trained, and not at a further learning rate."""
+    return not outcome_of(trial).get("spared") and trial.user_attrs.get("stage") != "finalist"
 
 
 def outcome_of(trial: FrozenTrial) -> dict[str, Any]:
@@ -193,9 +213,13 @@ def survey(plan: Plan, executor: Executor) -> dict[str, Any]:
         TaskError: the task cannot be trained as asked.
         UnknownNameError, InvalidValueError: no such sampler or pruner, or not for these objectives.
     """
-    make_sampler(plan.sampler, 0, len(plan.objectives))
+    make_sampler(plan.sampler, 0, len(plan.objectives), experience=plan.experience)
     make_pruner(plan.pruner, 1)
     seen = probe(plan, executor)
+    if plan.shares and plan.model:
+        raise InvalidValueError(
+            f"fidelity must be epochs for a training function, whose batches are its own, but got {plan.fidelity!r}."
+        )
     if plan.shares and seen["batches"] is not None and seen["batches"] < 1 / min(plan.shares):
         raise InvalidValueError(
             f"fidelity {plan.fidelity!r} must have at least {1 / min(plan.shares):.0f} batches in an epoch, "
@@ -243,11 +267,21 @@ def open_study(store: Store, name: str, plan: Plan, seen: dict[str, Any] | None,
     return run
 
 
-def write_best(run: StudyRun, placement: Placement, found: dict[str, Any]) -> Path:
-    """Write a study's placement file with where it comes from."""
+BEST, CANDIDATE = "best.json", "candidate.json"
+"""The placement file of a study with a winner, and of one without: the best that was found."""
+
+
+def write_best(run: StudyRun, placement: Placement, found: dict[str, Any], factor: float) -> Path:
+    """Write a study's placement file with where it comes from: ``best.json`` for a winner, else ``candidate.json``.
+
+    Args:
+        run: the study.
+        placement: what stands where.
+        found: what is known of it; it is a winner where ``significant`` is true.
+        factor: on the learning rate that it was trained with.
+    """
     from importlib.metadata import version
 
-    found = {key: value for key, value in found.items() if (key, value) != (LEARNING_RATE, 1.0)}
     versions = {package: version(package) for package in ("actsearch", "torch")}
     origin = {
         "study": run.name,
@@ -256,7 +290,16 @@ def write_best(run: StudyRun, placement: Placement, found: dict[str, Any]) -> Pa
         "date": time.strftime("%Y-%m-%d"),
         "versions": versions,
     }
-    return write_text(run.folder / "best.json", placement.model_copy(update={"found": origin}).dumps())
+    name, other = (BEST, CANDIDATE) if found["significant"] else (CANDIDATE, BEST)
+    told = placement.model_copy(update={"found": origin, "learning_rate_factor": factor})
+    path = write_text(run.folder / name, told.dumps())
+    (run.folder / other).unlink(missing_ok=True)
+    return path
+
+
+def placement_file(run: StudyRun) -> Path | None:
+    """Return a study's placement file: the winner's, else the candidate's; ``None`` where nothing was found yet."""
+    return next((path for name in (BEST, CANDIDATE) if (path := run.folder / name).exists()), None)
 
 
 def finished(trials: Iterable[FrozenTrial]) -> dict[str, int]:

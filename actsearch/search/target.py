@@ -15,7 +15,8 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from actsearch.errors import InvalidValueError, TaskError
-from actsearch.search import plugins
+from actsearch.search import given, plugins
+from actsearch.search.loop import Loop
 from actsearch.search.task import Task
 
 # What a search does not use costs time in every trial; each can be turned on again by its option.
@@ -52,7 +53,7 @@ class Target:
 
         Raises:
             UnknownNameError: no such task; the message has the nearest.
-            TaskError: a dotted path that leads nowhere, or to no LightningModule.
+            TaskError: a dotted path that leads nowhere, or to no LightningModule; a module and data of two Lightnings.
         """
         if "." in name:
             module = import_class(name, "LightningModule")
@@ -70,7 +71,14 @@ class Target:
         trainer = importlib.import_module(
             "pytorch_lightning" if namespace == "pytorch_lightning" else "lightning.pytorch"
         ).Trainer
-        return cls(name, module, import_class(data, "LightningDataModule") if data else None, trainer)
+        source = import_class(data, "LightningDataModule") if data else None
+        if source is not None and _namespace(source, "LightningDataModule") != namespace:
+            other = _namespace(source, "LightningDataModule")
+            raise TaskError(
+                f"module and data must be of one Lightning, but {name} is of {namespace} and {data} of {other}. "
+                "Import both from the same package."
+            )
+        return cls(name, module, source, trainer)
 
     def default(self, attribute: str, fallback: Any) -> Any:
         """Return what a task says of itself, or the fallback for a user's own class."""
@@ -127,6 +135,20 @@ class Target:
         return built["task"], built.get("data"), built["trainer"]
 
 
+def resolve(task: str, data: str = "", model: str = "") -> Target | Loop:
+    """Find what is trained: a module, or a loop where there is something that builds its model.
+
+    Raises:
+        UnknownNameError: no such task.
+        TaskError: a dotted path that leads nowhere, or to something else; data beside a loop.
+    """
+    if not model:
+        return Target.resolve(task, data)
+    if data:
+        raise TaskError(f"a training function must load its data itself, but got data {data!r}. Leave it out.")
+    return Loop.resolve(task, model)
+
+
 def trainer_options(trainer: type[Any]) -> dict[str, Any]:
     """Return a trainer's options and their defaults."""
     return {name: p.default for name, p in inspect.signature(trainer).parameters.items()}
@@ -158,7 +180,7 @@ def _nested(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def import_class(path: str, kind: str) -> type[Any]:
-    """Return the class at a dotted path, seen from the current folder.
+    """Return the class at a dotted path: one given in Python, or importable, seen from the current folder.
 
     Args:
         path: ``package.module.Class``.
@@ -171,7 +193,7 @@ def import_class(path: str, kind: str) -> type[Any]:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        found = given.look_up(path) or getattr(importlib.import_module(module_name), class_name)
     except ModuleNotFoundError as error:
         raise TaskError(
             f"{path!r} must be importable, but there is no module {error.name!r} from this folder. Check the path."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import os
 import queue
 import re
@@ -16,9 +17,10 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.placement import Placement
+from actsearch.search.confirmation import Confirmation
 from actsearch.search.coordinator import Listener
 from actsearch.search.store import Store
-from actsearch.search.study import StudyRun, outcome_of
+from actsearch.search.study import BEST, CANDIDATE, StudyRun, outcome_of
 from actsearch.tracking.database import create_database
 from actsearch.tracking.model import log_best_model
 from actsearch.tracking.report import summary
@@ -239,13 +241,26 @@ class Mirror(Listener):
         self._client.set_tag(self._parent, "mlflow.note.content", summary(self.run)[:8000])
         for metric, value in _headline(self.run).items():
             self._client.log_metric(self._parent, metric, value)
-        for name in ("best.json", "confirmation.json"):
+        self._tell_verdict()
+        for name in (BEST, CANDIDATE, "confirmation.json"):
             if (self.run.folder / name).exists():
                 self._client.log_artifact(self._parent, str(self.run.folder / name))
         for name in ("report", "confirmed"):
             if (self.run.folder / name).exists():
                 self._client.log_artifacts(self._parent, str(self.run.folder / name), name)
         self._client.set_terminated(self._parent, state)
+
+    def _tell_verdict(self) -> None:
+        """Let a list of studies be sorted by what was confirmed."""
+        result = Confirmation.read(self.run)
+        confirmed = result is not None and bool(result.comparisons)
+        verdict = result.outcome if result is not None and confirmed else "not confirmed"
+        self._client.set_tag(self._parent, "actsearch.verdict", verdict)
+        if result is not None and confirmed:
+            c = result.winner[1]
+            for name, value in (("gain", c.gain), ("low", c.low), ("high", c.high), ("p", c.p)):
+                if math.isfinite(value):
+                    self._client.log_metric(self._parent, f"confirmed.{name}", value)
 
 
 def _load() -> None:

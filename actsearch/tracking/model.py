@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors.torch import load_model
 
-from actsearch.search.confirm import Confirmation
+from actsearch.search.confirmation import Confirmation
 from actsearch.search.probe import example_input
 from actsearch.search.study import StudyRun
 from actsearch.search.target import Target
@@ -32,6 +32,8 @@ def log_best_model(run: StudyRun, uri: str, parent: str) -> str:
     placement = run.placement(run.trials[number])
     if not weights.exists() or placement is None:
         return "no weights"
+    if run.plan.model:
+        return "a training loop's model is left to its owner"
     quiet()
     module, data, trainer = Target.resolve(run.plan.task, run.plan.data).build(run.plan.config)
     example = example_input(module, data, trainer)

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from actsearch.activations import Activation
 from actsearch.errors import InvalidValueError
 from actsearch.placement import Placement, SiteEntry
-from actsearch.search.confirm import Confirmation
+from actsearch.search.confirmation import Confirmation
 from actsearch.search.pareto import front
 from actsearch.search.study import StudyRun
 

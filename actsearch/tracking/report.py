@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from actsearch.placement import Placement
 from actsearch.placement.placement import write_text
-from actsearch.search.confirm import Confirmation
-from actsearch.search.statistics import BASELINE
-from actsearch.search.study import StudyRun, finished, outcome_of
-from actsearch.tracking import pictures
+from actsearch.search.confirm import UNTOUCHED
+from actsearch.search.confirmation import Confirmation
+from actsearch.search.statistics import BASELINE, Comparison
+from actsearch.search.study import StudyRun, finished, outcome_of, placement_file
+from actsearch.tracking import ladder, pictures
+from actsearch.tracking.ending import ending
+from actsearch.tracking.words import short
 
 
 def write_report(run: StudyRun) -> Path:
@@ -25,42 +28,12 @@ def write_report(run: StudyRun) -> Path:
     pictures.importance(run, folder / "importance.png")
     if len(run.plan.objectives) > 1:
         pictures.pareto(run, folder / "pareto.png")
-    placements = [p for t in run.candidates(1) if (p := run.placement(t)) is not None]
-    if placements:
-        pictures.curves(placements[0], folder / "curves.png")
+    if (file := placement_file(run)) is not None:
+        pictures.curves(Placement.load(file), folder / "curves.png")
     confirmation = Confirmation.read(run)
     if confirmation is not None and confirmation.comparisons:
         pictures.confirmation(confirmation, folder / "confirmation.png")
     return folder
-
-
-def short(run: StudyRun, trial: FrozenTrial) -> str:
-    """Return a placement in few words, equal sites joined, and its learning rate where that is not the task's own."""
-    factor = run.factor(trial)
-    return _short(run.placement(trial)) + ("" if factor == 1.0 else f"; learning rate × {factor:.3g}")
-
-
-def _short(placement: Placement | None) -> str:
-    if placement is None:
-        return "the model's own"
-    names = [entry.activation for entry in placement.sites.values()]
-    if len(set(names)) == 1:
-        return f"{names[0]} at all {len(names)} sites" if len(names) > 1 else names[0]
-    return ", ".join(f"{label}: {name}" for label, name in zip(labels(list(placement.sites)), names, strict=True))
-
-
-def labels(sites: Sequence[str]) -> list[str]:
-    """Return site names without the parts that all of them begin or end with.
-
-    >>> labels(["network.layer_1.activation", "network.layer_2.activation"])
-    ['layer_1', 'layer_2']
-    """
-    parts = [site.split(".") for site in sites]
-    while len(parts) > 1 and all(len(p) > 1 for p in parts) and len({p[0] for p in parts}) == 1:
-        parts = [p[1:] for p in parts]
-    while len(parts) > 1 and all(len(p) > 1 for p in parts) and len({p[-1] for p in parts}) == 1:
-        parts = [p[:-1] for p in parts]
-    return [".".join(p) for p in parts]
 
 
 def rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:
@@ -81,20 +54,32 @@ def rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:
 
 def confirmation_rows(result: Confirmation) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of a confirmation."""
-    lines = [["baseline", f"{_mean(result, BASELINE):.4f}", "", "", "", ""]]
+    baseline = "baseline" if result.over_untouched is None else "baseline, rate tuned"
+    lines = [[baseline, _mean(result, BASELINE), "", "", "", ""]]
     for index, (number, c) in enumerate(zip(result.candidates, result.comparisons, strict=True)):
-        if not c.pairs:
+        if c.pairs:
+            lines.append([str(number), _mean(result, number), *_compared(c)])
+        else:
             lines.append([str(number), "", "", "", "", f"dropped after {result.given[index]} seeds"])
-            continue
-        interval = f"[{c.low:+.4f}, {c.high:+.4f}]"
-        verdict = "significant" if c.significant else "not significant"
-        lines.append([str(number), f"{_mean(result, number):.4f}", f"{c.gain:+.4f}", interval, f"{c.p:.2g}", verdict])
+    number = result.winner[0]
+    if result.over_untouched is not None and result.rate is not None:
+        lines.append(["the model as it is", _mean(result, UNTOUCHED), "", "", "", ""])
+        for arm, c in ((number, result.over_untouched), (BASELINE, result.rate)):
+            label = str(arm) if arm else baseline
+            lines.append([f"{label} over that", "", *_compared(c)])
+    if (alone := result.at_own_rate) is not None:
+        label = f"{number}, own rate, over that"
+        lines.append([label, _mean(result, f"{number}@own"), *_compared(alone)])
     return ["trial", result.metric, "gain", "95 % interval", "p", ""], lines
 
 
-def _mean(result: Confirmation, arm: int) -> float:
+def _compared(c: Comparison) -> list[str]:
+    return [f"{c.gain:+.4f}", f"[{c.low:+.4f}, {c.high:+.4f}]", f"{c.p:.2g}", c.verdict]
+
+
+def _mean(result: Confirmation, arm: int | str) -> str:
     scores = [s for seed in result.seeds if (s := result.scores.get(f"{arm}:{seed}")) is not None]
-    return sum(scores) / len(scores) if scores else float("nan")
+    return f"{sum(scores) / len(scores):.4f}" if scores else "nan"
 
 
 def summary(run: StudyRun) -> str:
@@ -116,6 +101,10 @@ def summary(run: StudyRun) -> str:
             table(*confirmation_rows(result)),
         ]
     parts += [
+        "## The ladder",
+        "What each step came to in validation, and what it took: the model as it is, its learning rate tuned, activations that "
+        "people try by hand, the search.",
+        table(*ladder.rows(run)),
         "## Best trials of the search",
         "One training each: the best of many looks better than it is.",
         table(*rows(run)),
@@ -126,7 +115,7 @@ def summary(run: StudyRun) -> str:
             [str(trial.number), outcome_of(trial).get("reason", "")[:200], short(run, trial)] for trial in failures[:10]
         ]
         parts += ["## Failed trials", table(["trial", "reason", "placement"], reasons)]
-    parts += ["## Reuse", '```python\nfrom actsearch import Placement\nPlacement.load("best.json").apply(model)\n```']
+    parts += ["## What to do", ending(run)]
     return "\n\n".join(parts) + "\n"
 
 

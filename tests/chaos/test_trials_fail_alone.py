@@ -7,7 +7,8 @@ import re
 import optuna
 from optuna.trial import TrialState
 
-from actsearch.search.sampler import derive, make_sampler
+from actsearch.search.sampler import make_sampler
+from actsearch.search.seeds import derive
 from actsearch.search.store import Store
 from actsearch.search.study import StudyRun, outcome_of
 

@@ -164,7 +164,7 @@ def count(module):
 def test_a_searched_placement_reaches_zukos_neural_spline_flow_of_no_fewer_parameters_on_two_moons(tmp_path, claim):
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    placement = run_search("flow", trials=12, store=tmp_path, executor="inline", granularity="model").best
+    placement = run_search("flow", trials=12, store=tmp_path, executor="inline", granularity="model", confirm=0).best
 
     def searched(task):
         placement.apply(task, task.example_input_array)

@@ -13,7 +13,8 @@ import pytest
 from actsearch.errors import InvalidValueError, StudyError
 from actsearch.placement import Placement
 from actsearch.placement.placement import SiteEntry
-from actsearch.search.confirm import Confirmation, confirm_study
+from actsearch.search.confirm import confirm_study
+from actsearch.search.confirmation import Confirmation
 from actsearch.search.executor import Executor
 from actsearch.search.plan import Objective, Plan
 from actsearch.search.specification import Outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actsearch.errors import InvalidValueError
+from actsearch.errors import ActsearchWarning, InvalidValueError
 from actsearch.run import make_plan, run_search
 from actsearch.search.space import SearchSpace
 from actsearch.search.store import Store
@@ -13,7 +13,14 @@ from actsearch.search.trial import run_trial
 
 
 def search(own, space, task="classification", **options):
-    given = {"store": own / "store", "executor": "inline", "learning_rate": "fixed", "study": "s", "sampler": "random"}
+    given = {
+        "store": own / "store",
+        "executor": "inline",
+        "learning_rate": "fixed",
+        "study": "s",
+        "sampler": "random",
+        "confirm": 0,
+    }
     run_search(task, SearchSpace(activations=space), **{**given, **options})
     return StudyRun.load(Store(own / "store"), "s")
 
@@ -71,12 +78,13 @@ def test_a_training_is_watched_in_its_first_steps(own):
 
 def test_equal_functions_are_trained_once(own):
     space = SearchSpace(activations=dict.fromkeys(["tanh", "negative(tanh(negative(x)))", "silu", "mul(x,sigmoid(x))"]))
-    run_search(
+    with pytest.warns(ActsearchWarning, match="the search stops after 3 trials: the last 20 proposals"):
+        run_search(
         "own.Own", space, trials=8, granularity="model", store=own / "store", study="s", executor="inline",
-        learning_rate="fixed", sampler="random", config={"trainer.max_epochs": 1},
+        learning_rate="fixed", sampler="random", config={"trainer.max_epochs": 1}, confirm=0,
     )  # fmt: skip
     run = StudyRun.load(Store(own / "store"), "s")
     reasons = [outcome_of(t)["reason"] for t in run.trials[1:]]
     trained = [reason for reason in reasons if not reason]
     assert len(trained) == 2
-    assert any("duplicate: the same functions as trial" in reason for reason in reasons)
+    assert sum("the same functions as trial" in reason for reason in reasons) >= 20, "then it stops"

@@ -12,6 +12,8 @@ from actsearch.search.space import SearchSpace
 from actsearch.search.store import Store
 from actsearch.search.study import StudyRun, outcome_of
 
+pytestmark = pytest.mark.filterwarnings("ignore:the search stops:actsearch.errors.ActsearchWarning")
+
 SPACE = SearchSpace(activations={"relu": None, "tanh": None, "prelu": None, "square": None}, granularity="model")
 
 
@@ -22,6 +24,7 @@ def search(own, **options):
         "executor": "inline",
         "sampler": "random",
         "seed": 1,
+        "confirm": 0,
     }
     result = run_search("own.Own", SPACE, study="s", trials=14, **{**given, **options})
     return StudyRun.load(Store(own / "store"), result.study)

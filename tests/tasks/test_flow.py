@@ -225,7 +225,7 @@ def test_a_smoke_search_of_conditioner_and_bijections_together(tmp_path):
     options = {"samples": 200, "depth": 2, "architecture": "coupling", "hidden": 4, "bijection_sites": True}
     config = {f"task.{name}": value for name, value in options.items()}
     config |= {"trainer.max_epochs": 1, "trainer.accelerator": "cpu"}
-    result = run_search("flow", trials=3, store=tmp_path, executor="inline", config=config)
+    result = run_search("flow", trials=3, store=tmp_path, executor="inline", config=config, confirm=0)
     assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 3, result.trials
     assert len({trial.values[0] for trial in result.trials}) > 1
     names = {"flow.step_1.hyper.activation_1", "flow.step_2.hyper.activation_2", "flow.bijection_2.activation"}

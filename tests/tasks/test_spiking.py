@@ -263,6 +263,7 @@ def test_a_smoke_search_under_two_objectives(tmp_path):
         trials=3,
         store=tmp_path,
         executor="inline",
+        confirm=0,
         objectives=["val_accuracy:max", "val_spikes:min"],
         config={"task.hidden": 8, "task.steps": 4, "trainer.max_epochs": 1, "trainer.accelerator": "cpu"},
     )

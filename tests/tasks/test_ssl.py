@@ -184,6 +184,7 @@ def test_a_smoke_search_under_both_objectives(tmp_path):
         trials=3,
         store=tmp_path,
         executor="inline",
+        confirm=0,
         objectives=["val_probe_accuracy:max", "val_effective_rank:max"],
         config={"task.width": 4, "task.embedding": 8, "trainer.max_epochs": 1, "trainer.accelerator": "cpu"},
     )

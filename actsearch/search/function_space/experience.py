@@ -75,10 +75,12 @@ class Experience:
         space: the parameters of the study that asks.
         studies: earlier ones, of any task. A trial counts where it has each parameter of activations by name, or one
             activation for all. Other parameters are taken to be at their middle.
+        shipped: whether the package's own problems are among them.
     """
 
-    def __init__(self, space: Space, studies: Sequence[Study]) -> None:
+    def __init__(self, space: Space, studies: Sequence[Study], shipped: bool = True) -> None:
         self.space = space
+        self.shipped = shipped
         self.studies = [found for study in studies if (found := recall(space, study)) is not None]
 
     @property
@@ -97,7 +99,7 @@ class Experience:
     @cached_property
     def _shipped(self) -> Array | None:
         """What is expected of each choice on the package's problems, (choices, problems); of one site alone."""
-        if len(self.space.activations) != 1:
+        if len(self.space.activations) != 1 or not self.shipped:
             return None
         return _expected_of(self.space.activations[0].choices)
 

@@ -14,7 +14,8 @@ from actsearch.search.function_space.surrogate import Model
 Array = NDArray[np.float64]
 
 COMMON = ("relu", "elu", "gelu", "tanh", "sigmoid", "square")
-"""What a search begins with, where it is among the choices: different enough for the model to begin with."""
+"""What a search begins with, where it is among the choices: different enough for the model to begin with. One that
+begins with experience needs the first alone."""
 
 LONG = 4096
 """A longer list of choices is not scored whole: random ones, and the neighbours of the best."""
@@ -30,18 +31,28 @@ MIXED = 14
 """A search over several sites begins with at most that many random placements."""
 
 
-def first(space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator) -> Array | None:
+def first(
+    space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator, informed: bool
+) -> Array | None:
     """Return what a search begins with; ``None`` where its beginning is over.
 
     One site: the next common activation that was not tried. Several: random placements, which tell more of what each site
     needs than the same activation everywhere.
+
+    Args:
+        space: the parameters.
+        tried: configurations that were tried or are in flight.
+        fixed: numbers that are given, by place in the row.
+        rng: source of randomness.
+        informed: whether something is known of other problems.
     """
     sites = len(space.activations)
     if sites > 1:
         return unguided(space, tried, fixed, rng) if len(tried) < min(MIXED, 4 + 2 * sites) else None
-    if len(tried) >= 2 * len(COMMON):
+    names = COMMON[:1] if informed else COMMON
+    if len(tried) >= 2 * len(names):
         return None
-    for name in COMMON:
+    for name in names:
         if not sites or name not in space.activations[0].choices:
             continue
         row: Array = draw(space, 1, rng)[0]

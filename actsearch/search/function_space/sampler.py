@@ -43,7 +43,8 @@ class FunctionSpaceSampler(BaseSampler):
     function space. A Gaussian process with Matérn kernels on the outputs of :math:`\varphi` at the quantiles of N(0, 1), on
     its derivative there and on descriptors (moments, gain, dead share, Hermite coefficients, growth) predicts the score of
     choices never tried. It begins with what 800 functions came to on 28 small problems: any of these problems, all or
-    none may tell of this one. After six common activations, the choice of the largest expected improvement is next.
+    none may tell of this one. After ReLU (six common activations without experience), the choice of the largest expected
+    improvement is next.
     Several sites: the largest mean plus standard deviation, after a few random placements.
 
     Several such parameters (sites) are modelled together, and with the other parameters that every trial has;
@@ -62,6 +63,7 @@ class FunctionSpaceSampler(BaseSampler):
         seed: any whole number; a random one unless given.
         independent_sampler: for parameters that not every trial has; Optuna's TPE unless given.
         earlier: studies that this one learns from: each may tell of this problem, as those that come along.
+        experience: whether it begins with what the package's 800 functions came to.
 
     References:
         Efficient Global Optimization of Expensive Black-Box Functions, D. R. Jones, M. Schonlau and W. J. Welch, 1998,
@@ -80,10 +82,12 @@ class FunctionSpaceSampler(BaseSampler):
         seed: int | None = None,
         independent_sampler: BaseSampler | None = None,
         earlier: Sequence[Study] = (),
+        experience: bool = True,
     ) -> None:
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
         self._independent_sampler = independent_sampler
         self._earlier = tuple(earlier)
+        self._experience = experience
 
     def reseed_rng(self) -> None:
         """Do nothing for the proposals, which depend on the trial's number; tell the independent sampler."""
@@ -135,17 +139,21 @@ class FunctionSpaceSampler(BaseSampler):
         seen = observe(ended, study.directions)
         rows = np.array([space.encode(t.params) for t in seen.trials]).reshape(-1, width)
         tried = np.concatenate([rows, flying])
-        common = proposals.first(space, tried, fixed, rng)
+        earlier = self._earlier_problems(space)
+        common = proposals.first(space, tried, fixed, rng, bool(len(earlier.odds)))
         if common is not None:
             return common
-        if len(np.unique(seen.scores, axis=0)) < 2:
+        if len(np.unique(seen.scores, axis=0)) < (1 if len(earlier.odds) else 2):
             return proposals.unguided(space, tried, fixed, rng)
-        surrogate, earlier = Surrogate.of(space), Experience(space, self._earlier)
+        surrogate = Surrogate.of(space)
         models = [
             surrogate.fitted(rows, normal_scores(column), seen.doubt, rng, earlier).believing(flying)
             for column in seen.scores.T
         ]
         return proposals.propose(space, models, tried, fixed, rng)
+
+    def _earlier_problems(self, space: Space) -> Experience:
+        return Experience(space, self._earlier, self._experience)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -158,7 +166,8 @@ class FunctionSpaceSampler(BaseSampler):
             taken = [space.encode(t.params) for t in others if space.holds(t.params, t.distributions)]
             before = [t for t in others if t.state == TrialState.RUNNING and t.number < trial.number and not t.params]
             for _ in range(len(before) + 1):  # trials asked for just before this one begin in the same way
-                row = proposals.first(space, np.array(taken).reshape(-1, 1), {}, rng)
+                informed = bool(len(self._earlier_problems(space).odds))
+                row = proposals.first(space, np.array(taken).reshape(-1, 1), {}, rng, informed)
                 if row is not None:
                     taken.append(row)
             if row is not None:

@@ -1,0 +1,66 @@
+"""What to do with what a study found: reuse a winner by two lines, or keep what there is, and how to look further."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actsearch.placement import Placement
+from actsearch.search.confirmation import Confirmation, figures
+from actsearch.search.study import StudyRun, placement_file
+from actsearch.tracking.words import own
+
+
+def ending(run: StudyRun) -> str:
+    """Return the last words of a search or a confirmation."""
+    result = Confirmation.read(run)
+    path = placement_file(run)
+    if path is None:
+        return "No trial besides the baseline was completed; there is nothing to reuse yet."
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    if result is None or not result.comparisons:
+        return (
+            f"Nothing is confirmed: one training that looks best among many looks better than it is.\n"
+            f"Confirm it: actsearch confirm {run.name}{_store(run)}    The candidate is in {shown}."
+        )
+    return _reuse(result, shown) if result.outcome == "better" else _keep(run, result, shown)
+
+
+def _reuse(result: Confirmation, path: Path) -> str:
+    factor = Placement.load(path).learning_rate_factor
+    lines = [
+        "Reuse it in your training code:",
+        "",
+        "    from actsearch import Placement",
+        f"    placement = Placement.load({str(path)!r})",
+        "    placement.apply(model)",
+        "    optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=...))"
+        + ("" if factor == 1.0 else f"    # your learning rate; it becomes {factor:.3g} times that"),
+    ]
+    if (alone := result.at_own_rate) is not None:
+        how = {"better": "better too", "worse": "WORSE than the model as it is"}.get(alone.verdict, "no different")
+        lines += [
+            "",
+            f"Without the last line, at your own learning rate, it is {how}: {figures(result.metric, alone)}.",
+        ]
+    return "\n".join(lines)
+
+
+def _keep(run: StudyRun, result: Confirmation, path: Path) -> str:
+    rate = result.rate
+    kept = f"Keep your {own(run)}"
+    if rate is not None and rate.verdict == "better":
+        kept += f", at {run.factor(run.baseline):.3g} times your learning rate: {figures(result.metric, rate)}"
+        kept += " over the model as it is"
+    elif rate is not None:
+        kept += ", at your own learning rate: no better one was confirmed"
+    seeds = 2 * result.budget // (len(result.candidates) + 1)
+    further = f"actsearch confirm {run.name} --seeds {seeds}{_store(run)}"
+    return (
+        f"{kept}.\nTo look further: more seeds ({further}), more trials, or another --space. "
+        f"What came nearest is in {path}."
+    )
+
+
+def _store(run: StudyRun) -> str:
+    default = Path("mlruns").absolute()
+    return "" if run.store.root == default else f" --store {run.store.root}"

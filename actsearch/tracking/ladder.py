@@ -1,0 +1,63 @@
+"""The ladder of a study: what tuning the learning rate, ten famous activations and the search each came to, and took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial
+
+from actsearch.search.confirmation import Confirmation
+from actsearch.search.study import StudyRun, outcome_of
+from actsearch.tracking.words import short
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One step of the ladder.
+
+    Args:
+        name: what was tried.
+        value: the first objective of the best of it, in validation; ``None`` where nothing was completed.
+        what: that best one, in words.
+        trials: how many there were.
+        cpu: processor time that they took, in seconds.
+    """
+
+    name: str
+    value: float | None
+    what: str
+    trials: int
+    cpu: float
+
+
+def ladder(run: StudyRun) -> list[Rung]:
+    """Return the rungs that a study has stepped on."""
+    stages: dict[str, list[FrozenTrial]] = {"as it is": [], "rate tuned": [], "famous": [], "searched": []}
+    for trial in run.trials:
+        stage = trial.user_attrs.get("stage", "")
+        name = {"baseline": "rate tuned", "famous": "famous"}.get(stage, "searched")
+        stages["as it is" if trial.number == 0 else name].append(trial)
+    rungs = [_rung(run, name, trials) for name, trials in stages.items() if trials]
+    confirmed = Confirmation.read(run)
+    if confirmed is not None and confirmed.comparisons:
+        trainings = sum(score is not None for score in confirmed.scores.values()) + len(confirmed.failures)
+        rungs.append(Rung("confirmed", None, confirmed.outcome, trainings, confirmed.cpu))
+    return rungs
+
+
+def _rung(run: StudyRun, name: str, trials: Sequence[FrozenTrial]) -> Rung:
+    ranked = [trial for trial in run.ranked() if trial in trials]
+    cpu = sum(outcome_of(trial).get("cpu", 0.0) for trial in trials)
+    if not ranked:
+        return Rung(name, None, "", len(trials), cpu)
+    return Rung(name, ranked[0].values[0], short(run, ranked[0]), len(trials), cpu)
+
+
+def rows(run: StudyRun) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the ladder as a table."""
+    lines = [
+        [rung.name, "" if rung.value is None else f"{rung.value:.4f}", str(rung.trials), f"{rung.cpu:.0f}", rung.what]
+        for rung in ladder(run)
+    ]
+    return ["step", run.plan.objectives[0].metric, "trials", "CPU s", "the best of it"], lines
