@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from actsearch.activations import families
-from actsearch.activations.base import Activation
+from actsearch.activations.base import Activation, arguments_of
 from actsearch.errors import InvalidValueError, UnknownNameError
 
 _entries: dict[str, type[Activation]] = {}
@@ -48,7 +48,7 @@ def family(entry: type[Activation]) -> str:
     return entry.__module__.removeprefix(f"{families.__name__}.").partition(".")[0]
 
 
-def activation(name_or_expression: str, **parameters: Any) -> Activation:
+def activation(name_or_expression: str, /, **parameters: Any) -> Activation:
     """Build an activation as a plain module.
 
     Args:
@@ -76,5 +76,4 @@ def activation(name_or_expression: str, **parameters: Any) -> Activation:
 
 def from_spec(spec: Mapping[str, Any]) -> Activation:
     """Build an activation from :meth:`Activation.spec`."""
-    options = {key: spec[key] for key in ("learn", "share", "channels", "channel_dim") if spec.get(key) is not None}
-    return activation(spec["activation"], **options, **spec.get("parameters", {}))
+    return activation(spec["activation"], **arguments_of(spec))

@@ -39,7 +39,7 @@ class Mixture(Flexible):
     formula = "sum(softmax(c)[j]*f[j](x))"
     arguments: ClassVar = {"members": Option(["identity", "relu", "tanh", "silu"]), "like": Option(None)}
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, /, **options: Any) -> None:
         members, like = options.get("members", self.arguments["members"].default), options.get("like")
         if not isinstance(members, (list, tuple)) or len(set(members)) != len(members) or len(members) < 2:
             raise InvalidValueError(
