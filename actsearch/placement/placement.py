@@ -119,8 +119,11 @@ class Placement(BaseModel):
     def apply(self, model: Model, example_input: Any = None, *, force: bool = False) -> Model:
         """Put every activation at its site, in place, and return the model.
 
-        A learned parameter that the placement gives no value starts where the activation is nearest to what stood at
-        the site; :func:`actsearch.placement.applied` tells how near. :func:`actsearch.placement.restore` undoes it all.
+        A learned parameter that the placement gives no value starts at its published default; but where the activation
+        can reproduce what stood at the site, it starts there: where their largest difference over [-6, 6] is at most
+        10⁻³, and the root mean square of the derivative by every such parameter over x ~ N(0, 1) is at least 10⁻³, so
+        that training can move it. :func:`actsearch.placement.applied` tells which; :func:`actsearch.placement.restore`
+        undoes it all.
 
         Args:
             model: a fresh or trained model with these sites; its other parameters are left as they are. Apply before
@@ -136,7 +139,7 @@ class Placement(BaseModel):
         refuse_compiled(model)
         discovery = discover(model, example_input, include_gates=True, only=self.sites)
         modules: dict[str, nn.Module] = {}
-        differences: dict[str, float] = {}
+        differences: dict[str, float | None] = {}
         for name, entry in self.sites.items():
             try:
                 site = discovery.sites.named(name)

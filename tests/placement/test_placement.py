@@ -1,5 +1,6 @@
 """The placement file: round trip, refusals, sharing by channel, and what importing it costs."""
 
+import copy
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from actsearch import Placement, Site, find_sites
-from actsearch.errors import PlacementError, RequirementError
+from actsearch.errors import PlacementError, RequirementError, UnknownNameError
 from actsearch.placement import SiteEntry, applied
 
 X = torch.linspace(-2, 2, 12).reshape(3, 4)
@@ -154,3 +155,32 @@ def test_a_file_that_is_no_placement(tmp_path, text, message):
     assert message in str(caught.value)
     with pytest.raises(PlacementError, match="cannot be read"):
         Placement.load(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize("share", ["layer", "channel"])
+def test_an_expression_with_a_learned_constant_is_placed_saved_and_copied(tmp_path, share):
+    entry = {"activation": "mul(x,sigmoid(mul(a,x)))", "share": share}
+    placement = Placement.load(Placement.uniform(entry, ["1"]).save(tmp_path / "best.json"))
+    net = placement.apply(model())
+    assert dict(net.named_parameters())["1.raw_a"].shape == ((6,) if share == "channel" else (1,))
+    with torch.no_grad():
+        net[1].raw_a.fill_(0.5)
+    z = net[0](X)
+    torch.testing.assert_close(net(X), net[2](z * torch.sigmoid(0.5 * z)))
+    assert torch.equal(copy.deepcopy(net)(X), net(X))
+    fresh = placement.apply(model())
+    fresh.load_state_dict(net.state_dict())
+    assert torch.equal(fresh(X), net(X))
+    assert torch.equal(net[1].rebuilt().cpu()(z), placement.apply(model())[1](z))
+    assert Placement.uniform("mul(x,a)", ["1"]).apply(model())[1].values == {"a": 1.0}
+
+
+@pytest.mark.parametrize("activation", ["prelu", "mul(x,a)", "mixture", "rational", "adaptive_slope", "rrelu"])
+@pytest.mark.parametrize(
+    "key", ["self", "text", "learn", "share", "channels", "channel_dim", "name_or_expression", "x"]
+)
+def test_a_parameter_that_no_activation_has(activation, key):
+    placement = Placement.uniform({"activation": activation, "parameters": {key: 1}}, ["1"])
+    with pytest.raises((PlacementError, UnknownNameError), match=rf"'{key}'") as caught:
+        placement.apply(model())
+    assert "\n" not in str(caught.value)
