@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from torch import nn
 
 from actsearch.activations import Requirement, from_spec, properties
 from actsearch.activations.base import Activation
+from actsearch.activations.registry import canonical_name
 from actsearch.errors import InvalidValueError, PlacementError, RequirementError, UnknownNameError
 from actsearch.placement.discover import discover
 from actsearch.placement.site import FoundSite, Sites
@@ -37,6 +38,11 @@ class SiteEntry(BaseModel):
     share: Literal["layer", "channel"] | None = None
     channels: Annotated[int, Field(ge=1)] | None = None
     channel_dim: int | None = None
+
+    @field_validator("activation")
+    @classmethod
+    def _canonical(cls, activation: str) -> str:
+        return canonical_name(activation) or activation
 
     def build(self, channels: int | None = None, channel_dim: int = 1) -> Activation:
         """Build the activation; the arguments fill in where the file does not name channels."""

@@ -184,3 +184,16 @@ def test_a_parameter_that_no_activation_has(activation, key):
     with pytest.raises((PlacementError, UnknownNameError), match=rf"'{key}'") as caught:
         placement.apply(model())
     assert "\n" not in str(caught.value)
+
+
+def test_names_are_stored_as_the_catalogue_has_them(tmp_path):
+    placement = Placement.uniform("nn.SiLU", ["1"])
+    assert placement.sites["1"].activation == "silu"
+    assert placement == Placement.uniform("silu", ["1"])
+    path = tmp_path / "typed.json"
+    path.write_text('{"schema": 1, "sites": {"1": {"activation": "LeakyReLU", "parameters": {"negative_slope": 0.3}}}}')
+    loaded = Placement.load(path)
+    assert loaded.sites["1"].activation == "leaky_relu"
+    assert loaded.apply(model())[1].values == {"negative_slope": 0.3}
+    assert Site("GELU").activation.name == "gelu"
+    assert Placement.uniform("mul(x,a)", ["1"]).sites["1"].activation == "mul(x,a)"
