@@ -12,7 +12,6 @@ from actsearch.cli.options import add_store, parse
 from actsearch.placement import Placement
 from actsearch.run import SearchResult
 from actsearch.search.confirm import Confirmation
-from actsearch.search.plan import LEARNING_RATE
 from actsearch.search.store import Store
 from actsearch.search.study import StudyRun
 from actsearch.tracking.report import confirmation_rows, rows, write_report
@@ -60,7 +59,7 @@ def print_result(result: SearchResult, store: str) -> None:
     print(
         f"\nReuse it in your training code:\n\n    from actsearch import Placement\n    Placement.load({str(shown)!r}).apply(model)\n"
     )
-    if factor := Placement.load(best).found.get(LEARNING_RATE):
+    if (factor := Placement.load(best).learning_rate_factor) != 1.0:
         print(f"It was trained, as the baseline beside it, with the task's own learning rate times {factor:.3g}.\n")
     print(f"Pictures: {shown.parent / 'report'}    MLflow's pages: actsearch ui --store {store}")
 

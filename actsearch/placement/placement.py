@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from torch import nn
 
 from actsearch.activations import Requirement, from_spec, properties
@@ -17,6 +17,7 @@ from actsearch.activations.base import Activation
 from actsearch.activations.registry import canonical_name
 from actsearch.errors import InvalidValueError, PlacementError, RequirementError, UnknownNameError
 from actsearch.placement.discover import discover
+from actsearch.placement.optimiser import optimizer_groups
 from actsearch.placement.site import FoundSite, Sites
 from actsearch.placement.start import started
 from actsearch.placement.surgery import refuse_compiled, replace_sites
@@ -58,9 +59,12 @@ class Placement(BaseModel):
     Args:
         sites: by site name, what stands there.
         initialisation: which gain the weights feeding each site were scaled by, where the search did so.
+        learning_rate_factor: factor on the learning rate that the placement was trained with, positive; see
+            :meth:`optimizer_parameters`.
         found: where the placement comes from: study, task, metric, gain with its interval, versions.
 
-    >>> Placement.load("best.json").apply(model)    # doctest: +SKIP
+    >>> placement = Placement.load("best.json"); placement.apply(model)    # doctest: +SKIP
+    >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -68,7 +72,18 @@ class Placement(BaseModel):
     schema_version: Literal[1] = Field(default=1, alias="schema")
     sites: dict[str, SiteEntry]
     initialisation: Literal["forward", "backward", "mean"] | None = None
+    learning_rate_factor: Annotated[float, Field(gt=0)] = 1.0
     found: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_file(cls, data: Any) -> Any:
+        """Take the factor from where earlier files have it."""
+        found = data.get("found") if isinstance(data, Mapping) else None
+        if not isinstance(found, Mapping) or "learning_rate_factor" not in found:
+            return data
+        rest = {key: value for key, value in found.items() if key != "learning_rate_factor"}
+        return {"learning_rate_factor": found["learning_rate_factor"], **data, "found": rest}
 
     @classmethod
     def uniform(cls, activation: str | Mapping[str, Any], sites: Iterable[FoundSite | str]) -> Self:
@@ -118,6 +133,8 @@ class Placement(BaseModel):
         }
         if self.initialisation:
             data["initialisation"] = self.initialisation
+        if self.learning_rate_factor != 1.0:
+            data["learning_rate_factor"] = self.learning_rate_factor
         if self.found:
             data["found"] = self.found
         return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
@@ -131,6 +148,9 @@ class Placement(BaseModel):
         that training can move it. :func:`actsearch.placement.applied` tells which; :func:`actsearch.placement.restore`
         undoes it all.
 
+        Build the optimiser afterwards, with :meth:`optimizer_parameters`: it has the new parameters, and the learning
+        rate that the placement was trained with where :attr:`learning_rate_factor` is not 1.
+
         Args:
             model: a fresh or trained model with these sites; its other parameters are left as they are. Apply before
                 ``torch.compile``, and before DDP where activations learn.
@@ -141,10 +161,13 @@ class Placement(BaseModel):
         Raises:
             PlacementError: a site that the model does not have, or a compiled model.
             RequirementError: an activation without the properties that its site requires.
+
+        >>> placement = Placement.load("best.json"); placement.apply(model)    # doctest: +SKIP
+        >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
         """
         refuse_compiled(model)
         discovery = discover(model, example_input, include_gates=True, only=self.sites)
-        modules: dict[str, nn.Module] = {}
+        modules: dict[str, Activation] = {}
         differences: dict[str, float | None] = {}
         for name, entry in self.sites.items():
             try:
@@ -163,6 +186,25 @@ class Placement(BaseModel):
         _refuse_unsynchronised(model, modules)
         replace_sites(model, modules, discovery, differences)
         return model
+
+    def optimizer_parameters(
+        self, model: nn.Module, *, lr: float, groups: Iterable[Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the parameter groups to train the model with as the search did, for any optimiser of torch.
+
+        Every learning rate is multiplied by :attr:`learning_rate_factor`; the learned parameters of activations have
+        groups of their own, without weight decay.
+
+        Args:
+            model: the model that the placement was applied to.
+            lr: learning rate, before the factor, of every group that has none of its own.
+            groups: own groups, as an optimiser takes them, or own parameters; all of the model's where not given.
+
+        ``LBFGS`` takes one group: give it ``model.parameters()`` and ``lr * placement.learning_rate_factor``.
+
+        >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
+        """
+        return optimizer_groups(model, lr=lr, groups=groups, overall=self.learning_rate_factor)
 
     def _build(self, name: str, entry: SiteEntry, site: FoundSite) -> Activation:
         try:

@@ -197,3 +197,22 @@ def test_names_are_stored_as_the_catalogue_has_them(tmp_path):
     assert loaded.apply(model())[1].values == {"negative_slope": 0.3}
     assert Site("GELU").activation.name == "gelu"
     assert Placement.uniform("mul(x,a)", ["1"]).sites["1"].activation == "mul(x,a)"
+
+
+def test_the_learning_rate_factor_of_new_and_earlier_files(tmp_path):
+    placement = Placement.uniform("tanh", ["1"])
+    assert "learning_rate_factor" not in placement.dumps()
+    faster = placement.model_copy(update={"learning_rate_factor": 2.5})
+    assert Placement.load(faster.save(tmp_path / "new.json")) == faster
+    assert "learning_rate_factor=2.5" in repr(faster)
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text(
+        '{"schema": 1, "sites": {"1": {"activation": "tanh"}}, "found": {"trial": 3, "learning_rate_factor": 0.5}}'
+    )
+    loaded = Placement.load(earlier)
+    assert (loaded.learning_rate_factor, loaded.found) == (0.5, {"trial": 3})
+    assert Placement.load(loaded.save(tmp_path / "again.json")) == loaded
+    for wrong in ("0", "-1", "null", '"fast"'):
+        earlier.write_text(f'{{"schema": 1, "sites": {{}}, "learning_rate_factor": {wrong}}}')
+        with pytest.raises(PlacementError, match="is not a placement file: learning_rate_factor"):
+            Placement.load(earlier)
