@@ -16,7 +16,8 @@ from actsearch.activations import Requirement, from_spec, properties
 from actsearch.activations.base import Activation
 from actsearch.activations.registry import canonical_name
 from actsearch.errors import InvalidValueError, PlacementError, RequirementError, UnknownNameError
-from actsearch.placement.discover import discover
+from actsearch.placement.discover import Discovery, discover
+from actsearch.placement.naming import readings
 from actsearch.placement.optimiser import optimizer_groups
 from actsearch.placement.site import FoundSite, Sites
 from actsearch.placement.start import started
@@ -153,13 +154,14 @@ class Placement(BaseModel):
 
         Args:
             model: a fresh or trained model with these sites; its other parameters are left as they are. Apply before
-                ``torch.compile``, and before DDP where activations learn.
+                ``torch.compile``, and before DDP where activations learn. Where no name fits as it is, one prefix on
+                all of them may differ, as between a wrapper (``model.1``) and what it wraps (``1``).
             example_input: one input of the model; needed only where sites are functional calls, or one instance called
                 several times, in a model that :mod:`torch.fx` cannot trace.
             force: place activations that a site's requirement refuses.
 
         Raises:
-            PlacementError: a site that the model does not have, or a compiled model.
+            PlacementError: a site that the model does not have, a compiled model, or names that fit several parts.
             RequirementError: an activation without the properties that its site requires.
 
         >>> placement = Placement.load("best.json"); placement.apply(model)    # doctest: +SKIP
@@ -169,12 +171,8 @@ class Placement(BaseModel):
         discovery = discover(model, example_input, include_gates=True, only=self.sites)
         modules: dict[str, Activation] = {}
         differences: dict[str, float | None] = {}
-        for name, entry in self.sites.items():
-            try:
-                site = discovery.sites.named(name)
-            except UnknownNameError as error:
-                hint = "" if discovery.sites.method != "modules" else " Pass an example_input to find functional calls."
-                raise PlacementError(f"the placement does not fit {type(model).__name__}: {error}.{hint}") from None
+        for name, entry in self._entries(model, discovery).items():
+            site = discovery.sites.named(name)
             module = self._build(name, entry, site)
             if site.requires and not force:
                 check_requirement(name, entry, module, site)
@@ -205,6 +203,23 @@ class Placement(BaseModel):
         >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
         """
         return optimizer_groups(model, lr=lr, groups=groups, overall=self.learning_rate_factor)
+
+    def _entries(self, model: nn.Module, discovery: Discovery) -> dict[str, SiteEntry]:
+        """Return the entries by the model's own names of their sites."""
+        ways = readings(self.sites, [site.name for site in discovery.sites])
+        if len(ways) > 1:
+            part = next(iter(ways)).partition("'")[2].rstrip(".'")
+            raise PlacementError(
+                f"the placement must fit one part of {type(model).__name__}, but it fits {', and '.join(ways)}. "
+                f"Apply it to the part itself, such as placement.apply(model.{part})."
+            )
+        for reading in ways.values():
+            return {reading[name]: entry for name, entry in self.sites.items()}
+        hint = "" if discovery.sites.method != "modules" else " Pass an example_input to find functional calls."
+        try:
+            return {discovery.sites.named(name).name: entry for name, entry in self.sites.items()}
+        except UnknownNameError as error:
+            raise PlacementError(f"the placement does not fit {type(model).__name__}: {error}.{hint}") from None
 
     def _build(self, name: str, entry: SiteEntry, site: FoundSite) -> Activation:
         try:

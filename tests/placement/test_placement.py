@@ -199,6 +199,47 @@ def test_names_are_stored_as_the_catalogue_has_them(tmp_path):
     assert Placement.uniform("mul(x,a)", ["1"]).sites["1"].activation == "mul(x,a)"
 
 
+class Wrapper(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = model()
+
+    def forward(self, x):
+        return F.relu(self.model(x))
+
+
+@pytest.mark.parametrize("prefix", ["model.", "module.", "_orig_mod.", "a.b."])
+def test_a_placement_of_a_wrapper_fits_the_bare_model(prefix):
+    net = model()
+    Placement.uniform("tanh", [f"{prefix}1"]).apply(net)
+    assert net[1].name == "tanh"
+    assert [done.site for done in applied(net)] == ["1"]
+
+
+def test_a_placement_of_the_bare_model_fits_its_wrapper():
+    net = Wrapper()
+    Placement.uniform("tanh", ["1"]).apply(net)
+    assert net.model[1].name == "tanh"
+    marked = nn.ModuleDict({"inner": nn.Sequential(nn.Linear(4, 4), Site("relu"))})
+    Placement.uniform("tanh", ["1"]).apply(marked)
+    assert marked["inner"][1].activation.name == "tanh"
+
+
+def test_a_placement_that_fits_several_parts_names_them():
+    both = nn.ModuleDict({"actor": model(), "critic": model()})
+    with pytest.raises(PlacementError) as caught:
+        Placement.uniform("tanh", ["1"]).apply(both)
+    assert str(caught.value) == (
+        "the placement must fit one part of ModuleDict, but it fits as part of 'actor', and as part of 'critic'. "
+        "Apply it to the part itself, such as placement.apply(model.actor)."
+    )
+    assert applied(both) == []
+    Placement.uniform("tanh", ["1"]).apply(both.actor)
+    assert (both.actor[1].name, type(both.critic[1])) == ("tanh", nn.ReLU)
+    with pytest.raises(PlacementError, match="does not fit ModuleDict: unknown site '3'"):
+        Placement.uniform("tanh", ["3"]).apply(both)
+
+
 def test_the_learning_rate_factor_of_new_and_earlier_files(tmp_path):
     placement = Placement.uniform("tanh", ["1"])
     assert "learning_rate_factor" not in placement.dumps()
