@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actsearch.activations import from_spec
+from actsearch.activations.base import Activation
 from actsearch.placement import gates
 from actsearch.placement.candidates import Candidate, Held
 from actsearch.placement.functions import specification
@@ -58,6 +60,16 @@ class Place:
         except (RuntimeError, ValueError, TypeError, NotImplementedError):  # it needs its own shape, such as channels
             return None
         return None if not isinstance(y, Tensor) or y.is_meta or y.shape != (3,) else standing
+
+    def holds(self, module: Activation) -> bool:
+        """Return whether what stands there is this activation already, its learned values included."""
+        if not self.site.specification or from_spec(self.site.specification).spec() != module.spec():
+            return False
+        standing = self.standing.activation if isinstance(self.standing, Site) else self.standing
+        if not isinstance(standing, Activation):
+            return True  # a function of torch at these parameters
+        now, then = standing.state_dict(), module.state_dict()
+        return all(torch.equal(now[key].to(then[key]), then[key]) for key in then)
 
 
 class Collector:

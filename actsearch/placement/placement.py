@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -15,7 +16,7 @@ from torch import nn
 from actsearch.activations import Requirement, from_spec, properties
 from actsearch.activations.base import Activation
 from actsearch.activations.registry import canonical_name
-from actsearch.errors import InvalidValueError, PlacementError, RequirementError, UnknownNameError
+from actsearch.errors import ActsearchWarning, InvalidValueError, PlacementError, RequirementError, UnknownNameError
 from actsearch.placement.discover import Discovery, discover
 from actsearch.placement.naming import readings
 from actsearch.placement.optimiser import optimizer_groups
@@ -152,6 +153,8 @@ class Placement(BaseModel):
         Build the optimiser afterwards, with :meth:`optimizer_parameters`: it has the new parameters, and the learning
         rate that the placement was trained with where :attr:`learning_rate_factor` is not 1.
 
+        A warning (:class:`ActsearchWarning`) says where nothing is changed, and where the placement was not confirmed.
+
         Args:
             model: a fresh or trained model with these sites; its other parameters are left as they are. Apply before
                 ``torch.compile``, and before DDP where activations learn. Where no name fits as it is, one prefix on
@@ -182,6 +185,7 @@ class Placement(BaseModel):
                 module, differences[name] = started(module, standing, free)
             modules[name] = module
         _refuse_unsynchronised(model, modules)
+        self._warn(model, modules, discovery)
         replace_sites(model, modules, discovery, differences)
         return model
 
@@ -221,6 +225,18 @@ class Placement(BaseModel):
         except UnknownNameError as error:
             raise PlacementError(f"the placement does not fit {type(model).__name__}: {error}.{hint}") from None
 
+    def _warn(self, model: nn.Module, modules: Mapping[str, Activation], discovery: Discovery) -> None:
+        """Say where nothing is changed, and where the placement was not confirmed."""
+        if not modules:
+            why = "the placement has no sites. `find_sites(model)` tells which are open"
+            warnings.warn(f"nothing of {type(model).__name__} was changed: {why}.", ActsearchWarning, stacklevel=3)
+        elif all(discovery.places[name].holds(module) for name, module in modules.items()):
+            names = ", ".join(dict.fromkeys(module.name for module in modules.values()))
+            why = f"every site of the placement has its activation already ({names})"
+            warnings.warn(f"nothing of {type(model).__name__} was changed: {why}.", ActsearchWarning, stacklevel=3)
+        if "significant" in self.found and not self.found["significant"]:
+            warnings.warn(_unconfirmed(self.found), ActsearchWarning, stacklevel=3)
+
     def _build(self, name: str, entry: SiteEntry, site: FoundSite) -> Activation:
         try:
             return entry.build(site.channels, site.channel_dim)
@@ -231,6 +247,21 @@ class Placement(BaseModel):
                     "Pass an example_input."
                 ) from None
             raise PlacementError(f"{name}: {error}") from error
+
+
+def _unconfirmed(found: Mapping[str, Any]) -> str:
+    """Return what to say of a candidate that no confirmation found better; any of the details may be missing."""
+    study, metric, gain, interval = (found.get(key) for key in ("study", "metric", "gain", "interval"))
+    details = [f"study {study!r}"] if study else []
+    if isinstance(gain, (int, float)):
+        details.append(f"{metric or 'gain'} {gain:+.4g}")
+    if isinstance(interval, list) and all(isinstance(end, (int, float)) for end in interval):
+        details.append(f"95 % interval [{', '.join(f'{end:+.4g}' for end in interval)}]")
+    known = f" ({', '.join(details)})" if details else ""
+    return (
+        f"this placement was not confirmed as better than what the model has{known}. "
+        f"Keep what you have, or confirm it: actsearch confirm {study or '<study>'}"
+    )
 
 
 def _refuse_unsynchronised(model: nn.Module, modules: Mapping[str, nn.Module]) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from actsearch import Placement, Site, find_sites
-from actsearch.errors import PlacementError, RequirementError, UnknownNameError
+from actsearch.errors import ActsearchWarning, PlacementError, RequirementError, UnknownNameError
 from actsearch.placement import SiteEntry, applied
 
 X = torch.linspace(-2, 2, 12).reshape(3, 4)
@@ -238,6 +238,56 @@ def test_a_placement_that_fits_several_parts_names_them():
     assert (both.actor[1].name, type(both.critic[1])) == ("tanh", nn.ReLU)
     with pytest.raises(PlacementError, match="does not fit ModuleDict: unknown site '3'"):
         Placement.uniform("tanh", ["3"]).apply(both)
+
+
+def test_a_placement_that_changes_nothing_says_so():
+    with pytest.warns(ActsearchWarning, match="nothing of Sequential was changed: the placement has no sites"):
+        Placement(sites={}).apply(model())
+    with pytest.warns(
+        ActsearchWarning,
+        match="nothing of Sequential was changed: every site of the placement has its activation already .relu.",
+    ):
+        Placement.uniform("relu", ["1"]).apply(model())
+    net = Placement.uniform("prelu", ["1"]).apply(model())
+    with torch.no_grad():
+        net[1].raw_negative_slope.fill_(0.3)
+    Placement.uniform({"activation": "prelu", "parameters": {"negative_slope": 0.0}}, ["1"]).apply(net)
+    assert net[1].raw_negative_slope == 0.0, "what was learned is put back to its start, which is a change"
+    with pytest.warns(ActsearchWarning, match=r"every site .* already \(prelu\)"):
+        Placement.uniform({"activation": "prelu", "parameters": {"negative_slope": 0.0}}, ["1"]).apply(net)
+    two = nn.Sequential(*model(), nn.ReLU())
+    Placement(sites={"1": SiteEntry(activation="relu"), "3": SiteEntry(activation="tanh")}).apply(two)
+    leaky = nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(0.2))
+    Placement.uniform("leaky_relu", ["1"]).apply(leaky)
+    assert leaky[1].values == {"negative_slope": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("found", "details", "study"),
+    [
+        (
+            {"study": "digits", "metric": "test_accuracy", "gain": -0.0003, "interval": [-0.0049, 0.0044]},
+            " (study 'digits', test_accuracy -0.0003, 95 % interval [-0.0049, +0.0044])",
+            "digits",
+        ),
+        ({"study": "digits", "interval": None}, " (study 'digits')", "digits"),
+        ({"gain": "much", "interval": ["a", 1]}, "", "<study>"),
+    ],
+)
+@pytest.mark.parametrize("significant", [False, None])
+def test_a_placement_that_was_not_confirmed_says_so(found, details, study, significant):
+    placement = Placement.uniform("tanh", ["1"]).model_copy(update={"found": found | {"significant": significant}})
+    with pytest.warns(ActsearchWarning) as caught:
+        placement.apply(model())
+    assert [str(warning.message) for warning in caught] == [
+        f"this placement was not confirmed as better than what the model has{details}. "
+        f"Keep what you have, or confirm it: actsearch confirm {study}"
+    ]
+
+
+@pytest.mark.parametrize("found", [{}, {"study": "digits"}, {"significant": True}])
+def test_a_placement_that_was_confirmed_or_made_by_hand_says_nothing(found):
+    Placement.uniform("tanh", ["1"]).model_copy(update={"found": found}).apply(model())
 
 
 def test_the_learning_rate_factor_of_new_and_earlier_files(tmp_path):
