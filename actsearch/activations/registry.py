@@ -47,6 +47,8 @@ def canonical_name(text: str) -> str | None:
     >>> canonical_name("nn.LeakyReLU"), canonical_name("hard_swish"), canonical_name("mul(x,x)")
     ('leaky_relu', 'hardswish', None)
     """
+    if "(" in text:  # an expression, of which there may be thousands
+        return None
     entries = catalogue()
     if text in entries:
         return text
