@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_SHOWN = 20
+"""Known names that a message lists where none is near; more do not help."""
+
 
 class ActsearchError(Exception):
     """Anything that a user can put right; the command line prints its one line and exits with code 2."""
@@ -28,8 +31,14 @@ class UnknownNameError(ActsearchError, KeyError):
         unknown activation 'rleu'; nearest: relu, elu
         """
         choices = sorted(known)
-        nearest = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
-        hint = f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(choices) or 'none'}"
+        lower = {choice.lower(): choice for choice in choices}
+        nearest = [lower[near] for near in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
+        if nearest:
+            hint = f"nearest: {', '.join(nearest)}"
+        elif len(choices) <= MOST_SHOWN:
+            hint = f"known: {', '.join(choices) or 'none'}"
+        else:
+            hint = f"none of the {len(choices)} known is near"
         return cls(f"unknown {what} {name!r}; {hint}{'. ' + way_out if way_out else ''}")
 
 

@@ -16,6 +16,8 @@ from actsearch.errors import InvalidValueError, UnknownNameError
 
 Share = Literal["layer", "channel"]
 Value = float | Tensor
+BESIDE_PARAMETERS = ("learn", "share", "channels", "channel_dim")
+"""What a specification says beside the values of parameters and options."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,21 @@ class Option:
         return value
 
 
+def arguments_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments that :meth:`Activation.spec` stands for.
+
+    Raises:
+        InvalidValueError: a parameter called as what stands beside the parameters, such as ``learn``.
+    """
+    parameters = spec.get("parameters", {})
+    for key in BESIDE_PARAMETERS:
+        if key in parameters:
+            raise InvalidValueError(
+                f"parameters of {spec['activation']} must be its own, but got {key!r} among them. Write {key} beside them."
+            )
+    return {key: spec[key] for key in BESIDE_PARAMETERS if spec.get(key) is not None} | dict(parameters)
+
+
 class Activation(nn.Module):
     r"""An elementwise function :math:`y = \varphi(x; \theta)` with named parameters :math:`\theta`.
 
@@ -121,6 +138,7 @@ class Activation(nn.Module):
 
     def __init__(
         self,
+        /,
         *,
         learn: Iterable[str] | None = None,
         share: Share = "layer",
@@ -213,10 +231,13 @@ class Activation(nn.Module):
         """Whether training changes the function."""
         return any(True for _ in self.parameters(recurse=True))
 
+    def rebuilt(self, **changes: Any) -> Self:
+        """Return it built anew from its :meth:`spec`, with some of its arguments or values changed."""
+        return type(self)(**arguments_of(self.spec()) | changes)
+
     def plain(self) -> Self:
         """Return the function at its start values with nothing learned, in float64, for numeric study."""
-        values: dict[str, Any] = self.values
-        return type(self)(learn=(), **values).double()
+        return self.rebuilt(learn=(), share="layer").double()
 
     def extra_repr(self) -> str:
         """Show parameters the way they are passed."""

@@ -13,7 +13,7 @@ from actsearch.activations.base import Activation
 from actsearch.activations.evaluate import evaluate
 from actsearch.activations.expression import Expression
 from actsearch.activations.grammar import Node, parse
-from actsearch.activations.registry import catalogue
+from actsearch.activations.registry import canonical_name, catalogue
 from actsearch.activations.vocabulary import LEARNABLE
 
 TOLERANCE = 1e-6
@@ -127,7 +127,8 @@ def distinct(candidates: Sequence[str]) -> list[str]:
 def _entry(candidate: str | Node | Activation) -> tuple[Node | Activation, str]:
     """Return what to evaluate, and a label for what is learned in it."""
     if isinstance(candidate, str):
-        candidate = catalogue()[candidate]() if candidate in catalogue() else parse(candidate)
+        name = canonical_name(candidate)
+        candidate = parse(candidate) if name is None else catalogue()[name]()
     if isinstance(candidate, Expression) and set(candidate.learn) == set(candidate.arguments):
         candidate = candidate.tree
     if isinstance(candidate, Activation) and candidate.has_learned():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actsearch.activations.base import Activation
 from actsearch.activations.grammar import CONSTANT, Node, parse, value_of
-from actsearch.activations.registry import catalogue
+from actsearch.activations.registry import canonical_name, catalogue
 from actsearch.activations.vocabulary import BINARY, LEARNABLE, UNARY, Operand
 
 CHUNK = 512
@@ -50,8 +50,8 @@ def evaluate(
     slopes = torch.zeros_like(values)
     trees: list[tuple[int, Node]] = []
     for row, candidate in enumerate(candidates):
-        if isinstance(candidate, str) and candidate in catalogue():
-            candidate = catalogue()[candidate]()
+        if isinstance(candidate, str) and (name := canonical_name(candidate)) is not None:
+            candidate = catalogue()[name]()
         if isinstance(candidate, Activation):
             value, slope = _apply(candidate.plain(), [(grid, torch.ones_like(grid))])
             values[row] = value

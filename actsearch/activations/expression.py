@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from actsearch.activations.base import Activation, Parameter
+from actsearch.activations.base import Activation, Parameter, arguments_of
 from actsearch.activations.grammar import CONSTANT, Node, parse, value_of
 from actsearch.activations.grammar import ExpressionError as ExpressionError
 from actsearch.activations.vocabulary import BINARY, LEARNABLE, UNARY, Operand
@@ -55,7 +55,7 @@ class Expression(Activation):
 
     name = "expression"
 
-    def __init__(self, text: str, **values: Any) -> None:
+    def __init__(self, text: str, /, **values: Any) -> None:
         tree = parse(text)
         constants = [key for key in LEARNABLE if any(node.name == key for node in tree.walk())]
         self.text = str(tree)
@@ -83,9 +83,9 @@ class Expression(Activation):
         result: Tensor = places[self.result]
         return result
 
-    def plain(self) -> Self:
-        """Return the function at its start values with nothing learned, in float64, for numeric study."""
-        return type(self)(self.text, learn=(), **self.values).double()
+    def rebuilt(self, **changes: Any) -> Self:
+        """Return it built anew from its :meth:`spec`, with some of its arguments or values changed."""
+        return type(self)(self.text, **arguments_of(self.spec()) | changes)
 
     def extra_repr(self) -> str:
         """Show the expression and its constants the way they are passed."""

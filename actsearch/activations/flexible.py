@@ -42,6 +42,7 @@ class Flexible(Activation):
 
     def __init__(
         self,
+        /,
         *,
         learn: Sequence[str] | None = None,
         share: Share = "layer",
@@ -93,8 +94,7 @@ class Flexible(Activation):
 
     def plain(self) -> Self:
         """Return the function at its start with nothing learned, in float64, for numeric study."""
-        options: dict[str, Any] = self.values
-        fixed = type(self)(learn=(), **options).double()
+        fixed = super().plain()
         fixed.coefficients.copy_(fixed.start())
         return fixed
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from actsearch.activations import families
-from actsearch.activations.base import Activation
+from actsearch.activations.base import Activation, arguments_of
 from actsearch.errors import InvalidValueError, UnknownNameError
 
 _entries: dict[str, type[Activation]] = {}
@@ -39,6 +39,27 @@ def catalogue() -> Mapping[str, type[Activation]]:
     return MappingProxyType(dict(sorted(_entries.items())))
 
 
+def canonical_name(text: str) -> str | None:
+    """Return the catalogue's name for a name in another spelling, such as torch's; ``None`` where it has none of it.
+
+    Case, underscores and the prefixes ``nn.`` and ``torch.nn.`` do not count; the rest must be the same.
+
+    >>> canonical_name("nn.LeakyReLU"), canonical_name("hard_swish"), canonical_name("mul(x,x)")
+    ('leaky_relu', 'hardswish', None)
+    """
+    if "(" in text:  # an expression, of which there may be thousands
+        return None
+    entries = catalogue()
+    if text in entries:
+        return text
+    spellings = {_letters(name): name for name in entries}
+    return spellings.get(_letters(text.lower().removeprefix("torch.nn.").removeprefix("nn.")))
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
 def family(entry: type[Activation]) -> str:
     """Return the family of an activation: the file, or the folder, of ``families`` that it stands in.
 
@@ -48,11 +69,12 @@ def family(entry: type[Activation]) -> str:
     return entry.__module__.removeprefix(f"{families.__name__}.").partition(".")[0]
 
 
-def activation(name_or_expression: str, **parameters: Any) -> Activation:
+def activation(name_or_expression: str, /, **parameters: Any) -> Activation:
     """Build an activation as a plain module.
 
     Args:
-        name_or_expression: a name of the catalogue (``"swish"``), or an expression in ``x`` (``"mul(sigmoid(x),x)"``).
+        name_or_expression: a name of the catalogue (``"swish"``), in torch's spelling too (``"nn.SiLU"``), or an
+            expression in ``x`` (``"mul(sigmoid(x),x)"``).
         **parameters: its values by name, and ``learn``, ``share``, ``channels``, ``channel_dim`` as in :class:`Activation`.
 
     Raises:
@@ -66,9 +88,9 @@ def activation(name_or_expression: str, **parameters: Any) -> Activation:
     """
     from actsearch.activations.expression import Expression, is_expression
 
-    entry = catalogue().get(name_or_expression)
-    if entry is not None:
-        return entry(**parameters)
+    name = canonical_name(name_or_expression)
+    if name is not None:
+        return catalogue()[name](**parameters)
     if is_expression(name_or_expression):
         return Expression(name_or_expression, **parameters)
     raise UnknownNameError.among("activation", name_or_expression, catalogue(), "`actsearch activations` lists them.")
@@ -76,5 +98,4 @@ def activation(name_or_expression: str, **parameters: Any) -> Activation:
 
 def from_spec(spec: Mapping[str, Any]) -> Activation:
     """Build an activation from :meth:`Activation.spec`."""
-    options = {key: spec[key] for key in ("learn", "share", "channels", "channel_dim") if spec.get(key) is not None}
-    return activation(spec["activation"], **options, **spec.get("parameters", {}))
+    return activation(spec["activation"], **arguments_of(spec))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actsearch.activations import from_spec
+from actsearch.activations.base import Activation
 from actsearch.placement import gates
 from actsearch.placement.candidates import Candidate, Held
 from actsearch.placement.functions import specification
@@ -59,9 +61,32 @@ class Place:
             return None
         return None if not isinstance(y, Tensor) or y.is_meta or y.shape != (3,) else standing
 
+    def holds(self, module: Activation) -> bool:
+        """Return whether what stands there is this activation already, its learned values included."""
+        if not self.site.specification or from_spec(self.site.specification).spec() != module.spec():
+            return False
+        standing = self.standing.activation if isinstance(self.standing, Site) else self.standing
+        if not isinstance(standing, Activation):
+            return True  # a function of torch at these parameters
+        now, then = standing.state_dict(), module.state_dict()
+        return all(torch.equal(now[key].to(then[key]), then[key]) for key in then)
+
+
+NEVER_CALLED = "never called: left alone"
+
 
 class Collector:
-    """Turn calls into sites: name them, measure them, and tell gates apart."""
+    """Turn calls into sites: name them, measure them, and tell gates apart.
+
+    Args:
+        model: the model.
+        candidates: its modules and callable attributes that may be sites, by path.
+        originals: what stood at these paths before they were separated.
+        graphs: what ran, the most telling first.
+        include_gates: make gates open sites.
+        called: paths of modules that ran elsewhere; where not given and a model has steps of its own beside forward,
+            what forward does not call is not known to be unused.
+    """
 
     def __init__(
         self,
@@ -70,12 +95,14 @@ class Collector:
         originals: dict[str, nn.Module],
         graphs: list[Graph],
         include_gates: bool,
+        called: Collection[str] | None = None,
     ) -> None:
         self.model = model
         self.candidates = candidates
         self.originals = originals
         self.graphs = graphs
         self.include_gates = include_gates
+        self.called = called
         self.sequences: dict[tuple[str, str], tuple[int, ...]] = {}
         self.refused: list[tuple[str, str]] = []
         self.modules = dict(model.named_modules())
@@ -89,14 +116,27 @@ class Collector:
                     found[place.site.name] = place
         called = {place.key for place in found.values() if not place.functional}
         ran = any(graph.whole for graph in self.graphs)
+        unused = self._unused(ran)
         for path, candidate in self.candidates.items():
             known = path in called or candidate.site_name in found or any(twin in called for twin in candidate.twins)
             if not known:
-                found[candidate.site_name] = self._never_ran(candidate, ran)
+                found[candidate.site_name] = self._never_ran(candidate, ran, path in unused)
         if ran:
             return list(found.values())
         order = {path: number for number, path in enumerate(self.modules)}  # parts do not say which runs first
         return sorted(found.values(), key=lambda place: order.get(place.key, order.get(place.owner, 0)))
+
+    def _unused(self, ran: bool) -> set[str]:
+        """Return the paths of the candidates that are known not to be called."""
+        if self.called is None and (not ran or has_steps(self.model) or any(graph.guessed for graph in self.graphs)):
+            return set()
+        seen = keys(self.graphs).union(self.called or ())
+        unused = {path for path, c in self.candidates.items() if c.kind != "site" and seen.isdisjoint((path, *c.twins))}
+        if self.called is None:
+            return unused
+        # No hook sees a call of an attribute; that its owner ran is all that can be known.
+        owners = {path: path.rpartition(".")[0] for path in unused if self.candidates[path].kind == "attribute"}
+        return {path for path in unused if path not in owners or (owners[path] and owners[path] not in seen)}
 
     def _of_graph(self, graph: Graph) -> list[Place]:
         grouped: dict[tuple[str, str, bool], dict[int, list[Call]]] = {}
@@ -189,19 +229,19 @@ class Collector:
         last = (f"{function}()" if taken else function) + (f"@{index + 1}" if index else "")
         return f"{owner}.{last}" if owner else last
 
-    def _never_ran(self, candidate: Candidate, traced: bool) -> Place:
+    def _never_ran(self, candidate: Candidate, traced: bool, unused: bool) -> Place:
         path = candidate.path
-        reason = ""
-        if candidate.kind != "site":
-            reason = gates.without_graph(candidate.name, self._before_layer(path))
+        gate = ""
+        if candidate.kind != "site" and not unused:
+            gate = gates.without_graph(candidate.name, self._before_layer(path))
         channels, dim = self._channels_before(path)
         block = block_of(self.model, path)
         kind: Kind = "shared" if len(candidate.twins) > 1 else candidate.kind
         site = FoundSite(
-            name=candidate.site_name or path, kind="gate" if reason else kind, activation=candidate.name,
+            name=candidate.site_name or path, kind="gate" if gate else kind, activation=candidate.name,
             specification=candidate.specification, requires=candidate.requires, block=block,
             stage=stage_of(block) if block else "", channels=channels, channel_dim=dim, elements=0 if traced else None,
-            protected=bool(reason) and not self.include_gates, reason=reason,
+            protected=unused or (bool(gate) and not self.include_gates), reason=NEVER_CALLED if unused else gate,
         )  # fmt: skip
         return Place(site, path.rpartition(".")[0], path, write_back=candidate.inplace, standing=self.originals[path])
 
@@ -224,6 +264,16 @@ class Collector:
             if isinstance(found, int):
                 width, dim = found, 1 if hasattr(module, "out_channels") else -1
         return width, dim
+
+
+def has_steps(model: nn.Module) -> bool:
+    """Return whether a model is a LightningModule, whose training step may call parts that forward does not."""
+    return any(kind.__name__ == "LightningModule" for kind in type(model).__mro__)
+
+
+def keys(graphs: Iterable[Graph]) -> set[str]:
+    """Return the paths of the modules and attributes that were called."""
+    return {call.key for graph in graphs for call in graph.calls if not call.functional}
 
 
 def _indices(calls: list[Call]) -> list[int]:

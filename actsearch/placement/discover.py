@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from actsearch.errors import PlacementError
 from actsearch.placement.candidates import Candidate, find_candidates, separate
-from actsearch.placement.collect import Collector, Place, missed_by
+from actsearch.placement.collect import Collector, Place, has_steps, keys, missed_by
 from actsearch.placement.graph import Graph, leaves
 from actsearch.placement.listen import run, run_on_meta
 from actsearch.placement.record import preserved
@@ -37,23 +38,33 @@ class Discovery:
     sequences: dict[tuple[str, str], tuple[int, ...]]
 
 
-def find_sites(model: nn.Module, example_input: Any = None, include_gates: bool = False) -> Sites:
+def find_sites(
+    model: nn.Module,
+    example_input: Any = None,
+    include_gates: bool = False,
+    called: Collection[str] | None = None,
+) -> Sites:
     """Find the places of a model where an activation acts.
 
     Modules, functional calls, callables held as attributes and shared instances (each call a site) are found by
     :mod:`torch.fx` where the model traces, by a function mode on the example where it does not, by those parts that
     trace and by the modules alone where neither can be; :attr:`Sites.method` says which. The model is left as it was.
 
+    A module that forward never calls is protected, where all of forward was seen; not so in a LightningModule, whose
+    training step may call it, unless ``called`` tells. A :class:`Site` stays open.
+
     Args:
         model: any module; what Lightning, ``torch.compile`` or DDP wrapped is looked into. ``meta`` tensors will do.
         example_input: one input of the model, a tuple or a mapping of several; with it, elements and channels are
             measured. A LightningModule's ``example_input_array`` is taken where none is given.
         include_gates: make gates (squeeze-and-excitation, attention, GLU, output heads) open sites of kind ``"gate"``.
+        called: paths of the modules that were seen running, in a training step, say: what is not among them, and is not
+            called by forward either, is protected.
 
     Raises:
         PlacementError: the model cannot run on the example input.
     """
-    return discover(model, example_input, include_gates).sites
+    return discover(model, example_input, include_gates, called=called).sites
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -68,7 +79,11 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def discover(
-    model: nn.Module, example_input: Any = None, include_gates: bool = False, only: Collection[str] | None = None
+    model: nn.Module,
+    example_input: Any = None,
+    include_gates: bool = False,
+    only: Collection[str] | None = None,
+    called: Collection[str] | None = None,
 ) -> Discovery:
     """Find the sites with their places; :func:`find_sites` is the public face.
 
@@ -77,6 +92,7 @@ def discover(
         example_input: as there.
         include_gates: as there.
         only: names of the sites that are of interest; nothing is traced where the model marks all of them itself.
+        called: as there.
     """
     model = unwrap(model)
     if example_input is None:
@@ -86,7 +102,7 @@ def discover(
     marked = {path for path, candidate in candidates.items() if candidate.kind == "site"}
     needless = only is not None and example_input is None and marked.issuperset(only)
     graphs, method, failed = ([], "modules", []) if needless else _trace(model, candidates, example_input)
-    found = Collector(model, candidates, originals, graphs, include_gates)
+    found = Collector(model, candidates, originals, graphs, include_gates, called)
     places = found.places()
     sites = [place.site for place in places]
     missed = missed_by(model, graphs, found.refused)
@@ -104,9 +120,11 @@ def _trace(model: nn.Module, candidates: dict[str, Candidate], example: Any) -> 
         separate(model, candidates)
         arguments = _arguments(model, example) if example is not None else None
         graphs: list[Graph] = []
+        modes: list[Graph | None] = [None, None]
         if _defines_forward(model):
             given = _bound(model, *arguments) if arguments else None
-            graphs += [g for mode in (False, True) if (g := symbolic(model.train(mode), candidates, given)) is not None]
+            modes = [symbolic(model.train(mode), candidates, given) for mode in (False, True)]
+            graphs += [graph for graph in modes if graph is not None]
         method = "fx" if graphs else "function mode"
         if arguments is not None:
             costly = sum(p.numel() for p in model.parameters()) > COSTLY[0] or _elements(arguments) > COSTLY[1]
@@ -117,6 +135,11 @@ def _trace(model: nn.Module, candidates: dict[str, Candidate], example: Any) -> 
                 if not any(p.is_meta for p in model.parameters()):
                     raise
                 method = "fx"  # the model reads values, which meta tensors do not have: what traces has to do
+            if modes[True] is None and not has_steps(model) and not keys(graphs).issuperset(candidates):
+                with contextlib.suppress(
+                    Exception
+                ):  # in training mode a batch may be too small for it: then it is not known
+                    graphs.append(run(model.train(), candidates, *arguments))
         if graphs:
             return graphs, method, []
         graphs, failed = symbolic_parts(model.eval(), candidates)

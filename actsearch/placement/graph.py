@@ -92,6 +92,7 @@ class Graph:
         self.nodes: list[Node] = []
         self.calls: list[Call] = []
         self.outputs: set[Node] = set()
+        self.guessed = False  # whether a branch was taken without knowing its condition
         self.whole = True  # or only a part of the model, whose result goes on to what was not traced
         self.unseen: list[tuple[str, str]] = []  # nonlinearities inside fused operations, with the reason
         self._node_of: dict[int, tuple[Any, Node]] = {}

@@ -29,6 +29,7 @@ class _Listener(TorchFunctionMode):
         if self.recorder.inside:
             return function(*args, **kwargs)
         if self.guess and function is Tensor.__bool__ and args[0].is_meta:
+            self.recorder.graph.guessed = True
             self.recorder.graph.unseen.append(
                 (self.recorder.owner, "a branch on a value, taken as true on meta tensors")
             )

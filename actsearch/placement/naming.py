@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import nn
 
 
@@ -27,6 +29,31 @@ def block_of(model: nn.Module, name: str) -> str:
     if depth is None:
         depth = next((i for i, _ in reversed(holders) if parts[i - 1][-1].isdecimal()), len(parts))
     return ".".join(parts[:depth])
+
+
+def readings(names: Collection[str], known: Collection[str]) -> dict[str, dict[str, str]]:
+    """Return every way to read names as known ones: as they are, else with one prefix added to or taken from all of them.
+
+    A placement found in a wrapper so fits the bare model, and the reverse.
+
+    >>> readings(["model.1", "model.3"], ["1", "3"])
+    {"without 'model.'": {'model.1': '1', 'model.3': '3'}}
+    >>> list(readings(["1"], ["actor.1", "critic.1"]))
+    ["as part of 'actor'", "as part of 'critic'"]
+    """
+    known = set(known)
+    if known.issuperset(names):
+        return {"": {name: name for name in names}}
+    first = next(iter(names))
+    added = {name.removesuffix(first) for name in known if name.endswith(f".{first}")}
+    taken = [first[: place + 1] for place, letter in enumerate(first) if letter == "."]
+    ways = {f"as part of {prefix[:-1]!r}": {name: prefix + name for name in names} for prefix in sorted(added)}
+    ways |= {
+        f"without {prefix!r}": {name: name.removeprefix(prefix) for name in names}
+        for prefix in taken
+        if all(name.startswith(prefix) for name in names)
+    }
+    return {way: reading for way, reading in ways.items() if known.issuperset(reading.values())}
 
 
 def stage_of(block: str) -> str:

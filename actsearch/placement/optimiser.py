@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from actsearch.activations.base import Activation
@@ -15,6 +15,61 @@ from actsearch.activations.base import Activation
 def activation_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return the learned parameters of every activation in a model."""
     return [p for module in model.modules() if isinstance(module, Activation) for p in module.parameters()]
+
+
+def split(
+    group: Mapping[str, Any], own: Collection[int], *, factor: float = 1.0, overall: float = 1.0, decays: bool = True
+) -> list[dict[str, Any]]:
+    """Return an optimiser group as one or two: the weights, and the learned parameters of activations.
+
+    Args:
+        group: ``params`` (one parameter, several, or pairs with their names), its own options, and ``lr`` where known.
+        own: identities of the activations' parameters.
+        factor: factor on the learning rate of the activations' parameters.
+        overall: factor on the learning rate of every parameter.
+        decays: whether the optimiser knows weight decay, which the activations' parameters are kept from.
+    """
+    given = group["params"]
+    params = [given] if isinstance(given, Tensor) else list(given)
+    learned = [p for p in params if id(p[1] if isinstance(p, tuple) else p) in own]
+    weights = [p for p in params if id(p[1] if isinstance(p, tuple) else p) not in own]
+
+    def scaled(by: float) -> dict[str, Any]:
+        return {"lr": group["lr"] * by} if group.get("lr") is not None and by != 1.0 else {}
+
+    if not decays and factor == 1.0:  # nothing to tell apart, and some optimisers take one group alone, such as LBFGS
+        return [{**group, "params": params, **scaled(overall)}]
+    parts = [{**group, "params": weights, **scaled(overall)}] if weights or not learned else []
+    if learned:
+        without = {"weight_decay": 0.0} if decays else {}
+        parts.append({**group, "params": learned, **scaled(overall * factor), **without})
+    return parts
+
+
+def optimizer_groups(
+    model: nn.Module,
+    *,
+    lr: float,
+    groups: Iterable[Any] | None = None,
+    factor: float = 1.0,
+    overall: float = 1.0,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Return the groups of an optimiser on a model, those of activations apart and without weight decay.
+
+    Args:
+        model: a model with a placement applied.
+        lr: learning rate of the groups that have none of their own.
+        groups: groups as an optimiser takes them, or parameters; all of the model's where not given.
+        factor: factor on the learning rate of the activations' parameters.
+        overall: factor on the learning rate of every parameter.
+        **options: what else every group has that does not say otherwise, such as ``weight_decay``.
+    """
+    own = {id(p) for p in activation_parameters(model)}
+    given = list(model.parameters() if groups is None else groups)
+    listed = given if given and isinstance(given[0], Mapping) else [{"params": given}]
+    parts = [split({"lr": lr, **options, **group}, own, factor=factor, overall=overall) for group in listed]
+    return [part for several in parts for part in several]
 
 
 def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float, factor: float = 1.0) -> list[dict[str, Any]]:
@@ -28,10 +83,7 @@ def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float, factor
 
     >>> torch.optim.AdamW(parameter_groups(model, lr=1e-3, weight_decay=1e-2))    # doctest: +SKIP
     """
-    own = {id(p) for p in activation_parameters(model)}
-    groups = [{"params": [p for p in model.parameters() if id(p) not in own], "lr": lr, "weight_decay": weight_decay}]
-    learned = [p for p in model.parameters() if id(p) in own]
-    return [*groups, {"params": learned, "lr": lr * factor, "weight_decay": 0.0}] if learned else groups
+    return optimizer_groups(model, lr=lr, factor=factor, weight_decay=weight_decay)
 
 
 @contextmanager
@@ -49,24 +101,14 @@ def own_group(model: nn.Module, factor: float = 1.0, overall: float = 1.0) -> It
     own = {id(p) for p in activation_parameters(model)}
     original = Optimizer.add_param_group
 
-    def split(optimizer: Optimizer, group: dict[str, Any]) -> None:
-        given = group["params"]
-        params = [given] if hasattr(given, "grad_fn") else list(given)
-        named = [(p[1] if isinstance(p, tuple) else p) for p in params]
-        rest = [p for p, tensor in zip(params, named, strict=True) if id(tensor) not in own]
-        learned = [p for p, tensor in zip(params, named, strict=True) if id(tensor) in own]
-        rate = group.get("lr", optimizer.defaults.get("lr"))
+    def add(optimizer: Optimizer, group: dict[str, Any]) -> None:
+        lr = group.get("lr", optimizer.defaults.get("lr"))
+        rate = {"lr": lr} if lr is not None else {}
+        decays = "weight_decay" in optimizer.defaults
+        for part in split(rate | group, own, factor=factor, overall=overall, decays=decays):
+            original(optimizer, part)
 
-        def scaled(by: float) -> dict[str, Any]:
-            return {"lr": rate * by} if rate is not None and by != 1.0 else {}
-
-        if rest or not learned:
-            original(optimizer, {**group, "params": rest, **scaled(overall)})
-        if learned:
-            decay = {"weight_decay": 0.0} if "weight_decay" in optimizer.defaults else {}
-            original(optimizer, {**group, "params": learned, **scaled(overall * factor), **decay})
-
-    Optimizer.add_param_group = split  # type: ignore[method-assign,assignment]  # for the time of one constructor
+    Optimizer.add_param_group = add  # type: ignore[method-assign,assignment]  # for the time of one constructor
     try:
         yield
     finally:

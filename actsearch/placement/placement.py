@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from torch import nn
 
 from actsearch.activations import Requirement, from_spec, properties
 from actsearch.activations.base import Activation
-from actsearch.errors import InvalidValueError, PlacementError, RequirementError, UnknownNameError
-from actsearch.placement.discover import discover
+from actsearch.activations.registry import canonical_name
+from actsearch.errors import ActsearchWarning, InvalidValueError, PlacementError, RequirementError, UnknownNameError
+from actsearch.placement.discover import Discovery, discover
+from actsearch.placement.naming import readings
+from actsearch.placement.optimiser import optimizer_groups
 from actsearch.placement.site import FoundSite, Sites
 from actsearch.placement.start import started
 from actsearch.placement.surgery import refuse_compiled, replace_sites
@@ -38,6 +42,11 @@ class SiteEntry(BaseModel):
     channels: Annotated[int, Field(ge=1)] | None = None
     channel_dim: int | None = None
 
+    @field_validator("activation")
+    @classmethod
+    def _canonical(cls, activation: str) -> str:
+        return canonical_name(activation) or activation
+
     def build(self, channels: int | None = None, channel_dim: int = 1) -> Activation:
         """Build the activation; the arguments fill in where the file does not name channels."""
         spec = self.model_dump(exclude_none=True)
@@ -52,9 +61,12 @@ class Placement(BaseModel):
     Args:
         sites: by site name, what stands there.
         initialisation: which gain the weights feeding each site were scaled by, where the search did so.
+        learning_rate_factor: factor on the learning rate that the placement was trained with, positive; see
+            :meth:`optimizer_parameters`.
         found: where the placement comes from: study, task, metric, gain with its interval, versions.
 
-    >>> Placement.load("best.json").apply(model)    # doctest: +SKIP
+    >>> placement = Placement.load("best.json"); placement.apply(model)    # doctest: +SKIP
+    >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -62,7 +74,18 @@ class Placement(BaseModel):
     schema_version: Literal[1] = Field(default=1, alias="schema")
     sites: dict[str, SiteEntry]
     initialisation: Literal["forward", "backward", "mean"] | None = None
+    learning_rate_factor: Annotated[float, Field(gt=0)] = 1.0
     found: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_file(cls, data: Any) -> Any:
+        """Take the factor from where earlier files have it."""
+        found = data.get("found") if isinstance(data, Mapping) else None
+        if not isinstance(found, Mapping) or "learning_rate_factor" not in found:
+            return data
+        rest = {key: value for key, value in found.items() if key != "learning_rate_factor"}
+        return {"learning_rate_factor": found["learning_rate_factor"], **data, "found": rest}
 
     @classmethod
     def uniform(cls, activation: str | Mapping[str, Any], sites: Iterable[FoundSite | str]) -> Self:
@@ -112,6 +135,8 @@ class Placement(BaseModel):
         }
         if self.initialisation:
             data["initialisation"] = self.initialisation
+        if self.learning_rate_factor != 1.0:
+            data["learning_rate_factor"] = self.learning_rate_factor
         if self.found:
             data["found"] = self.found
         return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
@@ -119,30 +144,38 @@ class Placement(BaseModel):
     def apply(self, model: Model, example_input: Any = None, *, force: bool = False) -> Model:
         """Put every activation at its site, in place, and return the model.
 
-        A learned parameter that the placement gives no value starts where the activation is nearest to what stood at
-        the site; :func:`actsearch.placement.applied` tells how near. :func:`actsearch.placement.restore` undoes it all.
+        A learned parameter that the placement gives no value starts at its published default; but where the activation
+        can reproduce what stood at the site, it starts there: where their largest difference over [-6, 6] is at most
+        10⁻³, and the root mean square of the derivative by every such parameter over x ~ N(0, 1) is at least 10⁻³, so
+        that training can move it. :func:`actsearch.placement.applied` tells which; :func:`actsearch.placement.restore`
+        undoes it all.
+
+        Build the optimiser afterwards, with :meth:`optimizer_parameters`: it has the new parameters, and the learning
+        rate that the placement was trained with where :attr:`learning_rate_factor` is not 1.
+
+        A warning (:class:`ActsearchWarning`) says where nothing is changed, and where the placement was not confirmed.
 
         Args:
             model: a fresh or trained model with these sites; its other parameters are left as they are. Apply before
-                ``torch.compile``, and before DDP where activations learn.
+                ``torch.compile``, and before DDP where activations learn. Where no name fits as it is, one prefix on
+                all of them may differ, as between a wrapper (``model.1``) and what it wraps (``1``).
             example_input: one input of the model; needed only where sites are functional calls, or one instance called
                 several times, in a model that :mod:`torch.fx` cannot trace.
             force: place activations that a site's requirement refuses.
 
         Raises:
-            PlacementError: a site that the model does not have, or a compiled model.
+            PlacementError: a site that the model does not have, a compiled model, or names that fit several parts.
             RequirementError: an activation without the properties that its site requires.
+
+        >>> placement = Placement.load("best.json"); placement.apply(model)    # doctest: +SKIP
+        >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
         """
         refuse_compiled(model)
         discovery = discover(model, example_input, include_gates=True, only=self.sites)
-        modules: dict[str, nn.Module] = {}
-        differences: dict[str, float] = {}
-        for name, entry in self.sites.items():
-            try:
-                site = discovery.sites.named(name)
-            except UnknownNameError as error:
-                hint = "" if discovery.sites.method != "modules" else " Pass an example_input to find functional calls."
-                raise PlacementError(f"the placement does not fit {type(model).__name__}: {error}.{hint}") from None
+        modules: dict[str, Activation] = {}
+        differences: dict[str, float | None] = {}
+        for name, entry in self._entries(model, discovery).items():
+            site = discovery.sites.named(name)
             module = self._build(name, entry, site)
             if site.requires and not force:
                 check_requirement(name, entry, module, site)
@@ -152,8 +185,57 @@ class Placement(BaseModel):
                 module, differences[name] = started(module, standing, free)
             modules[name] = module
         _refuse_unsynchronised(model, modules)
+        self._warn(model, modules, discovery)
         replace_sites(model, modules, discovery, differences)
         return model
+
+    def optimizer_parameters(
+        self, model: nn.Module, *, lr: float, groups: Iterable[Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the parameter groups to train the model with as the search did, for any optimiser of torch.
+
+        Every learning rate is multiplied by :attr:`learning_rate_factor`; the learned parameters of activations have
+        groups of their own, without weight decay.
+
+        Args:
+            model: the model that the placement was applied to.
+            lr: learning rate, before the factor, of every group that has none of its own.
+            groups: own groups, as an optimiser takes them, or own parameters; all of the model's where not given.
+
+        ``LBFGS`` takes one group: give it ``model.parameters()`` and ``lr * placement.learning_rate_factor``.
+
+        >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
+        """
+        return optimizer_groups(model, lr=lr, groups=groups, overall=self.learning_rate_factor)
+
+    def _entries(self, model: nn.Module, discovery: Discovery) -> dict[str, SiteEntry]:
+        """Return the entries by the model's own names of their sites."""
+        ways = readings(self.sites, [site.name for site in discovery.sites])
+        if len(ways) > 1:
+            part = next(iter(ways)).partition("'")[2].rstrip(".'")
+            raise PlacementError(
+                f"the placement must fit one part of {type(model).__name__}, but it fits {', and '.join(ways)}. "
+                f"Apply it to the part itself, such as placement.apply(model.{part})."
+            )
+        for reading in ways.values():
+            return {reading[name]: entry for name, entry in self.sites.items()}
+        hint = "" if discovery.sites.method != "modules" else " Pass an example_input to find functional calls."
+        try:
+            return {discovery.sites.named(name).name: entry for name, entry in self.sites.items()}
+        except UnknownNameError as error:
+            raise PlacementError(f"the placement does not fit {type(model).__name__}: {error}.{hint}") from None
+
+    def _warn(self, model: nn.Module, modules: Mapping[str, Activation], discovery: Discovery) -> None:
+        """Say where nothing is changed, and where the placement was not confirmed."""
+        if not modules:
+            why = "the placement has no sites. `find_sites(model)` tells which are open"
+            warnings.warn(f"nothing of {type(model).__name__} was changed: {why}.", ActsearchWarning, stacklevel=3)
+        elif all(discovery.places[name].holds(module) for name, module in modules.items()):
+            names = ", ".join(dict.fromkeys(module.name for module in modules.values()))
+            why = f"every site of the placement has its activation already ({names})"
+            warnings.warn(f"nothing of {type(model).__name__} was changed: {why}.", ActsearchWarning, stacklevel=3)
+        if "significant" in self.found and not self.found["significant"]:
+            warnings.warn(_unconfirmed(self.found), ActsearchWarning, stacklevel=3)
 
     def _build(self, name: str, entry: SiteEntry, site: FoundSite) -> Activation:
         try:
@@ -165,6 +247,21 @@ class Placement(BaseModel):
                     "Pass an example_input."
                 ) from None
             raise PlacementError(f"{name}: {error}") from error
+
+
+def _unconfirmed(found: Mapping[str, Any]) -> str:
+    """Return what to say of a candidate that no confirmation found better; any of the details may be missing."""
+    study, metric, gain, interval = (found.get(key) for key in ("study", "metric", "gain", "interval"))
+    details = [f"study {study!r}"] if study else []
+    if isinstance(gain, (int, float)):
+        details.append(f"{metric or 'gain'} {gain:+.4g}")
+    if isinstance(interval, list) and all(isinstance(end, (int, float)) for end in interval):
+        details.append(f"95 % interval [{', '.join(f'{end:+.4g}' for end in interval)}]")
+    known = f" ({', '.join(details)})" if details else ""
+    return (
+        f"this placement was not confirmed as better than what the model has{known}. "
+        f"Keep what you have, or confirm it: actsearch confirm {study or '<study>'}"
+    )
 
 
 def _refuse_unsynchronised(model: nn.Module, modules: Mapping[str, nn.Module]) -> None:

@@ -1,4 +1,4 @@
-"""Start a learnable activation at the function that it replaces: exactly where its form can, by a fit where not."""
+"""Start a learnable activation at the function that it replaces where its form reproduces it, else at its defaults."""
 
 from __future__ import annotations
 
@@ -12,17 +12,31 @@ from actsearch.activations.base import Activation
 from actsearch.errors import InvalidValueError
 
 REACH = 6.0  # inputs beyond six standard deviations do not count
+TOLERANCE = 1e-3
+"""Largest difference over [-6, 6] at which a form still reproduces a function."""
+ALIVE = 1e-3
+"""Least sensitivity of the output to each free parameter from which training can move it; 0.07 is the catalogue's least."""
+QUANTILES = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(256, dtype=torch.float64) + 0.5) / 256)
 
 
-def started(module: Activation, function: Callable[[Tensor], Any], free: Collection[str]) -> tuple[Activation, float]:
-    r"""Return the activation started as near as its form can be to a function, and how near that is.
+def started(
+    module: Activation, function: Callable[[Tensor], Any], free: Collection[str]
+) -> tuple[Activation, float | None]:
+    r"""Return the activation started at a function that its form reproduces, else as it is, at its own defaults.
 
     The weighted squared difference
 
     .. math:: \int_{-6}^{6} (\varphi_\theta(x) - f(x))^2 \, e^{-x^2 / 8} \, dx
 
     is minimised in double precision over the free parameters. A rounder value is taken where it is no worse, so that
-    PReLU starts at the slope 0 where a ReLU stood, and not near it.
+    PReLU starts at the slope 0 where a ReLU stood, and not near it. The result counts where it differs from
+    :math:`f` by at most :data:`TOLERANCE` over [-6, 6], and where every free parameter as it is stored, without its
+    constraint, has
+
+    .. math:: \sqrt{\mathbb{E}_{x \sim N(0, 1)} (\partial \varphi / \partial \theta)^2} \ge \text{ALIVE}.
+
+    A nearest function that is not near is a straight line where tanh meets swish; one without a gradient, such as swish
+    with :math:`\beta = 750` for ReLU, stays what it is however long it trains.
 
     Args:
         module: an activation with learned parameters.
@@ -30,13 +44,12 @@ def started(module: Activation, function: Callable[[Tensor], Any], free: Collect
         free: names of the learned parameters that may move; the others keep their values.
 
     Returns:
-        the activation, and the largest difference over [-6, 6].
+        the activation, and its largest difference from the function over [-6, 6]; ``None`` where it starts as it is.
     """
     x = torch.linspace(-REACH, REACH, 1201, dtype=torch.float64)
     target = _evaluate(function, x)
     weight = torch.exp(-x.square() / 8)
-    start: dict[str, Any] = {"learn": sorted(free), **module.values}
-    twin = type(module)(**start).double()
+    twin = module.rebuilt(learn=sorted(free), share="layer").double()
 
     def loss(y: Tensor) -> Tensor:
         return ((y - target).square() * weight).mean()
@@ -54,20 +67,30 @@ def started(module: Activation, function: Callable[[Tensor], Any], free: Collect
             return value
 
         optimizer.step(closure)
+    if not all(torch.isfinite(p).all() for p in parameters):
+        return module, None
     with torch.no_grad():
-        values = dict(module.values)
+        values: dict[str, Any] = module.values
         fitted = {key: float(value) for key, value in twin.current().items() if key in free}
-        if all(torch.isfinite(p).all() for p in parameters):
-            values |= _rounded(twin, values | fitted, fitted, lambda y: float(loss(y)), x)
-        sharing: dict[str, Any] = {
-            "share": module.share,
-            "channels": module.channels,
-            "channel_dim": module.channel_dim,
-        }
-        sharing |= values
-        fresh = type(module)(learn=module.learn, **sharing)
+        values = _rounded(twin, values | fitted, fitted, lambda y: float(loss(y)), x)
         difference = float((twin.function(x, **values) - target).abs().max())
-    return fresh, difference
+    if not difference <= TOLERANCE:  # NaN does not reproduce anything either
+        return module, None
+    try:
+        fresh = module.rebuilt(**values)
+    except InvalidValueError:  # at the very end of its constraint, from where nothing learns
+        return module, None
+    return (fresh, difference) if min(sensitivities(fresh, free).values()) >= ALIVE else (module, None)
+
+
+def sensitivities(module: Activation, names: Collection[str]) -> dict[str, float]:
+    """Return the root mean square of the derivative of the output by each stored parameter, over x ~ N(0, 1)."""
+    # A channel for each point, so that one backward pass gives the derivative at every point.
+    twin = module.rebuilt(learn=sorted(names), share="channel", channels=len(QUANTILES), channel_dim=0).double()
+    with torch.enable_grad():
+        torch.autograd.backward(twin(QUANTILES).sum())
+    raw = {name: getattr(twin, f"raw_{name}").grad for name in names}
+    return {name: float(gradient.square().mean().sqrt()) for name, gradient in raw.items()}
 
 
 def _rounded(
@@ -80,8 +103,7 @@ def _rounded(
         for digits in range(5):
             trial = values | {key: round(fitted[key], digits) + 0.0}
             try:
-                twin.arguments[key].check(key, trial[key])
-                type(twin)(learn=twin.learn, **trial)
+                twin.rebuilt(**trial)
             except InvalidValueError:
                 continue
             if loss(twin.function(x, **trial)) <= best + 1e-12:

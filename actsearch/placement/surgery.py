@@ -25,7 +25,8 @@ class Applied:
     Args:
         site: its name, ``was`` and ``now``: what stood and stands there.
         path: where the module that stands there now is, for :meth:`torch.nn.Module.get_submodule`.
-        difference: largest difference from what stood there, over [-6, 6], where parameters were started to match it.
+        difference: largest difference from what stood there, over [-6, 6], where learned parameters start at it; ``None``
+            where they start at given values or at their published defaults.
     """
 
     site: str
@@ -48,7 +49,7 @@ def replace_sites(
     model: nn.Module,
     modules: Mapping[str, nn.Module],
     discovery: Discovery,
-    differences: Mapping[str, float] | None = None,
+    differences: Mapping[str, float | None] | None = None,
 ) -> None:
     """Put each module at the site of that name, in place.
 
@@ -56,7 +57,7 @@ def replace_sites(
         model: the model that the discovery was made on.
         modules: by site name, what shall stand there.
         discovery: the sites and their places.
-        differences: by site name, how far the module starts from what stood there, for the record.
+        differences: by site name, how far a module started at what stood there is from it, for the record.
 
     Raises:
         PlacementError: the model is compiled, so what it runs would not change.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from actsearch.activations import activation
+from actsearch.activations import from_spec
+from actsearch.activations.registry import canonical_name
 from actsearch.errors import ActsearchError, SearchSpaceError
 from actsearch.placement.placement import explain
 from actsearch.search import plugins, strict_yaml
@@ -94,6 +95,8 @@ class Candidate(Strict):
     @model_validator(mode="before")
     @classmethod
     def _kinds(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and isinstance(data.get("name"), str):
+            data = {**data, "name": _canonical(data["name"])}
         if not isinstance(data, Mapping) or not isinstance(data.get("settings"), Mapping):
             return data
         settings = {}
@@ -108,7 +111,7 @@ class Candidate(Strict):
     def _exists(self) -> Self:
         try:
             for specification in self.extremes():
-                activation(specification["activation"], **specification["parameters"], **self._learned())
+                from_spec(specification)
         except ActsearchError as error:
             raise ValueError(str(error)) from None
         return self
@@ -180,7 +183,9 @@ class SearchSpace(Strict):
             raise ValueError("activations must name at least one activation, or generate must ask for some.")
         for name, settings in self.activations.items():
             _candidate(name, settings, f"activations.{name}")
+        _refuse_twice(self.activations, "activations")
         for pattern, rule in self.sites.items():
+            _refuse_twice(rule.activations, "sites", pattern, "activations")
             if isinstance(rule.activations, dict):
                 for name, settings in rule.activations.items():
                     _candidate(name, settings, f"sites.{pattern}.activations.{name}")
@@ -207,7 +212,8 @@ class SearchSpace(Strict):
             return self.candidates
         if isinstance(rule.activations, dict):
             return tuple(Candidate(name=name, settings=settings or {}) for name, settings in rule.activations.items())
-        return tuple(Candidate(name=name, settings=self.activations.get(name) or {}) for name in rule.activations)
+        known = {_canonical(name): settings for name, settings in self.activations.items()}
+        return tuple(Candidate(name=name, settings=known.get(_canonical(name)) or {}) for name in rule.activations)
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Self:
@@ -229,6 +235,18 @@ class SearchSpace(Strict):
             raise SearchSpaceError(
                 f"{path}:{strict_yaml.line_of(lines, _within(lines, location))}: {message}.".replace("..", ".")
             ) from None
+
+
+def _canonical(name: str) -> str:
+    return canonical_name(name) or name
+
+
+def _refuse_twice(names: Iterable[str], *where: str) -> None:
+    """Raise where one activation is named in two spellings."""
+    first: dict[str, str] = {}
+    for name in names:
+        if (earlier := first.setdefault(_canonical(name), name)) != name:
+            raise _At(f"{'.'.join(where)}: {name} is given twice, as {earlier} too. Leave one.", (*where, name))
 
 
 class _At(ValueError):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from actsearch.activations import Activation, Option, Parameter, activation
+from actsearch.activations import Activation, Option, Parameter, activation, from_spec
 from actsearch.activations.base import Value
 from actsearch.errors import InvalidValueError, UnknownNameError
 
@@ -93,3 +93,22 @@ def test_repr_shows_what_was_passed():
     assert repr(activation("elu", alpha=0.5)) == "ELU(alpha=0.5)"
     shown = repr(activation("prelu", share="channel", channels=3))
     assert shown == "PReLU(negative_slope=0.25, learn=['negative_slope'], share='channel', channels=3)"
+
+
+@pytest.mark.parametrize("name", ["prelu", "swish", "rational", "mixture", "relu", "mul(x,add(a,b))"])
+def test_rebuilt_with_other_arguments(name):
+    module = activation(name, share="channel", channels=3)
+    assert module.rebuilt().spec() == module.spec()
+    alone = module.rebuilt(share="layer")
+    assert alone.spec().get("channels") is None
+    assert not module.rebuilt(learn=()).has_learned()
+
+
+def test_parameters_are_told_from_what_stands_beside_them():
+    with pytest.raises(
+        InvalidValueError,
+        match=r"parameters of prelu must be its own, but got 'learn' among them. Write learn beside them",
+    ):
+        from_spec({"activation": "prelu", "parameters": {"learn": ["negative_slope"]}})
+    with pytest.raises(UnknownNameError, match="unknown parameter of relu 'self'"):
+        activation("relu", **{"self": 1})

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from actsearch import Site, find_sites
+from actsearch import Placement, Site, find_sites
 from actsearch.errors import PlacementError, UnknownNameError
 
 # Elementwise nonlinear operations of torch's dispatcher, by the name that a site of theirs has.
@@ -372,3 +372,98 @@ def test_resnet50_is_quick():
     parts = sites.groups("depth", parts=4)
     assert list(parts) == ["depth 0", "depth 1", "depth 2", "depth 3"]
     assert [name for names in parts.values() for name in names] == [site.name for site in sites]
+
+
+NEVER = "never called: left alone"
+
+
+class Unused(nn.Module):
+    """Modules, an attribute, a shared instance and a marked site that forward never calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 2)
+        self.used, self.never, self.sigmoid = nn.ReLU(), nn.ReLU(), nn.Sigmoid()
+        self.act = F.gelu
+        self.twice = nn.ModuleList([nn.Tanh()] * 2)
+        self.site = Site("relu")
+        self.aux = nn.Sequential(nn.Linear(4, 4), nn.SiLU(), nn.Linear(4, 2))
+
+    def forward(self, x):
+        y = self.used(self.a(x))
+        return self.b(y), self.aux(y) if self.training else y
+
+
+class Branching(Unused):
+    """Does not trace."""
+
+    def forward(self, x):
+        return super().forward(x if x.sum() > -1e9 else -x)
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("kind", [Unused, Branching])
+@pytest.mark.parametrize("include_gates", [True, False])
+def test_what_forward_never_calls_is_left_alone(kind, given, include_gates):
+    model = kind()
+    sites = find_sites(model, torch.randn(3, 4) if given else None, include_gates)
+    left = {site.name for site in sites.protected if site.reason == NEVER}
+    if kind is Branching and not given:
+        assert not left, "nothing is known of what was not traced"
+        return
+    assert left == {"never", "sigmoid", "act", "twice.0", "twice.1"}
+    assert [site.name for site in sites.open] == ["used", "aux.1", "site"]
+    assert {site.kind for site in sites.protected} == {"module", "attribute", "shared"}
+    Placement.uniform("tanh", ["never", "act", "twice.0"]).apply(model, torch.randn(3, 4) if given else None)
+    assert (model.never.name, model.act.name, model.twice[0].name) == ("tanh", "tanh", "tanh")
+
+
+def lightning_module():
+    import lightning
+
+    class Steps(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+            self.projector = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4))
+            self.head = Head()
+            self.never, self.act, self.site = nn.ReLU(), F.gelu, Site("relu")
+
+        def forward(self, x):
+            return self.net(x)
+
+        def training_step(self, batch, index):
+            return self.head(self.projector(self(batch))).sum()
+
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.act = nn.Linear(4, 4), F.silu
+
+        def forward(self, x):
+            return self.act(self.layer(x))
+
+    return Steps()
+
+
+def test_a_training_step_may_call_what_forward_does_not():
+    model = lightning_module()
+    x = torch.randn(3, 4)
+    everything = ["net.1", "projector.1", "head.act", "never", "act", "site"]
+    assert sorted(site.name for site in find_sites(model, x).open) == sorted(everything)
+    called = set()
+    handles = [
+        module.register_forward_hook(lambda *_, path=path: called.add(path)) for path, module in model.named_modules()
+    ]
+    model.training_step(x, 0)
+    for handle in handles:
+        handle.remove()
+    for sites in (find_sites(model, x, called=called), find_sites(model, called=called)):
+        assert {site.name: site.reason for site in sites.protected} == {"never": NEVER}
+    sites = find_sites(model, x, called=())
+    assert sorted(site.name for site in sites.open) == ["act", "net.1", "site"]
+
+
+def test_what_was_called_elsewhere_is_open_in_any_model():
+    sites = find_sites(Unused(), torch.randn(3, 4), called={"never", "twice.1"})
+    assert {site.name for site in sites.protected} == {"sigmoid"}

@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from actsearch.placement.naming import block_of, stage_of
+from actsearch.placement.naming import block_of, readings, stage_of
 from actsearch.placement.redirect import position
 
 
@@ -41,3 +41,18 @@ def test_blocks_and_stages(name, block, stage):
 def test_calls_past_the_known_ones(sequence, continued):
     numbers = range(len(sequence), len(sequence) + 3)
     assert [sequence[position(sequence, number)] for number in numbers] == continued
+
+
+def test_readings_of_names():
+    known = ["net.0.relu", "net.0.relu@2", "head.1"]
+    assert readings(known[:2], known) == {"": {name: name for name in known[:2]}}
+    assert readings(["0.relu", "0.relu@2"], known) == {
+        "as part of 'net'": {"0.relu": "net.0.relu", "0.relu@2": "net.0.relu@2"}
+    }
+    for prefix in ("module.", "_orig_mod.", "model.", "a.b."):
+        assert readings([prefix + name for name in known], known) == {
+            f"without {prefix!r}": {prefix + name: name for name in known}
+        }
+    assert readings(["0.relu", "1"], known) == {}, "each fits, but not by one prefix"
+    assert readings(["model.head.1", "net.0.relu"], known) == {}
+    assert readings([], known) == {"": {}}

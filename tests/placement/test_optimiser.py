@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from actsearch import activation
+from actsearch import Placement, activation
 from actsearch.placement.optimiser import own_group, parameter_groups
 
 
@@ -46,3 +46,73 @@ def test_groups_for_own_training_code(model):
     assert group_of(optimizer, model[1].raw_negative_slope)["lr"] == pytest.approx(2e-3)
     plain = nn.Linear(2, 2)
     assert len(parameter_groups(plain, lr=1e-3, weight_decay=1e-2)) == 1
+
+
+def told(optimizer):
+    """Every group with its options and its parameters' identities."""
+    return [{k: [id(p) for p in v] if k == "params" else v for k, v in g.items()} for g in optimizer.param_groups]
+
+
+DECAYING = [
+    torch.optim.AdamW,
+    torch.optim.Adam,
+    torch.optim.SGD,
+    torch.optim.RMSprop,
+    torch.optim.NAdam,
+    torch.optim.Adagrad,
+]
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.3])
+@pytest.mark.parametrize("kind", DECAYING)
+def test_a_placement_gives_the_groups_that_the_search_trained_with(model, kind, factor):
+    placement = Placement(sites={}, learning_rate_factor=factor)
+    with own_group(model, overall=factor):
+        searched = kind(model.parameters(), lr=1e-3, weight_decay=1e-2)
+    reused = kind(placement.optimizer_parameters(model, lr=1e-3), weight_decay=1e-2)
+    assert told(reused) == told(searched)
+    assert len(reused.param_groups) == 2
+
+    def own():
+        weights, others = list(model[0].parameters()), [*model[2].parameters(), *model[1].parameters()]
+        return [{"params": weights, "lr": 1e-4}, {"params": others, "weight_decay": 0.1}, {"params": model[3].raw_beta}]
+
+    with own_group(model, overall=factor):
+        searched = kind(own(), lr=1e-3, weight_decay=1e-2)
+    reused = kind(placement.optimizer_parameters(model, lr=1e-3, groups=own()), weight_decay=1e-2)
+    assert told(reused) == told(searched)
+    assert [group["lr"] for group in reused.param_groups] == [1e-4 * factor, *[1e-3 * factor] * 3]
+    assert [group["weight_decay"] for group in reused.param_groups] == [1e-2, 0.1, 0.0, 0.0]
+
+
+def test_parameters_may_be_given_alone_with_or_without_names(model):
+    placement = Placement(sites={}, learning_rate_factor=2.0)
+    for given in (model[2:].parameters(), model[2:].named_parameters()):
+        optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=0.1, groups=given))
+        assert group_of(optimizer, model[3].raw_beta)["weight_decay"] == 0.0
+        assert sum(len(group["params"]) for group in optimizer.param_groups) == 3
+        assert {group["lr"] for group in optimizer.param_groups} == {0.2}
+
+
+@pytest.mark.parametrize("overall", [1.0, 0.5])
+def test_an_optimiser_without_weight_decay_keeps_its_one_group(model, overall):
+    with own_group(model, overall=overall):
+        optimizer = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=5, line_search_fn="strong_wolfe")
+        rprop = torch.optim.Rprop(model.parameters(), lr=0.5)
+    assert [group["lr"] for group in (*optimizer.param_groups, *rprop.param_groups)] == [0.5 * overall] * 2
+    x = torch.randn(16, 2)
+    before = model[3].raw_beta.detach().clone()
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (model(x) - 1).square().mean()
+        loss.backward()
+        return loss
+
+    first = float(closure().detach())
+    optimizer.step(closure)
+    assert float(closure().detach()) < first
+    assert model[3].raw_beta != before
+    with own_group(model, factor=3.0):
+        split = torch.optim.Rprop(model.parameters(), lr=0.1)
+    assert [group["lr"] for group in split.param_groups] == pytest.approx([0.1, 0.3])

@@ -1,5 +1,6 @@
 """The placement file: round trip, refusals, sharing by channel, and what importing it costs."""
 
+import copy
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from actsearch import Placement, Site, find_sites
-from actsearch.errors import PlacementError, RequirementError
+from actsearch.errors import ActsearchWarning, PlacementError, RequirementError, UnknownNameError
 from actsearch.placement import SiteEntry, applied
 
 X = torch.linspace(-2, 2, 12).reshape(3, 4)
@@ -154,3 +155,155 @@ def test_a_file_that_is_no_placement(tmp_path, text, message):
     assert message in str(caught.value)
     with pytest.raises(PlacementError, match="cannot be read"):
         Placement.load(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize("share", ["layer", "channel"])
+def test_an_expression_with_a_learned_constant_is_placed_saved_and_copied(tmp_path, share):
+    entry = {"activation": "mul(x,sigmoid(mul(a,x)))", "share": share}
+    placement = Placement.load(Placement.uniform(entry, ["1"]).save(tmp_path / "best.json"))
+    net = placement.apply(model())
+    assert dict(net.named_parameters())["1.raw_a"].shape == ((6,) if share == "channel" else (1,))
+    with torch.no_grad():
+        net[1].raw_a.fill_(0.5)
+    z = net[0](X)
+    torch.testing.assert_close(net(X), net[2](z * torch.sigmoid(0.5 * z)))
+    assert torch.equal(copy.deepcopy(net)(X), net(X))
+    fresh = placement.apply(model())
+    fresh.load_state_dict(net.state_dict())
+    assert torch.equal(fresh(X), net(X))
+    assert torch.equal(net[1].rebuilt().cpu()(z), placement.apply(model())[1](z))
+    assert Placement.uniform("mul(x,a)", ["1"]).apply(model())[1].values == {"a": 1.0}
+
+
+@pytest.mark.parametrize("activation", ["prelu", "mul(x,a)", "mixture", "rational", "adaptive_slope", "rrelu"])
+@pytest.mark.parametrize(
+    "key", ["self", "text", "learn", "share", "channels", "channel_dim", "name_or_expression", "x"]
+)
+def test_a_parameter_that_no_activation_has(activation, key):
+    placement = Placement.uniform({"activation": activation, "parameters": {key: 1}}, ["1"])
+    with pytest.raises((PlacementError, UnknownNameError), match=rf"'{key}'") as caught:
+        placement.apply(model())
+    assert "\n" not in str(caught.value)
+
+
+def test_names_are_stored_as_the_catalogue_has_them(tmp_path):
+    placement = Placement.uniform("nn.SiLU", ["1"])
+    assert placement.sites["1"].activation == "silu"
+    assert placement == Placement.uniform("silu", ["1"])
+    path = tmp_path / "typed.json"
+    path.write_text('{"schema": 1, "sites": {"1": {"activation": "LeakyReLU", "parameters": {"negative_slope": 0.3}}}}')
+    loaded = Placement.load(path)
+    assert loaded.sites["1"].activation == "leaky_relu"
+    assert loaded.apply(model())[1].values == {"negative_slope": 0.3}
+    assert Site("GELU").activation.name == "gelu"
+    assert Placement.uniform("mul(x,a)", ["1"]).sites["1"].activation == "mul(x,a)"
+
+
+class Wrapper(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = model()
+
+    def forward(self, x):
+        return F.relu(self.model(x))
+
+
+@pytest.mark.parametrize("prefix", ["model.", "module.", "_orig_mod.", "a.b."])
+def test_a_placement_of_a_wrapper_fits_the_bare_model(prefix):
+    net = model()
+    Placement.uniform("tanh", [f"{prefix}1"]).apply(net)
+    assert net[1].name == "tanh"
+    assert [done.site for done in applied(net)] == ["1"]
+
+
+def test_a_placement_of_the_bare_model_fits_its_wrapper():
+    net = Wrapper()
+    Placement.uniform("tanh", ["1"]).apply(net)
+    assert net.model[1].name == "tanh"
+    marked = nn.ModuleDict({"inner": nn.Sequential(nn.Linear(4, 4), Site("relu"))})
+    Placement.uniform("tanh", ["1"]).apply(marked)
+    assert marked["inner"][1].activation.name == "tanh"
+
+
+def test_a_placement_that_fits_several_parts_names_them():
+    both = nn.ModuleDict({"actor": model(), "critic": model()})
+    with pytest.raises(PlacementError) as caught:
+        Placement.uniform("tanh", ["1"]).apply(both)
+    assert str(caught.value) == (
+        "the placement must fit one part of ModuleDict, but it fits as part of 'actor', and as part of 'critic'. "
+        "Apply it to the part itself, such as placement.apply(model.actor)."
+    )
+    assert applied(both) == []
+    Placement.uniform("tanh", ["1"]).apply(both.actor)
+    assert (both.actor[1].name, type(both.critic[1])) == ("tanh", nn.ReLU)
+    with pytest.raises(PlacementError, match="does not fit ModuleDict: unknown site '3'"):
+        Placement.uniform("tanh", ["3"]).apply(both)
+
+
+def test_a_placement_that_changes_nothing_says_so():
+    with pytest.warns(ActsearchWarning, match="nothing of Sequential was changed: the placement has no sites"):
+        Placement(sites={}).apply(model())
+    with pytest.warns(
+        ActsearchWarning,
+        match="nothing of Sequential was changed: every site of the placement has its activation already .relu.",
+    ):
+        Placement.uniform("relu", ["1"]).apply(model())
+    net = Placement.uniform("prelu", ["1"]).apply(model())
+    with torch.no_grad():
+        net[1].raw_negative_slope.fill_(0.3)
+    Placement.uniform({"activation": "prelu", "parameters": {"negative_slope": 0.0}}, ["1"]).apply(net)
+    assert net[1].raw_negative_slope == 0.0, "what was learned is put back to its start, which is a change"
+    with pytest.warns(ActsearchWarning, match=r"every site .* already \(prelu\)"):
+        Placement.uniform({"activation": "prelu", "parameters": {"negative_slope": 0.0}}, ["1"]).apply(net)
+    two = nn.Sequential(*model(), nn.ReLU())
+    Placement(sites={"1": SiteEntry(activation="relu"), "3": SiteEntry(activation="tanh")}).apply(two)
+    leaky = nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(0.2))
+    Placement.uniform("leaky_relu", ["1"]).apply(leaky)
+    assert leaky[1].values == {"negative_slope": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("found", "details", "study"),
+    [
+        (
+            {"study": "digits", "metric": "test_accuracy", "gain": -0.0003, "interval": [-0.0049, 0.0044]},
+            " (study 'digits', test_accuracy -0.0003, 95 % interval [-0.0049, +0.0044])",
+            "digits",
+        ),
+        ({"study": "digits", "interval": None}, " (study 'digits')", "digits"),
+        ({"gain": "much", "interval": ["a", 1]}, "", "<study>"),
+    ],
+)
+@pytest.mark.parametrize("significant", [False, None])
+def test_a_placement_that_was_not_confirmed_says_so(found, details, study, significant):
+    placement = Placement.uniform("tanh", ["1"]).model_copy(update={"found": found | {"significant": significant}})
+    with pytest.warns(ActsearchWarning) as caught:
+        placement.apply(model())
+    assert [str(warning.message) for warning in caught] == [
+        f"this placement was not confirmed as better than what the model has{details}. "
+        f"Keep what you have, or confirm it: actsearch confirm {study}"
+    ]
+
+
+@pytest.mark.parametrize("found", [{}, {"study": "digits"}, {"significant": True}])
+def test_a_placement_that_was_confirmed_or_made_by_hand_says_nothing(found):
+    Placement.uniform("tanh", ["1"]).model_copy(update={"found": found}).apply(model())
+
+
+def test_the_learning_rate_factor_of_new_and_earlier_files(tmp_path):
+    placement = Placement.uniform("tanh", ["1"])
+    assert "learning_rate_factor" not in placement.dumps()
+    faster = placement.model_copy(update={"learning_rate_factor": 2.5})
+    assert Placement.load(faster.save(tmp_path / "new.json")) == faster
+    assert "learning_rate_factor=2.5" in repr(faster)
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text(
+        '{"schema": 1, "sites": {"1": {"activation": "tanh"}}, "found": {"trial": 3, "learning_rate_factor": 0.5}}'
+    )
+    loaded = Placement.load(earlier)
+    assert (loaded.learning_rate_factor, loaded.found) == (0.5, {"trial": 3})
+    assert Placement.load(loaded.save(tmp_path / "again.json")) == loaded
+    for wrong in ("0", "-1", "null", '"fast"'):
+        earlier.write_text(f'{{"schema": 1, "sites": {{}}, "learning_rate_factor": {wrong}}}')
+        with pytest.raises(PlacementError, match="is not a placement file: learning_rate_factor"):
+            Placement.load(earlier)

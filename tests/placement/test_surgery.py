@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from actsearch import Placement, Site, activation, find_sites
-from actsearch.errors import PlacementError
+from actsearch.errors import ActsearchWarning, PlacementError
 from actsearch.placement import SiteEntry, applied, restore
 from actsearch.placement.placement import of
 
@@ -31,7 +31,8 @@ def test_identity_swap_is_exact(case):
     sites = find_sites(case.model, case.example)
     same = of(sites)
     assert set(same.sites) == {site.name for site in sites.open if site.specification}
-    same.apply(case.model, case.example)
+    with pytest.warns(ActsearchWarning, match="nothing of .* was changed"):
+        same.apply(case.model, case.example)
     assert torch.equal(case.run(), before)
     names = {site.name for site in sites.open}
     others = {key for key in keys if key.rpartition(".")[0] not in names}
@@ -173,7 +174,8 @@ def test_an_overwritten_input_that_is_read_again(style):
     sites = find_sites(model, X)
     name = {"module": "relu"}.get(style, "relu()")
     assert sites.named(name).elements == 12
-    Placement.uniform("relu", [name]).apply(model, X)
+    with pytest.warns(ActsearchWarning, match="nothing of Inplace was changed"):
+        Placement.uniform("relu", [name]).apply(model, X)
     assert torch.equal(model(X), before)
     Placement.uniform("tanh", [name]).apply(model, X)
     y = torch.tanh(model.conv(X))
@@ -185,6 +187,7 @@ def test_an_overwritten_input_that_is_read_again(style):
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # torch's own, on its fast path
+@pytest.mark.filterwarnings("ignore:nothing of TransformerEncoder was changed")  # where ReLU replaces ReLU
 @pytest.mark.parametrize("replaced", ["relu", "gelu", "silu"])
 def test_the_fused_transformer_layer_does_not_pass_by_what_was_placed(replaced):
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)

@@ -114,3 +114,36 @@ def test_generated_pool_is_large_distinct_and_repeatable():
     names = [c.name for c in space.candidates]
     assert len(set(names)) == len(names) >= 50
     assert names == [c.name for c in SearchSpace.model_validate(space.model_dump()).candidates]
+
+
+def test_names_as_torch_users_type_them(model):
+    space = SearchSpace(
+        activations={"nn.ReLU": None, "LeakyReLU": {"negative_slope": 0.2}, "tanh": None},
+        sites={"3": {"activations": ["leaky_relu"]}, "5": {"activations": ["Tanh"]}},
+    )
+    assert [c.name for c in space.candidates] == ["relu", "leaky_relu", "tanh"]
+    decisions = decide(space, find_sites(model))
+    assert [[c.name for c in d.candidates] for d in decisions.all] == [
+        ["relu", "leaky_relu", "tanh"],
+        ["leaky_relu"],
+        ["tanh"],
+    ]
+    assert decisions.all[1].candidates[0].settings == {"negative_slope": 0.2}
+
+
+def test_one_activation_in_two_spellings_is_refused(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text("# Two.\nactivations:\n  ReLU:\n  tanh:\n  relu:\n")
+    with pytest.raises(
+        SearchSpaceError, match=r"space.yaml:5: activations: relu is given twice, as ReLU too. Leave one"
+    ):
+        SearchSpace.load(path)
+    path.write_text("# Two.\nactivations:\n  tanh:\nsites:\n  a.b:\n    activations: [relu, nn.ReLU]\n")
+    with pytest.raises(SearchSpaceError, match=r"sites.a.b.activations: nn.ReLU is given twice, as relu too"):
+        SearchSpace.load(path)
+
+
+@pytest.mark.parametrize("key", ["learn", "self", "share", "channels", "name_or_expression"])
+def test_a_setting_that_is_no_parameter(key):
+    with pytest.raises(ValueError, match=f"'{key}'"):
+        SearchSpace(activations={"prelu": {key: 1}})

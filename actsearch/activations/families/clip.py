@@ -92,7 +92,7 @@ class Hardtanh(Activation):
         "max_val": Parameter(1.0, symbol="b", learnable=False),
     }
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         super().__init__(**values)
         if self.values["min_val"] >= self.values["max_val"]:
             raise InvalidValueError(f"min_val must be below max_val, but got {self.values!r}. Swap them.")

@@ -53,7 +53,7 @@ class BSpline(Flexible):
 
     blend: Tensor
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, /, **options: Any) -> None:
         super().__init__(**options)
         degree: Any = self.values.get("degree", 1)
         self.register_buffer("blend", blending(degree), persistent=False)

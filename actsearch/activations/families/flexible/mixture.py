@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actsearch.activations.base import Activation, Option
 from actsearch.activations.flexible import Flexible
-from actsearch.activations.registry import activation, catalogue, register
+from actsearch.activations.registry import activation, canonical_name, catalogue, register
 from actsearch.errors import InvalidValueError
 
 HEAD_START = 6.0
@@ -39,15 +39,19 @@ class Mixture(Flexible):
     formula = "sum(softmax(c)[j]*f[j](x))"
     arguments: ClassVar = {"members": Option(["identity", "relu", "tanh", "silu"]), "like": Option(None)}
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, /, **options: Any) -> None:
         members, like = options.get("members", self.arguments["members"].default), options.get("like")
-        if not isinstance(members, (list, tuple)) or len(set(members)) != len(members) or len(members) < 2:
+        named = isinstance(members, (list, tuple)) and all(isinstance(member, str) for member in members)
+        if named:
+            members = [canonical_name(member) or member for member in members]
+            like = canonical_name(like) or like if isinstance(like, str) else like
+        if not named or len(set(members)) != len(members) or len(members) < 2:
             raise InvalidValueError(
                 f"members must be at least two different names or expressions, but got {members!r}."
             )
         if like is not None and like not in members:
             raise InvalidValueError(f"like must be one of {list(members)}, but got {like!r}.")
-        super().__init__(**options | {"members": list(members)})
+        super().__init__(**options | {"members": members, "like": like})
         self.members = nn.ModuleList([activation(member, learn=()) for member in members])
 
     def start(self) -> Tensor:

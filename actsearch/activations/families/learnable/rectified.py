@@ -126,7 +126,7 @@ class RReLU(Activation):
         "upper": Parameter(1 / 3, symbol="u", learnable=False),
     }
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         super().__init__(**values)
         if self.values["lower"] > self.values["upper"]:
             raise InvalidValueError(f"lower must not exceed upper, but got {self.values!r}. Swap them.")

@@ -182,7 +182,7 @@ class AdaptiveSlope(Activation):
         "slope": Parameter(0.1, constraints.positive, learn=True, symbol="a"),
     }
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         super().__init__(**values)
         self.base = activation(str(self.values["base"]))
 
