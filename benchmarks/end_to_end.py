@@ -27,7 +27,7 @@ from actsearch.search.coordinator import Listener
 from actsearch.search.plan import Objective
 from actsearch.search.space import SearchSpace
 from actsearch.search.trial import quiet
-from tasks.classification import Classification
+from actsearch_tasks.classification import Classification
 
 EPOCHS = 30
 TRIALS = 100

@@ -23,7 +23,7 @@ import zuko
 from torch import Tensor, nn
 
 from actsearch import run_search
-from tasks.flow import Flow
+from actsearch_tasks.flow import Flow
 
 EPOCHS = 60
 

@@ -24,7 +24,7 @@ from actsearch.run import make_plan, run_search
 from actsearch.search.executor import Executor, OnReport
 from actsearch.search.specification import Outcome, Specification
 from actsearch.search.trial import quiet, run_trial
-from tasks.classification import Classification
+from actsearch_tasks.classification import Classification
 
 EPOCHS = 10
 CANDIDATES = ["relu", "leaky_relu", "identity"]

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from stable_baselines3 import SAC
 
-from tasks._pictures import new_figure
-from tasks._rl_environments import evaluate
-from tasks.rl import TEST_SEED, ContinuousControl
+from actsearch_tasks._pictures import new_figure
+from actsearch_tasks._rl_environments import evaluate
+from actsearch_tasks.rl import TEST_SEED, ContinuousControl
 
 ENV = "Pendulum-v1"
 

@@ -8,7 +8,8 @@ from typing import cast
 from torch import Tensor, nn
 
 from actsearch import Site
-from tasks._backbone_layers import Normalisation, NormPosition, Residual, he_, norm_act
+
+from ._backbone_layers import Normalisation, NormPosition, Residual, he_, norm_act
 
 
 class LeNet(nn.Sequential):

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from tasks._backbone_layers import Normalisation, NormPosition, he_, norm_act
+from ._backbone_layers import Normalisation, NormPosition, he_, norm_act
 
 
 class MLP(nn.Sequential):

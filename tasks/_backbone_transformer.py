@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actsearch import Site
-from tasks._backbone_layers import Residual
+
+from ._backbone_layers import Residual
 
 
 class TransformerBlock(nn.Module):

@@ -12,11 +12,12 @@ from typing import Literal
 from torch import nn
 
 from actsearch.errors import InvalidValueError
-from tasks._backbone_convolutional import LeNet, ResNet
-from tasks._backbone_layers import Normalisation, NormPosition, Residual
-from tasks._backbone_mlp import MLP
-from tasks._backbone_transformer import VisionTransformer
-from tasks._options import at_least, one_of
+
+from ._backbone_convolutional import LeNet, ResNet
+from ._backbone_layers import Normalisation, NormPosition, Residual
+from ._backbone_mlp import MLP
+from ._backbone_transformer import VisionTransformer
+from ._options import at_least, one_of
 
 Backbone = Literal["mlp", "lenet", "resnet", "transformer"]
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from actsearch.errors import UnknownNameError
-from tasks._options import at_least
-from tasks._tables import SKLEARN_TABLES, load_table
+
+from ._options import at_least
+from ._tables import SKLEARN_TABLES, load_table
 
 SHAPES = ("two_moons", "rings", "checkerboard")
 DISTINCT = 10

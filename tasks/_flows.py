@@ -18,7 +18,8 @@ from torch.distributions import AffineTransform, Independent, Normal, Transform,
 from actsearch import Site
 from actsearch.activations.bijective import Bijective
 from actsearch.errors import InvalidValueError, TaskError
-from tasks._options import at_least, one_of
+
+from ._options import at_least, one_of
 
 try:
     from zuko.distributions import NormalizingFlow

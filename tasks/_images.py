@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from actsearch.errors import InvalidValueError, TaskError, UnknownNameError
-from tasks._tables import SKLEARN_TABLES, Labelled, labelled, load_openml, load_table, read_npz
+
+from ._tables import SKLEARN_TABLES, Labelled, labelled, load_openml, load_table, read_npz
 
 
 def load_digits() -> Labelled:

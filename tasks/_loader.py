@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from actsearch.errors import InvalidValueError
-from tasks._options import at_least, between
+
+from ._options import at_least, between
 
 
 class TensorLoader:

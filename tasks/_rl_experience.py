@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks._rl_environments import Environments, Transitions
+from ._rl_environments import Environments, Transitions
 
 Policy = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 Batch = dict[str, Tensor]

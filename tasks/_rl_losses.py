@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tasks._rl_experience import Batch
-from tasks._rl_networks import Actor
+from ._rl_experience import Batch
+from ._rl_networks import Actor
 
 
 @torch.no_grad()

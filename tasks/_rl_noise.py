@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from actsearch.measures.gradient_variance import gradient_variance
-from tasks._rl_networks import Actor
+
+from ._rl_networks import Actor
 
 DRAWS = 16
 

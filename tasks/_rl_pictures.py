@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from actsearch.errors import ActsearchError
-from tasks._pictures import DPI, new_figure
-from tasks._rl_environments import LONGEST, make, scale
+
+from ._pictures import DPI, new_figure
+from ._rl_environments import LONGEST, make, scale
 
 STRIP = (2, 6)  # rows and columns of the film strip
 DRAWN_EVERY, MOST_FRAMES, SIDE = 2, 300, 200  # steps, frames kept, pixels

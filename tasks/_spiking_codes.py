@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from actsearch.errors import InvalidValueError
-from tasks._tables import Labelled, labelled
+
+from ._tables import Labelled, labelled
 
 Encoding = Literal["rate", "latency", "direct"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tasks._pictures import DPI, new_figure
+from ._pictures import DPI, new_figure
 
 
 def spike_raster(path: Path, trains: Sequence[Tensor], layers: Sequence[str]) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from actsearch.measures.effective_rank import effective_rank
-from tasks._pictures import DPI, new_figure
+
+from ._pictures import DPI, new_figure
 
 
 def spectrum(path: Path, embeddings: Tensor) -> None:

@@ -15,12 +15,13 @@ from torchmetrics.classification import MulticlassAccuracy
 from actsearch.measures.gradient_flow import SiteFlow, gradient_flow
 from actsearch.placement.optimiser import parameter_groups
 from actsearch.search.task import Task
-from tasks import _backbones as backbones
-from tasks import _images as images
-from tasks._backbone_layers import Normalisation, NormPosition, Residual
-from tasks._backbones import Backbone
-from tasks._loader import TensorLoader, split, standardise
-from tasks._options import at_least, between, one_of
+
+from . import _backbones as backbones
+from . import _images as images
+from ._backbone_layers import Normalisation, NormPosition, Residual
+from ._backbones import Backbone
+from ._loader import TensorLoader, split, standardise
+from ._options import at_least, between, one_of
 
 
 class Classification(Task):
@@ -196,7 +197,7 @@ class Classification(Task):
     @torch.no_grad()
     def pictures(self, folder: Path) -> None:
         """Write the validation split's confusion matrix, and a sheet of misclassified images where there are images."""
-        from tasks._pictures import confusion_matrix, image_sheet
+        from ._pictures import confusion_matrix, image_sheet
 
         rows = self._splits.validation
         training = self.training

@@ -13,11 +13,12 @@ from torchmetrics import MeanMetric
 
 from actsearch.placement.optimiser import parameter_groups
 from actsearch.search.task import Task
-from tasks import _densities as densities
-from tasks import _flows as flows
-from tasks._flows import Architecture, Mixing, Univariate
-from tasks._loader import TensorLoader, split, standardise
-from tasks._options import at_least, between
+
+from . import _densities as densities
+from . import _flows as flows
+from ._flows import Architecture, Mixing, Univariate
+from ._loader import TensorLoader, split, standardise
+from ._options import at_least, between
 
 
 class Flow(Task):
@@ -196,7 +197,7 @@ class Flow(Task):
     @torch.no_grad()
     def pictures(self, folder: Path) -> None:
         """Write samples beside validation rows, and in the plane the density."""
-        from tasks._pictures import density_map, scatter_pair
+        from ._pictures import density_map, scatter_pair
 
         actual = self._rows[self._splits.validation]
         drawn = self.sample(len(actual)).cpu()

@@ -13,13 +13,14 @@ from torch.func import functional_call
 
 from actsearch.placement.optimiser import parameter_groups
 from actsearch.search.task import Task
-from tasks._loader import TensorLoader
-from tasks._options import at_least, between, one_of
-from tasks._rl_environments import Environments, Evaluation, evaluate, make
-from tasks._rl_experience import Batch, Replay, Rollout
-from tasks._rl_losses import clipped_objective, generalised_advantages, soft_target
-from tasks._rl_networks import Actor, Critic
-from tasks._rl_noise import policy_noise
+
+from ._loader import TensorLoader
+from ._options import at_least, between, one_of
+from ._rl_environments import Environments, Evaluation, evaluate, make
+from ._rl_experience import Batch, Replay, Rollout
+from ._rl_losses import clipped_objective, generalised_advantages, soft_target
+from ._rl_networks import Actor, Critic
+from ._rl_noise import policy_noise
 
 VALIDATION_SEED, TEST_SEED = 10_000, 20_000  # of the first evaluation episode
 SAMPLE = 256  # observations on which a policy's noise is measured
@@ -315,7 +316,7 @@ class ContinuousControl(Task):
 
         The episode is the one of median return.
         """
-        from tasks._rl_pictures import episode, learning_curve
+        from ._rl_pictures import episode, learning_curve
 
         name, seed = self.hparams["env"], VALIDATION_SEED
         if self.history:

@@ -14,11 +14,12 @@ from torchmetrics.classification import MulticlassAccuracy
 from actsearch.errors import InvalidValueError
 from actsearch.placement.optimiser import parameter_groups
 from actsearch.search.task import Task
-from tasks import _images as images
-from tasks._loader import TensorLoader, split
-from tasks._options import at_least, between, one_of
-from tasks._spiking_codes import Encoding, encode, intensities, read_events
-from tasks._spiking_network import SpikingNetwork
+
+from . import _images as images
+from ._loader import TensorLoader, split
+from ._options import at_least, between, one_of
+from ._spiking_codes import Encoding, encode, intensities, read_events
+from ._spiking_network import SpikingNetwork
 
 
 class Spiking(Task):
@@ -222,7 +223,7 @@ class Spiking(Task):
 
     def pictures(self, folder: Path) -> None:
         """Write a spike raster of one validation sample, each layer's surrogate, and the gradient over time."""
-        from tasks._spiking_pictures import gradient_over_time, spike_raster, surrogate_curves
+        from ._spiking_pictures import gradient_over_time, spike_raster, surrogate_curves
 
         row = self._splits.validation[:1]
         train = self.encode(self._inputs[row].to(self.device), seed=0)

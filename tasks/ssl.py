@@ -20,12 +20,13 @@ from actsearch.measures.linear_probe import linear_probe
 from actsearch.measures.uniformity import uniformity
 from actsearch.placement.optimiser import parameter_groups
 from actsearch.search.task import Task
-from tasks import _images as images
-from tasks._augment import augment
-from tasks._loader import TensorLoader, split, standardise
-from tasks._options import at_least, between, one_of
-from tasks._ssl_networks import encoder, perceptron
-from tasks._ssl_objectives import negative_cosine, vicreg
+
+from . import _images as images
+from ._augment import augment
+from ._loader import TensorLoader, split, standardise
+from ._options import at_least, between, one_of
+from ._ssl_networks import encoder, perceptron
+from ._ssl_objectives import negative_cosine, vicreg
 
 BANK = 5000  # training samples that the probes are fitted on, at most
 
@@ -278,8 +279,8 @@ class SelfSupervised(Task):
 
     def pictures(self, folder: Path) -> None:
         """Write the spectrum of the embedding's covariance, the representation in two dimensions, and some views."""
-        from tasks._pictures import image_sheet
-        from tasks._ssl_pictures import projection, spectrum
+        from ._pictures import image_sheet
+        from ._ssl_pictures import projection, spectrum
 
         training = self.training
         self.eval()

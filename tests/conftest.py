@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sys
@@ -17,6 +18,17 @@ from actsearch.errors import ActsearchWarning
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+def pytest_configure() -> None:
+    """Refuse to test the tasks of another checkout, or of a wheel, in place of the files that lie here."""
+    for name in ("actsearch_tasks", "actsearch_search_spaces"):
+        spec = importlib.util.find_spec(name)
+        found = Path(spec.origin).resolve().parent if spec and spec.origin else None
+        here = Path(__file__).resolve().parents[1] / name.removeprefix("actsearch_")
+        if found != here:
+            raise pytest.UsageError(f"{name} must be {here}, but is {found}. Install this checkout: make install")
+
 
 OWN_MODULE = '''
 import os, signal, sys, time

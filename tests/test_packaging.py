@@ -1,28 +1,56 @@
-"""The three packages are ours, light to import, and the engine knows none of its content."""
+"""The three packages are ours, whole in the wheel, light to import, and the engine knows none of its content."""
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 import actsearch
-import search_spaces
-import tasks
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {"actsearch": "actsearch", "actsearch_tasks": "tasks", "actsearch_search_spaces": "search_spaces"}
 
 
-def test_packages_stand_side_by_side():
-    folders = {Path(package.__path__[0]).parent for package in (actsearch, tasks, search_spaces)}
-    assert len(folders) == 1
+def test_installed_names_lead_to_the_folders_of_this_checkout():
+    for name, folder in FOLDERS.items():
+        (place,) = importlib.util.find_spec(name).submodule_search_locations
+        assert Path(place).samefile(ROOT / folder)
 
 
 def test_no_other_project_ships_our_names():
     owners = packages_distributions()
-    for name in ("tasks", "search_spaces", "actsearch"):
-        assert set(owners.get(name, ["actsearch"])) == {"actsearch"}
+    for name in FOLDERS:
+        assert set(owners[name]) == {"actsearch"}
+    for name in ("tasks", "search_spaces"):
+        assert "actsearch" not in owners.get(name, [])
+
+
+def test_nothing_imports_a_folder_by_a_name_that_only_the_checkout_knows():
+    folder = re.compile(r"^\s*(from|import) +(tasks|search_spaces)\b", re.MULTILINE)
+    files = [file for name in (*FOLDERS.values(), "tests", "benchmarks") for file in (ROOT / name).rglob("*.py")]
+    assert [str(file) for file in files if folder.search(file.read_text(encoding="utf-8"))] == []
+
+
+def test_the_wheel_holds_every_file_under_its_installed_name(tmp_path):
+    build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+    before = set(ROOT.iterdir())
+    subprocess.run([sys.executable, "-c", build, tmp_path], cwd=ROOT, capture_output=True, timeout=120, check=True)
+    with ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert shipped == {
+        f"{name}/{file.relative_to(ROOT / folder).as_posix()}"
+        for name, folder in FOLDERS.items()
+        for file in (ROOT / folder).rglob("*")
+        if file.is_file() and file.suffix != ".pyc"
+    }
+    assert set(ROOT.iterdir()) == before, "a build folder in the checkout would ship files deleted since"
 
 
 @pytest.mark.parametrize(

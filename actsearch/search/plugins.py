@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal
 
@@ -12,17 +12,18 @@ from actsearch.errors import SearchSpaceError, TaskError, UnknownNameError
 
 Group = Literal["tasks", "search_spaces"]
 
+_ERROR: dict[Group, type[TaskError | SearchSpaceError]] = {"tasks": TaskError, "search_spaces": SearchSpaceError}
+
 
 def members(group: Group) -> dict[str, Path]:
     """Return the files of a group by name: modules for tasks, YAML files for search spaces.
 
     Raises:
-        TaskError, SearchSpaceError: two packages hold the same name.
+        TaskError, SearchSpaceError: two packages hold the same name, or one does not import.
     """
     found: dict[str, Path] = {}
     for entry in entry_points(group=f"actsearch.{group}"):
-        package = importlib.import_module(entry.value)
-        for folder in map(Path, package.__path__):
+        for folder in _folders(group, entry):
             if group == "tasks":
                 files = [folder / f"{m.name}{'' if m.ispkg else '.py'}" for m in pkgutil.iter_modules([str(folder)])]
             else:
@@ -31,8 +32,7 @@ def members(group: Group) -> dict[str, Path]:
                 if file.stem.startswith("_"):
                     continue
                 if file.stem in found and found[file.stem] != file:
-                    error = TaskError if group == "tasks" else SearchSpaceError
-                    raise error(
+                    raise _ERROR[group](
                         f"{file.stem!r} must be one of the {group}, but {found[file.stem]} and {file} both are."
                     )
                 found[file.stem] = file
@@ -56,6 +56,26 @@ def module_of(group: Group, name: str) -> str:
     """Return the dotted module name of a task, from the package that holds it."""
     file = find(group, name)
     for entry in entry_points(group=f"actsearch.{group}"):
-        if file.parent in map(Path, importlib.import_module(entry.value).__path__):
+        if file.parent in _folders(group, entry):
             return f"{entry.value}.{name}"
     raise AssertionError(f"{file} lies in no package of {group}")
+
+
+def _folders(group: Group, entry: EntryPoint) -> list[Path]:
+    """Return the folders of the package behind an entry point.
+
+    Raises:
+        TaskError, SearchSpaceError: the package does not import, or is a module without a folder.
+    """
+    owner = entry.dist.name if entry.dist else "an unknown distribution"
+    what = f"{entry.value!r}, the {group.replace('_', ' ')} of {owner},"
+    try:
+        package = importlib.import_module(entry.value)
+    except Exception as error:  # another project's code, which may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise _ERROR[group](f"{what} must be importable, but got {reason}. Reinstall or remove {owner}.") from error
+    if not hasattr(package, "__path__"):
+        raise _ERROR[group](
+            f"{what} must be a package, but got {getattr(package, '__file__', package)}. Reinstall or remove {owner}."
+        )
+    return [Path(folder) for folder in package.__path__]

@@ -10,7 +10,7 @@ from actsearch import Placement, Site, activation
 from actsearch.activations.estimate import gaussian_mean
 from actsearch.measures.gradient_flow import gradient_flow
 from actsearch.placement.initialise import initialise
-from tasks.classification import Classification
+from actsearch_tasks.classification import Classification
 
 pytestmark = pytest.mark.claim
 

@@ -11,8 +11,8 @@ import zuko
 
 from actsearch import activation
 from actsearch.run import run_search
-from tasks._flows import ElementwiseBijection
-from tasks.flow import Flow
+from actsearch_tasks._flows import ElementwiseBijection
+from actsearch_tasks.flow import Flow
 
 pytestmark = pytest.mark.claim
 

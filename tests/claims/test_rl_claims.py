@@ -9,8 +9,8 @@ import torch
 
 import actsearch
 from actsearch.search.space import SearchSpace
-from tasks._rl_networks import Actor
-from tasks.rl import ContinuousControl
+from actsearch_tasks._rl_networks import Actor
+from actsearch_tasks.rl import ContinuousControl
 
 pytest.importorskip("gymnasium")
 pytestmark = pytest.mark.claim

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 
 import actsearch
 from actsearch.search.space import SearchSpace
-from tasks._spiking_network import SpikingLayer
-from tasks.spiking import Spiking
+from actsearch_tasks._spiking_network import SpikingLayer
+from actsearch_tasks.spiking import Spiking
 
 pytestmark = pytest.mark.claim
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import actsearch
-from tasks.ssl import SelfSupervised
+from actsearch_tasks.ssl import SelfSupervised
 
 pytestmark = pytest.mark.claim
 

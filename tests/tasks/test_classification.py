@@ -7,8 +7,8 @@ import torch
 
 import actsearch
 from actsearch.errors import ActsearchError, InvalidValueError, TaskError, UnknownNameError
-from tasks._loader import TensorLoader, split, standardise
-from tasks.classification import Classification
+from actsearch_tasks._loader import TensorLoader, split, standardise
+from actsearch_tasks.classification import Classification
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ import zuko
 import actsearch
 from actsearch.errors import ActsearchError, InvalidValueError, RequirementError, UnknownNameError
 from actsearch.run import run_search
-from tasks import _densities as densities
-from tasks._flows import ElementwiseBijection, SiteTransform
-from tasks.flow import Flow
+from actsearch_tasks import _densities as densities
+from actsearch_tasks._flows import ElementwiseBijection, SiteTransform
+from actsearch_tasks.flow import Flow
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,12 @@ import torch
 import actsearch
 from actsearch.errors import ActsearchError, InvalidValueError, RequirementError, TaskError, UnknownNameError
 from actsearch.run import run_search
-from tasks._rl_environments import Environments, evaluate, scale
-from tasks._rl_experience import Replay, Rollout
-from tasks._rl_losses import clipped_objective, generalised_advantages, soft_target
-from tasks._rl_networks import Actor, Critic, EnsembleLinear
-from tasks._rl_pictures import learning_curve
-from tasks.rl import ContinuousControl
+from actsearch_tasks._rl_environments import Environments, evaluate, scale
+from actsearch_tasks._rl_experience import Replay, Rollout
+from actsearch_tasks._rl_losses import clipped_objective, generalised_advantages, soft_target
+from actsearch_tasks._rl_networks import Actor, Critic, EnsembleLinear
+from actsearch_tasks._rl_pictures import learning_curve
+from actsearch_tasks.rl import ContinuousControl
 
 gymnasium = pytest.importorskip("gymnasium")
 

@@ -10,9 +10,9 @@ import actsearch
 from actsearch.activations import Requirement, catalogue, properties
 from actsearch.errors import ActsearchError, InvalidValueError, RequirementError, UnknownNameError
 from actsearch.run import run_search
-from tasks._spiking_codes import encode, intensities
-from tasks._spiking_network import HEAVISIDE, SpikingLayer, SpikingNetwork
-from tasks.spiking import Spiking
+from actsearch_tasks._spiking_codes import encode, intensities
+from actsearch_tasks._spiking_network import HEAVISIDE, SpikingLayer, SpikingNetwork
+from actsearch_tasks.spiking import Spiking
 
 SMALL = {"hidden": 32, "steps": 6, "lr": 0.01}
 

@@ -9,9 +9,9 @@ import torch
 import actsearch
 from actsearch.errors import ActsearchError, InvalidValueError, UnknownNameError
 from actsearch.run import run_search
-from tasks._augment import augment
-from tasks._ssl_objectives import negative_cosine, vicreg
-from tasks.ssl import SelfSupervised
+from actsearch_tasks._augment import augment
+from actsearch_tasks._ssl_objectives import negative_cosine, vicreg
+from actsearch_tasks.ssl import SelfSupervised
 
 SMALL = {"width": 4, "embedding": 8}
 
