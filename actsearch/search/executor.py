@@ -94,19 +94,17 @@ def start_server(jobs: int = 1) -> None:
         jobs: how many trainings will run at a time.
     """
     forkserver.set_forkserver_preload(["actsearch.search.preload"])
-    # Idle threads that spin for long starve others; none at all is slow. And killed trainings leave semaphores behind,
-    # which multiprocessing's tracker, a child of the server's age, removes in the end: no news for a user.
+    # Of the semaphores that a killed training leaves, multiprocessing's tracker warns in the end, when it removes them.
     quiet = "ignore:resource_tracker:UserWarning"
     needed = {
-        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),
+        **dict.fromkeys(THREADS, str(threads_each(jobs))),
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),  # idle threads that spin for long starve others
         "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), quiet])),
     }
-    needed |= dict.fromkeys(THREADS, str(threads_each(jobs)))
     given = {name: os.environ[name] for name in needed if name in os.environ}
     in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = (
-        signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
-    )  # inherited: Ctrl-C is ours alone
+    # What is ignored here, the server ignores from its first moment: Ctrl-C is for the coordinator alone.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
     os.environ.update(needed)
     try:
         forkserver.ensure_running()

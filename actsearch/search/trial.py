@@ -14,11 +14,13 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from actsearch.errors import ActsearchError, TaskError
 from actsearch.measures.model import MODEL_MEASURES
 from actsearch.placement import Placement
 from actsearch.placement.optimiser import own_group
+from actsearch.search.distributed import leaves_process
 from actsearch.search.first_steps import DivergedError, FirstSteps, StoppedError
 from actsearch.search.plan import REDUCTION
 from actsearch.search.probe import example_input, has_test, look, model_input
@@ -140,12 +142,15 @@ def _train(
 
             initialise(module, placement.initialisation, example_input(module, data, trainer))
     _own_optimiser_group(module, specification)
-    trainer.callbacks += [*callbacks, reporter]
+    alone = not leaves_process(trainer)
+    trainer.callbacks += [*callbacks, reporter] if alone else []
     seed(specification.seed)  # the same batches and dropout, whatever the activations drew while they were built
     start = time.perf_counter()
     trainer.fit(module, datamodule=data)
     metrics = reporter.history[-1][1] if reporter.history else scalars(trainer.callback_metrics)
     require(metrics, specification.objectives, type(module).__name__)
+    if not alone and reporter.batch is None:
+        reporter.batch = example_input(module, data, trainer)
     if specification.measures:
         measured = model_input(module, reporter.batch)
         metrics = metrics | {name: MODEL_MEASURES[name](module, measured) for name in specification.measures}
@@ -161,14 +166,15 @@ def _train(
 
 def _own_optimiser_group(module: Any, specification: Specification) -> None:
     """Let the module's own ``configure_optimizers`` build its optimisers, with the activations' parameters set apart."""
-    original = module.configure_optimizers
+    factors = specification.activation_learning_rate_factor, specification.learning_rate_factor
+    own = vars(module).get("configure_optimizers")  # where it was set on the module and not in its class
+    # No closure: a strategy that spawns processes pickles the module.
+    module.configure_optimizers = functools.partial(_configure_optimisers, module, own, *factors)
 
-    @functools.wraps(original)
-    def configure() -> Any:
-        with own_group(module, specification.activation_learning_rate_factor, specification.learning_rate_factor):
-            return original()
 
-    module.configure_optimizers = configure
+def _configure_optimisers(module: Any, own: Any, factor: float, overall: float) -> Any:
+    with own_group(module, factor, overall):
+        return own() if own is not None else type(module).configure_optimizers(module)
 
 
 def _test(module: Any, data: Any, trainer: Any) -> dict[str, float]:
@@ -234,6 +240,8 @@ def quiet() -> None:
 def _reason(error: BaseException) -> str:
     """Return why a training failed: a word that can be counted, and the message."""
     text = " ".join(str(error).split())[:500]
+    if isinstance(error, ProcessRaisedException):  # of a rank: its traceback ends with the error
+        text = str(error).strip().splitlines()[-1][:500]
     if isinstance(error, DivergedError):
         return f"diverged: {text}"
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
