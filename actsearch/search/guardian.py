@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+PROCESSES = Path("/proc")
+
 
 class Guardian:
     """Ends trainings with all that they have started, and those that are left when this process dies of whatever.
@@ -80,12 +82,14 @@ def _family(leader: int) -> set[int]:
     """Return the members of a session and their descendants, where there is ``/proc``."""
     parents: dict[int, int] = {}
     family: set[int] = set()
-    for file in Path("/proc").glob("[0-9]*/stat"):
+    for folder in PROCESSES.iterdir() if PROCESSES.is_dir() else ():
+        if not folder.name.isdecimal():
+            continue
         try:
-            fields = file.read_text(errors="replace").rpartition(")")[2].split()
+            fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
         except OSError:  # it has just ended
             continue
-        process = int(file.parent.name)
+        process = int(folder.name)
         parents[process], group, session = map(int, fields[1:4])
         if leader in (group, session):
             family.add(process)

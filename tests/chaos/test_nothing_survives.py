@@ -175,10 +175,10 @@ def test_after_each_end_of_a_training(specify, own):
 
 def test_after_a_timeout(specify, own):
     wanted = [("deadlock", "return"), ("command", "hold"), ("shell", "sleep")]
-    with LocalExecutor(len(wanted), timeout=5) as executor:
+    with LocalExecutor(len(wanted), timeout=8) as executor:
         outcomes = run(executor, *(specify(*one) for one in wanted))
         survivors = left(lambda: {p for p in started(own) if lives(p)})
-    assert {(outcome.state, outcome.reason) for outcome in outcomes} == {("failed", "timeout: longer than 5 s")}
+    assert {(outcome.state, outcome.reason) for outcome in outcomes} == {("failed", "timeout: longer than 8 s")}
     assert len(started(own)) == 8, "each training, two workers, a command, a shell with its own"
     assert not survivors
 

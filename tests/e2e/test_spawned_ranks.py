@@ -14,7 +14,7 @@ from actsearch.search.executor import LocalExecutor
 from actsearch.search.plan import Objective, Plan
 from actsearch.search.specification import Outcome, Specification
 from actsearch.search.target import Target
-from actsearch.search.trial import _reason
+from actsearch.search.trial import _reason, run_trial
 
 RANKS = """
 import os
@@ -73,6 +73,14 @@ def test_trains_in_spawned_ranks(own):
     assert len(set((own / "wrote").read_text().split())) == 1, "one process of the two writes"
     assert outcome.history == []
     assert outcome.first_steps == {"losses": [], "gradient": None}
+
+
+def test_an_empty_record_of_first_steps_judges_nothing(own):
+    wanted = replace(specification(own, devices=1), task="own.Own")
+    for empty in ({"losses": [], "gradient": None}, {}):
+        outcome = run_trial(replace(wanted, watch=empty), lambda *_: False)
+        assert outcome.state == "complete", outcome.reason
+        assert outcome.first_steps["losses"]
 
 
 def test_refuses_a_strategy_that_starts_the_command_anew(own):
