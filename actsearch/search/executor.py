@@ -11,18 +11,20 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
+from dataclasses import dataclass
+from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any, Self
 
+from actsearch.search import given
+from actsearch.search.child import main as run_child
+from actsearch.search.guardian import Guardian
 from actsearch.search.specification import Outcome, Specification
+from actsearch.search.threads import THREADS, threads_each
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 OnReport = Callable[[int, int, dict[str, float]], bool]
 """Called in the coordinator with (key, epoch, metrics); answers whether the trial must stop."""
 
@@ -84,36 +86,70 @@ class InlineExecutor(Executor):
         self._waiting.clear()
 
 
-def start_server() -> None:
-    """Start the server that children are forked from, if none runs: it imports for seconds, while the caller does as well."""
-    os.environ.setdefault(
-        "GOMP_SPINCOUNT", "10000"
-    )  # idle threads that spin for long starve others; none at all is slow
+def start_server(jobs: int = 1) -> None:
+    """Start the server that children are forked from, if none runs: it imports for seconds, while the caller does as well.
+
+    It alone gets the environment that its libraries read once, when they are loaded; the caller's is left as it was.
+
+    Args:
+        jobs: how many trainings will run at a time.
+    """
     forkserver.set_forkserver_preload(["actsearch.search.preload"])
-    forkserver.ensure_running()
+    # Of the semaphores that a killed training leaves, multiprocessing's tracker warns in the end, when it removes them.
+    quiet = "ignore:resource_tracker:UserWarning"
+    needed = {
+        **dict.fromkeys(THREADS, str(threads_each(jobs))),
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),  # idle threads that spin for long starve others
+        "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), quiet])),
+    }
+    given = {name: os.environ[name] for name in needed if name in os.environ}
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    # What is ignored here, the server ignores from its first moment: Ctrl-C is for the coordinator alone.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    os.environ.update(needed)
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name in needed:
+            del os.environ[name]
+        os.environ.update(given)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A trial on its way."""
+
+    key: int
+    pipe: Connection
+    child: BaseProcess
+    start: float
 
 
 class LocalExecutor(Executor):
     """Runs each trial in a process of its own on this machine, forked from a server that has torch loaded.
 
-    While it is entered, a first SIGINT or SIGTERM ends the next :meth:`wait` with :class:`KeyboardInterrupt`, and never
-    the record in the middle of a write; a second one ends the process at once.
+    A trial's process ends with all that the training has started: :class:`~actsearch.search.guardian.Guardian` says what
+    that covers. While the executor is entered, a first SIGINT or SIGTERM ends the next :meth:`wait` with
+    :class:`KeyboardInterrupt`, and never the record in the middle of a write; a second one ends the process at once.
 
     Args:
-        jobs: how many run at a time; each gets cores // jobs threads.
+        jobs: how many run at a time; each gets its share of the cores that this process may use, unless the environment
+            (``OMP_NUM_THREADS``) has a number.
         timeout: seconds after which a trial is stopped; ``None`` for no limit.
     """
 
     def __init__(self, jobs: int = 1, timeout: float | None = None) -> None:
+        self.jobs = jobs
         self.timeout = timeout
         self._signal = 0
         self._handlers: dict[int, Any] = {}
-        self._running: dict[Connection, tuple[int, BaseProcess, float]] = {}
+        self._running: list[_Running] = []
         self._killed: list[BaseProcess] = []
-        self._threads = max(1, (os.cpu_count() or 1) // jobs)
-        for name in THREADS:
-            os.environ[name] = str(self._threads)  # read once, when the server imports torch
-        start_server()
+        self._guardian = Guardian()
+        self._at_exit: util.Finalize | None = None
+        start_server(jobs)
         self._context = multiprocessing.get_context("forkserver")
 
     def __enter__(self) -> Self:
@@ -134,55 +170,76 @@ class LocalExecutor(Executor):
     def submit(self, key: int, specification: Specification) -> None:
         """Start a child for the trial."""
         ours, theirs = self._context.Pipe()
-        arguments = (theirs, specification.log or os.devnull, self._threads)
-        child = self._context.Process(target=_child, args=arguments, daemon=True)
+        arguments = (theirs, specification.log or os.devnull, threads_each(self.jobs, specification.threads))
+        # A daemonic process may have no children: no workers of loaders, no ranks.
+        child = self._context.Process(target=run_child, args=arguments, daemon=False)
+        start_server(self.jobs)  # nothing where it runs
+        # Where nobody closes this, the interpreter's end does, before it waits for the children.
+        self._at_exit = self._at_exit or util.Finalize(None, self.close, exitpriority=10)
         with _without_main():
             child.start()
         theirs.close()
-        ours.send_bytes(specification.dumps().encode())
-        self._running[ours] = (key, child, time.monotonic())
+        assert child.pid is not None
+        self._guardian.watch(child.pid)  # before it knows what to train, and so before it has started anything
+        self._running.append(_Running(key, ours, child, time.monotonic()))
+        with contextlib.suppress(OSError):  # it has died: the next wait says of what
+            ours.send_bytes(specification.dumps().encode())
+            ours.send_bytes(given.dumps((specification.task, specification.data, specification.model)))
 
     def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
         """Wait at most a quarter of a second for news."""
         if self._signal:
             raise KeyboardInterrupt(128 + self._signal)
         self._killed = [child for child in self._killed if child.is_alive()]
+        # The process as well: what it has started may hold its pipe open beyond its death.
+        ready = wait([end for trial in self._running for end in (trial.pipe, trial.child.sentinel)], timeout=0.25)
         ended = []
-        for pipe in wait(list(self._running), timeout=0.25):
-            assert isinstance(pipe, Connection)
-            key, child, _ = self._running[pipe]
-            try:
-                message = json.loads(pipe.recv_bytes())
-                if message["kind"] == "report":
-                    pipe.send_bytes(b"stop" if on_report(key, message["epoch"], message["metrics"]) else b"go")
-                    continue
-                outcome = Outcome.loads(message["outcome"])
-            except (EOFError, OSError):
-                child.join(timeout=5)
-                outcome = Outcome("failed", _death(child.exitcode))
-            self._forget(pipe)
-            ended.append((key, outcome))
-        if self.timeout is not None:
-            for pipe, (key, _, start) in list(self._running.items()):
-                if time.monotonic() - start > self.timeout:
-                    self._forget(pipe)
-                    ended.append(
-                        (key, Outcome("failed", f"timeout: longer than {self.timeout:g} s", seconds=self.timeout))
-                    )
+        for trial in list(self._running):
+            late = self.timeout is not None and time.monotonic() - trial.start > self.timeout
+            outcome = None
+            if trial.pipe in ready or trial.child.sentinel in ready or (late and trial.pipe.poll()):
+                outcome = self._hear(trial, on_report)
+            if late and outcome is None:
+                outcome = Outcome("failed", f"timeout: longer than {self.timeout:g} s", seconds=self.timeout or 0.0)
+            if outcome is not None:
+                self._end(trial)
+                ended.append((trial.key, outcome))
         return ended
 
-    def _forget(self, pipe: Connection) -> None:
-        _, child, _ = self._running.pop(pipe)
-        pipe.close()
-        child.kill()
-        self._killed.append(child)  # it goes while the next trial starts
+    def _hear(self, trial: _Running, on_report: OnReport) -> Outcome | None:
+        """Take a trial's next message, and return its outcome where it has ended."""
+        try:
+            message = json.loads(trial.pipe.recv_bytes()) if trial.pipe.poll() else None
+        except (EOFError, OSError):
+            message = None
+        if message is None:
+            trial.child.join(timeout=5)
+            return Outcome("failed", _death(trial.child.exitcode))
+        if message["kind"] == "end":
+            return Outcome.loads(message["outcome"])
+        stop = on_report(trial.key, message["epoch"], message["metrics"])
+        with contextlib.suppress(OSError):  # it has died: the next wait says of what
+            trial.pipe.send_bytes(b"stop" if stop else b"go")
+        return None
+
+    def _end(self, trial: _Running) -> None:
+        self._running.remove(trial)
+        assert trial.child.pid is not None
+        self._guardian.end(trial.child.pid)
+        trial.child.kill()  # in case that it does not lead its session yet
+        trial.pipe.close()
+        self._killed.append(trial.child)  # it goes while the next trial starts
 
     def close(self) -> None:
         """Kill every running child, and wait until all are gone."""
-        for pipe in list(self._running):
-            self._forget(pipe)
+        for trial in list(self._running):
+            self._end(trial)
         while self._killed:
             self._killed.pop().join()
+        self._guardian.close()
+        if self._at_exit is not None:
+            self._at_exit.cancel()
+            self._at_exit = None
 
 
 @contextlib.contextmanager
@@ -199,53 +256,8 @@ def _without_main() -> Iterator[None]:
         main.__dict__.update(saved)
 
 
-def _child(pipe: Connection, log: str, threads: int) -> None:
-    """Run one trial in a child process: its output into a file, its end with the coordinator's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    specification = Specification.loads(pipe.recv_bytes())
-
-    import torch
-
-    from actsearch.search.trial import run_trial
-
-    for name in THREADS:
-        os.environ[name] = str(threads)  # the server may be an earlier executor's, with another number
-    torch.set_num_threads(threads)
-    answers: list[bool] = []
-    news = threading.Condition()
-
-    def listen() -> None:
-        """Pass answers on, and die with the coordinator."""
-        while True:
-            try:
-                answer = pipe.recv_bytes()
-            except (EOFError, OSError):
-                os._exit(1)
-            with news:
-                answers.append(answer == b"stop")
-                news.notify()
-
-    threading.Thread(target=listen, daemon=True).start()
-
-    def report(epoch: int, metrics: dict[str, float]) -> bool:
-        pipe.send_bytes(json.dumps({"kind": "report", "epoch": epoch, "metrics": metrics}).encode())
-        with news:
-            news.wait_for(lambda: bool(answers))
-            return answers.pop()
-
-    try:
-        outcome = run_trial(specification, report)
-    except BaseException:
-        traceback.print_exc()
-        raise
-    pipe.send_bytes(json.dumps({"kind": "end", "outcome": outcome.dumps()}).encode())
-
-
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
-        return f"killed: by signal {-code} ({signal.Signals(-code).name})"
+        named = {number.value: f" ({number.name})" for number in signal.Signals}  # without most real-time signals
+        return f"killed: by signal {-code}{named.get(-code, '')}"
     return f"exited: the process ended with code {code}"

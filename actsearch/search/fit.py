@@ -20,6 +20,7 @@ from actsearch.errors import ActsearchWarning
 from actsearch.measures.model import MODEL_MEASURES
 from actsearch.placement import Placement
 from actsearch.placement.optimiser import own_group
+from actsearch.search.distributed import leaves_process
 from actsearch.search.first_steps import FirstSteps
 from actsearch.search.plan import REDUCTION
 from actsearch.search.probe import example_input, has_test, look, model_input, restores_best
@@ -120,15 +121,18 @@ def _train(
             placement = Placement.model_validate(specification.placement)
             place(module, placement, lambda: example_input(module, data, trainer), specification)
         _own_optimiser_group(module, specification)
-        trainer.callbacks += [*callbacks, reporter]
+        alone = not leaves_process(trainer)
+        trainer.callbacks += [*callbacks, reporter] if alone else []
         seed(specification.seed)  # the same batches and dropout, whatever the activations drew while they were built
         start = time.perf_counter()
-        with noting_calls(module, specification.stage == "probe") as called:
+        with noting_calls(module, alone and specification.stage == "probe") as called:
             trainer.fit(module, datamodule=data)
         reports = reporter.reports
         last = reports.history[-1][1] if reports.history else scalars(trainer.callback_metrics)
         metrics = reports.settle(last, module)
         require(metrics, specification.objectives, type(module).__name__)
+        if not alone and reporter.batch is None:
+            reporter.batch = example_input(module, data, trainer)
         if specification.measures:
             measured = model_input(module, reporter.batch)
             metrics = metrics | {name: MODEL_MEASURES[name](module, measured) for name in specification.measures}
@@ -138,7 +142,8 @@ def _train(
         if specification.stage == "probe":
             loader = trainer.train_dataloader
             limit = specification.config["trainer"].get("limit_train_batches")
-            probe = look(module, model_input(module, reporter.batch), specification, called, loader, limit)
+            seen = called if alone else None  # what ran in other processes is not known here
+            probe = look(module, model_input(module, reporter.batch), specification, seen, loader, limit)
             probe |= {"has_test": has_test(module), "restores_best": restores_best(trainer)}
         if specification.stage == "confirm" and not reports.pruned:
             tested, rows = _test(module, data, trainer)
@@ -200,14 +205,15 @@ def noting_calls(module: nn.Module, wanted: bool) -> Iterator[set[str]]:
 
 def _own_optimiser_group(module: Any, specification: Specification) -> None:
     """Let the module's own ``configure_optimizers`` build its optimisers, with the activations' parameters set apart."""
-    original = module.configure_optimizers
+    factors = specification.activation_learning_rate_factor, specification.learning_rate_factor
+    own = vars(module).get("configure_optimizers")  # where it was set on the module and not in its class
+    # No closure: a strategy that spawns processes pickles the module.
+    module.configure_optimizers = functools.partial(_configure_optimisers, module, own, *factors)
 
-    @functools.wraps(original)
-    def configure() -> Any:
-        with own_group(module, specification.activation_learning_rate_factor, specification.learning_rate_factor):
-            return original()
 
-    module.configure_optimizers = configure
+def _configure_optimisers(module: Any, own: Any, factor: float, overall: float) -> Any:
+    with own_group(module, factor, overall):
+        return own() if own is not None else type(module).configure_optimizers(module)
 
 
 def _test(module: Any, data: Any, trainer: Any) -> tuple[dict[str, float], dict[str, list[float]]]:

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser
 from actsearch.activations.registry import catalogue
 
 for module in (
+    "actsearch.search.child",
     "actsearch.search.trial",
     "safetensors.torch",
     "sklearn.datasets",

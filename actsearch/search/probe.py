@@ -19,7 +19,7 @@ def look(
     module: Any,
     example: Any,
     specification: Specification,
-    called: Collection[str],
+    called: Collection[str] | None,
     loader: Any = None,
     limit: float | None = None,
 ) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def look(
         module: the model; it is not used afterwards.
         example: one input of it.
         specification: of the training that it has just seen a part of.
-        called: paths of the modules that ran in it.
+        called: paths of the modules that ran in it, where that is known.
         loader: of the training batches, where it is known.
         limit: of the trainer, on the batches of an epoch.
     """

@@ -56,6 +56,8 @@ class Specification(_Data):
         folder: where the trial writes files (weights, pictures); empty for none.
         pictures: whether the task draws its pictures.
         log: file for what the training prints, where it runs in a process of its own; empty drops it.
+        threads: how many it computes with, where it runs in a process of its own and the user's environment leaves that
+            open; 0 for the executor's number.
     """
 
     task: str
@@ -81,6 +83,7 @@ class Specification(_Data):
     folder: str = ""
     pictures: bool = False
     log: str = ""
+    threads: int = 0
 
 
 @dataclass(frozen=True)

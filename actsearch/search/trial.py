@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
+from torch.multiprocessing.spawn import ProcessRaisedException
+
 from actsearch.errors import ActsearchError
 from actsearch.search.first_steps import FirstSteps, StoppedError
 from actsearch.search.fit import train_module
@@ -91,6 +93,8 @@ def quiet() -> None:
 def _reason(error: BaseException) -> str:
     """Return why a training failed: a word that can be counted, and the message."""
     text = " ".join(str(error).split())[:500]
+    if isinstance(error, ProcessRaisedException):  # of a rank: its traceback ends with the error
+        text = str(error).strip().splitlines()[-1][:500]
     if isinstance(error, DivergedError):
         return f"diverged: {text}"
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():

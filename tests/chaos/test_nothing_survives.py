@@ -1,0 +1,250 @@
+"""However a training or a search ends, nothing that it started goes on: counted, process by process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actsearch.search.executor import LocalExecutor
+from actsearch.search.plan import Objective, Plan
+from actsearch.search.specification import Outcome, Specification
+from actsearch.search.target import Target
+
+STARTER = '''
+import ctypes, multiprocessing, os, signal, subprocess, sys, time
+from pathlib import Path
+import torch
+import own
+
+SLEEP = [sys.executable, "-S", "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"]
+
+def note(pid):
+    (Path("started") / str(pid)).touch()
+
+class Deadlock(torch.utils.data.Dataset):
+    def __len__(self):
+        return 32
+
+    def __getitem__(self, index):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        note(os.getpid())
+        time.sleep(600)
+
+class Starter(own.Own):
+    """Starts things, notes their processes, and then ends or does not.
+
+    Args:
+        how: what it starts.
+        then: what it does afterwards: ``return``, ``exit``, ``killed``, ``sleep``, or ``hold`` the interpreter's lock.
+    """
+
+    def __init__(self, how: str = "", then: str = "return"):
+        super().__init__()
+        self.how, self.then = how, then
+
+    def on_train_start(self):
+        note(os.getpid())
+        match self.how:
+            case "command":
+                note(subprocess.Popen(SLEEP).pid)
+            case "shell":  # a child of a child, and both in a process group of their own
+                shell = subprocess.Popen(["/bin/sh", "-c", '"$@" & echo $!; wait', "", *SLEEP], stdout=-1, process_group=0)
+                note(shell.pid)
+                note(int(shell.stdout.readline()))
+            case "session":
+                note(subprocess.Popen(SLEEP, start_new_session=True).pid)
+            case "fork" | "spawn" | "forkserver":
+                process = multiprocessing.get_context(self.how).Process(target=time.sleep, args=(600,))
+                process.start()
+                note(process.pid)
+        match self.then:
+            case "exit":
+                os._exit(7)
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "sleep":
+                time.sleep(600)
+            case "hold":
+                ctypes.PyDLL(None).sleep(600)
+
+    def train_dataloader(self):
+        if self.how != "deadlock":
+            return super().train_dataloader()
+        return torch.utils.data.DataLoader(Deadlock(), num_workers=2, persistent_workers=True)
+'''
+COORDINATOR = """
+import sys
+from pathlib import Path
+from actsearch.search.executor import LocalExecutor
+from actsearch.search.specification import Specification
+
+if __name__ == "__main__":
+    files = sorted(Path("wanted").iterdir())
+    with LocalExecutor(len(files)) as executor:
+        for key, file in enumerate(files):
+            executor.submit(key, Specification.loads(file.read_text()))
+        Path("submitted").touch()
+        while True:
+            for key, outcome in executor.wait(lambda *_: False):
+                print(key, outcome.reason, flush=True)
+"""
+LINUX = sys.platform == "linux"
+
+
+@pytest.fixture
+def specify(own: Path) -> Callable[..., Specification]:
+    (own / "starter.py").write_text(STARTER)
+    (own / "started").mkdir()
+    config = Target.resolve("own.Own").configure({"trainer.max_epochs": 1})
+    plan = Plan("starter.Starter", config, "space.yaml", {}, (Objective("val_loss", "min"),), "test_loss")
+
+    def specification(how: str, then: str) -> Specification:
+        return replace(plan.specification(None), config={**config, "task": {"how": how, "then": then}})
+
+    return specification
+
+
+def started(folder: Path) -> set[int]:
+    return {int(file.name) for file in (folder / "started").iterdir()}
+
+
+def lives(process: int) -> bool:
+    """Whether a process is alive; one that nobody has reaped is not."""
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z" if LINUX else True
+    except OSError:
+        return False
+
+
+def marked(mark: str) -> set[int]:
+    """Return the processes whose environment has a mark, where the system tells."""
+    found = set()
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in file.read_bytes():
+                found.add(int(file.parent.name))
+    return {process for process in found if lives(process)}
+
+
+def left(remaining: Callable[[], set[int]], within: float = 10) -> set[int]:
+    """Return what is left, after the moment that a killed process needs to go."""
+    end = time.monotonic() + within
+    while (found := remaining()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+def run(executor: LocalExecutor, *specifications: Specification) -> list[Outcome]:
+    for key, specification in enumerate(specifications):
+        executor.submit(key, specification)
+    ended: dict[int, Outcome] = {}
+    while len(ended) < len(specifications):
+        for key, outcome in executor.wait(lambda *_: False):
+            assert key not in ended
+            ended[key] = outcome
+    return [ended[key] for key in range(len(specifications))]
+
+
+HOW = ["command", "shell", "fork", "forkserver", *(["session"] if LINUX else [])]
+
+
+def test_after_each_end_of_a_training(specify, own):
+    after_crash = [how for how in HOW if how != "session"]  # whose parent is gone, nobody knows where it came from
+    wanted = [(how, "return") for how in HOW]
+    wanted += [(how, then) for then in ("exit", "killed") for how in after_crash[:2]]
+    with LocalExecutor(len(wanted)) as executor:
+        outcomes = run(executor, *(specify(*one) for one in wanted))
+        reasons = [outcome.reason for outcome in outcomes]
+        survivors = left(lambda: {p for p in started(own) if lives(p)})  # the executor is still open
+    print(f"started {len(started(own))}, left {len(survivors)}")
+    assert reasons[: len(HOW)] == [""] * len(HOW)
+    assert reasons[len(HOW) :] == ["exited: the process ended with code 7"] * 2 + ["killed: by signal 9 (SIGKILL)"] * 2
+    assert len(started(own)) >= 2 * len(wanted)
+    assert not survivors
+
+
+def test_after_a_timeout(specify, own):
+    wanted = [("deadlock", "return"), ("command", "hold"), ("shell", "sleep")]
+    with LocalExecutor(len(wanted), timeout=8) as executor:
+        outcomes = run(executor, *(specify(*one) for one in wanted))
+        survivors = left(lambda: {p for p in started(own) if lives(p)})
+    assert {(outcome.state, outcome.reason) for outcome in outcomes} == {("failed", "timeout: longer than 8 s")}
+    assert len(started(own)) == 8, "each training, two workers, a command, a shell with its own"
+    assert not survivors
+
+
+@pytest.mark.parametrize("how", ["exception", "SIGTERM"])
+def test_after_an_end_in_the_coordinator(how, specify, own):
+    def search() -> None:
+        with LocalExecutor(2) as executor:
+            executor.submit(0, specify("command", "hold"))
+            executor.submit(1, specify("deadlock", "return"))
+            while len(started(own)) < 5:
+                executor.wait(lambda *_: False)
+            if how == "exception":
+                raise RuntimeError
+            os.kill(os.getpid(), signal.SIGTERM)
+            executor.wait(lambda *_: False)
+
+    with pytest.raises(KeyboardInterrupt if how == "SIGTERM" else RuntimeError):
+        search()
+    assert not left(lambda: {p for p in started(own) if lives(p)})
+
+
+@pytest.mark.parametrize("how", ["kill", "kill the group", "interrupt twice"])
+def test_after_the_coordinator(how, specify, own):
+    (own / "wanted").mkdir()
+    (own / "coordinator.py").write_text(COORDINATOR)
+    wanted = [("deadlock", "return"), ("command", "hold"), ("shell", "sleep"), ("forkserver", "hold")]
+    for number, one in enumerate(wanted):
+        (own / "wanted" / str(number)).write_text(specify(*one).dumps())
+    mark = f"MARK={own}"
+    process = subprocess.Popen(
+        [sys.executable, "coordinator.py"],
+        cwd=own,
+        env=os.environ | {"MARK": str(own)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 120
+    while len(started(own)) < 10 and time.monotonic() < end:
+        time.sleep(0.1)
+    assert process.poll() is None
+    before = marked(mark) | {p for p in started(own) if lives(p)}
+    match how:
+        case "kill":
+            process.kill()
+        case "kill the group":
+            os.killpg(process.pid, signal.SIGKILL)
+        case "interrupt twice":
+            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate(timeout=20)[1]
+    survivors = left(lambda: marked(mark) | {p for p in started(own) if lives(p)})
+    print(f"{how}: {len(before)} processes before, {len(survivors)} after")
+    assert len(started(own)) == 10
+    assert not survivors
+    assert errors == ""
+
+
+def test_a_killed_guardian_is_replaced(specify, own):
+    with LocalExecutor(2) as executor:
+        executor.submit(0, specify("command", "sleep"))
+        first = executor._guardian._helper
+        first.kill()
+        first.wait()
+        executor.submit(1, specify("command", "sleep"))
+        assert executor._guardian._helper is not first
+        assert executor._guardian._helper.poll() is None
+    assert executor._guardian._helper is None
