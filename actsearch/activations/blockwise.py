@@ -87,7 +87,8 @@ class Blockwise(Function):
             rule.fill(out, block, ctx.θ)
         ctx.save_for_backward(x, parameter)
         # Not saved as torch saves it, which would forbid what follows to work in place.
-        ctx.y, ctx.version = (output.detach(), output._version) if rule.keeps_output else (None, 0)
+        kept = rule.keeps_output and not output.is_inference()  # a tensor of inference mode has no version
+        ctx.y, ctx.version = (output.detach(), output._version) if kept else (None, 0)
         return output
 
     @staticmethod

@@ -123,3 +123,13 @@ def test_what_follows_may_work_in_place(name, blocks_of):
     part[:4].zero_()
     (slope,) = torch.autograd.grad(part.sum(), x)
     torch.testing.assert_close(slope[4:], kept[0][4:] / 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_inference_mode_takes_large_inputs(name, blocks_of):
+    blocks_of(10)
+    x = torch.linspace(-3, 3, 100)
+    module = activation(name)
+    with torch.inference_mode():
+        inferred = module(torch.linspace(-3, 3, 100))
+    assert torch.equal(inferred, module(x).detach())
