@@ -125,11 +125,9 @@ def test_what_follows_may_work_in_place(name, blocks_of):
     torch.testing.assert_close(slope[4:], kept[0][4:] / 2)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RULES)
 def test_inference_mode_takes_large_inputs(name, blocks_of):
-    blocks_of(10)
-    x = torch.linspace(-3, 3, 100)
-    module = activation(name)
+    blocks_of(8)
     with torch.inference_mode():
-        inferred = module(torch.linspace(-3, 3, 100))
-    assert torch.equal(inferred, module(x).detach())
+        inferred = fused.apply(RULES[name], torch.linspace(-3, 3, 100), 0.7)
+    torch.testing.assert_close(inferred.clone(), fused.apply(RULES[name], torch.linspace(-3, 3, 100), 0.7))
