@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from actsearch.run import SearchResult as SearchResult
     from actsearch.run import confirm as confirm
     from actsearch.run import run_search as run_search
+    from actsearch.search.function_space import FunctionSpaceSampler as FunctionSpaceSampler
     from actsearch.search.space import SearchSpace as SearchSpace
     from actsearch.search.task import Task as Task
 
@@ -26,6 +27,7 @@ _HOME = {
     "Placement": "actsearch.placement",
     "Site": "actsearch.placement",
     "find_sites": "actsearch.placement",
+    "FunctionSpaceSampler": "actsearch.search.function_space",
     "SearchSpace": "actsearch.search.space",
     "SearchResult": "actsearch.run",
     "Task": "actsearch.search.task",

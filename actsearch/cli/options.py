@@ -25,3 +25,17 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
 
     parser.error = complain  # type: ignore[method-assign]  # argparse's own way prints the usage and exits
     return parser.parse_args(arguments)
+
+
+def take_data(arguments: list[str]) -> tuple[str, list[str]]:
+    """Split off ``--data CLASS``, which decides what ``--data.*`` options there are."""
+    data, rest = "", []
+    words = iter(arguments)
+    for word in words:
+        if word == "--data":
+            data = next(words, "")
+        elif word.startswith("--data="):
+            data = word.removeprefix("--data=")
+        else:
+            rest.append(word)
+    return data, rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from actsearch.cli.options import take_data
 from actsearch.errors import InvalidValueError
 from actsearch.search.executor import start_server
 
@@ -23,7 +24,7 @@ def run(arguments: list[str]) -> int:
             f"TASK must come first, but got {arguments[0]!r}. Write: actsearch search TASK [options]."
         )
     task = arguments[0]
-    data, rest = _take_data(arguments[1:])
+    data, rest = take_data(arguments[1:])
 
     if not {"-h", "--help", "--print_config"}.intersection(rest):
         start_server()  # before this process imports what takes seconds
@@ -81,20 +82,6 @@ def run(arguments: list[str]) -> int:
 
     print_result(result, options.store)
     return 0
-
-
-def _take_data(arguments: list[str]) -> tuple[str, list[str]]:
-    """Split off ``--data CLASS``, which decides what ``--data.*`` options there are."""
-    data, rest = "", []
-    words = iter(arguments)
-    for word in words:
-        if word == "--data":
-            data = next(words, "")
-        elif word.startswith("--data="):
-            data = word.removeprefix("--data=")
-        else:
-            rest.append(word)
-    return data, rest
 
 
 def build_parser(task: str) -> ArgumentParser:

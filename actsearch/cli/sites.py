@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from actsearch.cli.options import parse
+from actsearch.cli.options import parse, take_data
 from actsearch.errors import ActsearchError, InvalidValueError, TaskError
 
 if TYPE_CHECKING:
@@ -17,14 +17,16 @@ def run(arguments: list[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="actsearch sites", description="Show what would be searched in a model.")
     parser.add_argument("target", help="a task, or the dotted path of a LightningModule or of any torch module")
+    parser.add_argument("--data", help="its LightningDataModule, by dotted path; its options: --data.NAME")
     parser.add_argument("--include-gates", action="store_true", help="list gates as sites of their own")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the target: --task.hidden 128")
-    options = parse(parser, arguments)
+    data, rest = take_data(arguments)
+    options = parse(parser, rest)
 
     from rich.console import Console
     from rich.table import Table
 
-    sites = _sites(options.target, options.options, options.include_gates)
+    sites = _sites(options.target, data, options.options, options.include_gates)
     table = Table(title=f"{options.target}: sites found by {sites.method}", title_justify="left")
     for name in ("site", "kind", "stands there", "block", "elements", "share", "status"):
         table.add_column(name, overflow="fold", justify="right" if name in ("elements", "share") else "left")
@@ -42,7 +44,7 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _sites(name: str, rest: list[str], include_gates: bool) -> Sites:
+def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
     from jsonargparse import ArgumentError, ArgumentParser
 
     from actsearch.search.probe import example_input, sites_of
@@ -53,7 +55,7 @@ def _sites(name: str, rest: list[str], include_gates: bool) -> Sites:
     cls = import_class(name, "Module") if "." in name else None
     lightning = cls is None or any(base.__name__ == "LightningModule" for base in cls.__mro__)
     if lightning:
-        target = Target.resolve(name)
+        target = Target.resolve(name, data)
         parser = target.parser()
     else:
         parser = ArgumentParser(exit_on_error=False)
@@ -65,11 +67,11 @@ def _sites(name: str, rest: list[str], include_gates: bool) -> Sites:
     try:
         if not lightning:
             return sites_of(parser.instantiate(options)["task"], None, include_gates)
-        module, data, trainer = target.build(target.freeze(options))
+        module, source, trainer = target.build(target.freeze(options))
     except ActsearchError:
         raise
     except Exception as error:
         raise TaskError(
             f"{name} cannot be built: {type(error).__name__}: {error}. Give its options as --task.NAME."
         ) from None
-    return sites_of(module, example_input(module, data, trainer), include_gates)
+    return sites_of(module, example_input(module, source, trainer), include_gates)

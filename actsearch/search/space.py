@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from actsearch.activations import from_spec
 from actsearch.activations.registry import canonical_name
 from actsearch.errors import ActsearchError, SearchSpaceError
+from actsearch.placement import Placement, Sites
 from actsearch.placement.placement import explain
 from actsearch.search import plugins, strict_yaml
 
@@ -214,6 +215,22 @@ class SearchSpace(Strict):
             return tuple(Candidate(name=name, settings=settings or {}) for name, settings in rule.activations.items())
         known = {_canonical(name): settings for name, settings in self.activations.items()}
         return tuple(Candidate(name=name, settings=known.get(_canonical(name)) or {}) for name in rule.activations)
+
+    def suggest(self, trial: Any, sites: Sites) -> Placement:
+        """Ask a trial of your own Optuna study what stands where.
+
+        Args:
+            trial: an Optuna trial; each decision of the space becomes one of its parameters.
+            sites: of the model, as :func:`actsearch.find_sites` returns them.
+
+        Raises:
+            SearchSpaceError: the space does not fit the sites.
+
+        >>> placement = SearchSpace.load("smooth").suggest(trial, find_sites(model))    # doctest: +SKIP
+        """
+        from actsearch.search.decisions import decide  # which reads spaces
+
+        return decide(self, sites).suggest(trial)
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Self:

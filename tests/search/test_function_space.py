@@ -14,8 +14,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveSamplerTestCase, RelativeSamplerTestCase
 from optuna.trial import TrialState, create_trial
 
+from actsearch import FunctionSpaceSampler
 from actsearch.activations.generate import pool
-from actsearch.search import FunctionSpaceSampler
+from actsearch.errors import ActsearchWarning
 from actsearch.search.bench import TABLES, Table
 from actsearch.search.function_space.features import compute
 
@@ -51,14 +52,29 @@ def layered(trial):
     return sum(LAYERS.index(name) * (i + 1) for i, name in enumerate(names))
 
 
-def test_common_activations_come_first_then_the_model_beats_random():
+@pytest.mark.parametrize("experience", [True, False])
+def test_it_begins_with_relu_or_without_experience_with_common_ones_then_the_model_beats_random(experience):
     places = {name: i for i, name in enumerate(TABLE.activations)}
-    mine = study()
+    mine = optuna.create_study(sampler=FunctionSpaceSampler(seed=0, experience=experience), direction="maximize")
     mine.optimize(lambda t: TABLE.scores[places[t.suggest_categorical("activation", TABLE.activations)]], n_trials=24)
-    assert [t.params["activation"] for t in mine.trials[:3]] == ["relu", "elu", "gelu"]
+    first = [t.params["activation"] for t in mine.trials[:6]]
+    assert first[0] == "relu"
+    assert (first == ["relu", "elu", "gelu", "tanh", "sigmoid", "square"]) is not experience
     draws = np.random.default_rng(0)
     random_best = [draws.permutation(TABLE.scores)[:24].max() for _ in range(200)]
     assert mine.best_value > np.mean(random_best) + np.std(random_best)
+
+
+def test_names_as_torch_users_type_them_are_functions_and_what_is_none_is_told():
+    names = ["nn.ReLU", "nn.SiLU", "hard_swish", "Tanh", "sin(x)"]
+    mine = study()
+    mine.optimize(lambda t: names.index(t.suggest_categorical("activation", names)), n_trials=5)
+    assert mine.trials[0].params["activation"] == "nn.ReLU"
+    assert {t.params["activation"] for t in mine.trials} == set(names), "none twice"
+    wrong = ["relu", "elu", "tanh", "gelu", "exp", "rleu", "foo_bar"]
+    told = r"but 'exp' \(perhaps 'exp\(x\)'\), 'rleu' \(perhaps 'relu'\), 'foo_bar' are none"
+    with pytest.warns(ActsearchWarning, match=told):
+        study().optimize(lambda t: wrong.index(t.suggest_categorical("activation", wrong)), n_trials=2)
 
 
 def test_nothing_is_proposed_twice_while_there_is_something_new():

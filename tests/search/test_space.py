@@ -147,3 +147,14 @@ def test_one_activation_in_two_spellings_is_refused(tmp_path):
 def test_a_setting_that_is_no_parameter(key):
     with pytest.raises(ValueError, match=f"'{key}'"):
         SearchSpace(activations={"prelu": {key: 1}})
+
+
+def test_an_own_optuna_study_gets_placements():
+    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
+    space = SearchSpace(activations={"relu": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}, "nn.SiLU": None})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    placements = [space.suggest(study.ask(), find_sites(model)) for _ in range(8)]
+    assert {tuple(p.sites) for p in placements} == {("1", "3")}
+    assert {entry.activation for p in placements for entry in p.sites.values()} == {"relu", "elu", "silu"}
+    placements[0].apply(model)
+    assert model(torch.zeros(1, 2)).shape == (1, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from actsearch.activations.base import Activation
 from actsearch.activations.evaluate import evaluate
 from actsearch.activations.expression import is_expression
 from actsearch.activations.grammar import ExpressionError, parse
+from actsearch.activations.registry import canonical_name
+from actsearch.errors import ActsearchWarning
 
 Array = NDArray[np.float64]
 
@@ -88,12 +92,12 @@ class Features:
 def is_activation(choice: object) -> bool:
     """Whether a choice of a categorical parameter names an activation: a name of the catalogue, or an expression.
 
-    >>> [is_activation(choice) for choice in ("relu", "mul(x,tanh(x))", "adam", 3)]
-    [True, True, False, False]
+    >>> [is_activation(choice) for choice in ("relu", "nn.ReLU", "mul(x,tanh(x))", "adam", 3)]
+    [True, True, True, False, False]
     """
     if not isinstance(choice, str):
         return False
-    if choice in catalogue():
+    if canonical_name(choice) is not None:
         return True
     if not is_expression(choice):
         return False
@@ -111,7 +115,8 @@ _KEPT = 16
 def features_of(choices: tuple[object, ...]) -> Features | None:
     """Return the features of a categorical parameter's choices, ``None`` where one of them is no activation.
 
-    The last few answers are kept, so that a sampler made anew for every trial computes them once.
+    Where most others are, that is told: one misspelt name among many would turn the method off in silence. The last few
+    answers are kept, so that a sampler made anew for every trial computes them once.
     """
     if not all(isinstance(choice, str) for choice in choices):
         return None
@@ -119,10 +124,29 @@ def features_of(choices: tuple[object, ...]) -> Features | None:
     if key in _known:
         _known.move_to_end(key)
     else:
-        _known[key] = compute(key) if all(is_activation(choice) for choice in key) else None
+        others = [choice for choice in key if not is_activation(choice)]
+        _known[key] = None if others else compute(key)
+        if 0 < len(others) < len(key) / 2:
+            _warn_of(others)
         if len(_known) > _KEPT:
             _known.popitem(last=False)
     return _known[key]
+
+
+def _warn_of(others: Sequence[str]) -> None:
+    hints = []
+    for name in others[:5]:
+        unary = f"{name}(x)"
+        nearest = (
+            [unary] if is_activation(unary) else difflib.get_close_matches(name.lower(), catalogue(), n=1, cutoff=0.5)
+        )
+        hints.append(repr(name) + (f" (perhaps {nearest[0]!r})" if nearest else ""))
+    warnings.warn(
+        f"choices must all be activations to be seen as functions, but {', '.join(hints)} "
+        f"{'is none' if len(others) == 1 else 'are none'}: the parameter is sampled as any other. Take them out, or rename them.",
+        ActsearchWarning,
+        stacklevel=2,
+    )
 
 
 def compute(candidates: Sequence[str | Activation]) -> Features:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from actsearch.activations.registry import canonical_name
 from actsearch.search.function_space.acquisition import acquisition
 from actsearch.search.function_space.space import Dimension, Space
 from actsearch.search.function_space.surrogate import Model
@@ -52,11 +53,12 @@ def first(
     names = COMMON[:1] if informed else COMMON
     if len(tried) >= 2 * len(names):
         return None
+    known = [canonical_name(str(choice)) for choice in space.activations[0].choices] if sites else []
     for name in names:
-        if not sites or name not in space.activations[0].choices:
+        if name not in known:
             continue
         row: Array = draw(space, 1, rng)[0]
-        row[0] = space.activations[0].choices.index(name)
+        row[0] = known.index(name)
         row = pin(row[None], fixed)[0]
         if not (tried[:, 0] == row[0]).any():
             return row

@@ -140,10 +140,11 @@ class FunctionSpaceSampler(BaseSampler):
         rows = np.array([space.encode(t.params) for t in seen.trials]).reshape(-1, width)
         tried = np.concatenate([rows, flying])
         earlier = self._earlier_problems(space)
-        common = proposals.first(space, tried, fixed, rng, bool(len(earlier.odds)))
+        informed = bool(len(earlier.odds)) and len(study.directions) == 1  # measured for one objective
+        common = proposals.first(space, tried, fixed, rng, informed)
         if common is not None:
             return common
-        if len(np.unique(seen.scores, axis=0)) < (1 if len(earlier.odds) else 2):
+        if len(np.unique(seen.scores, axis=0)) < (1 if informed else 2):
             return proposals.unguided(space, tried, fixed, rng)
         surrogate = Surrogate.of(space)
         models = [
@@ -166,7 +167,7 @@ class FunctionSpaceSampler(BaseSampler):
             taken = [space.encode(t.params) for t in others if space.holds(t.params, t.distributions)]
             before = [t for t in others if t.state == TrialState.RUNNING and t.number < trial.number and not t.params]
             for _ in range(len(before) + 1):  # trials asked for just before this one begin in the same way
-                informed = bool(len(self._earlier_problems(space).odds))
+                informed = bool(len(self._earlier_problems(space).odds)) and len(study.directions) == 1
                 row = proposals.first(space, np.array(taken).reshape(-1, 1), {}, rng, informed)
                 if row is not None:
                     taken.append(row)
