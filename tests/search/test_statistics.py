@@ -165,3 +165,45 @@ def test_equal_differences_fall_back_to_the_sign_test():
     assert not compare([-0.1] * 8).significant
     assert compare([0.0] * 8).p == 1.0
     assert compare([math.nan] * 2).pairs == 0
+
+
+ROWS, PART = 1000, 200
+"""Rows of a made-up data set, and of each of its test splits."""
+
+
+def false_wins(noise, row_noise, splits, runs=400):
+    """Return how often one of 15 candidates, all as good as the baseline on this data, is declared a winner.
+
+    A candidate's score on a split is its mean over the rows there, each of which suits it more or less, and the noise of a
+    training. The best three by one validation split race.
+    """
+    draws = np.random.default_rng(0)
+    wins = 0
+    for _ in range(runs):
+        suits = draws.normal(0, row_noise, (15, ROWS))
+        suits -= suits.mean(1, keepdims=True)
+        order = draws.permutation(ROWS)
+        searched = suits[:, order[:PART]].mean(1) + draws.normal(0, noise, 15)
+        top = np.argsort(-searched)[:3]
+        tests = {}
+
+        def measure(cells, suits=suits, order=order, top=top, tests=tests):
+            scores = []
+            for arm, seed in cells:
+                own = order[PART : 2 * PART]
+                rows = tests.setdefault(seed, draws.permutation(ROWS)[:PART]) if splits else own
+                score = suits[top[arm - 1], rows].mean() if arm else 0.0
+                scores.append(score + draws.normal(0, noise))
+            return scores
+
+        wins += race(measure, 3, 8).comparison.significant
+    return wins / runs
+
+
+@pytest.mark.parametrize(("noise", "row_noise"), [(0.003, 0.1), (0.007, 0.1), (0.007, 0.0), (0.015, 0.05)])
+def test_false_wins_stay_below_five_percent_where_splits_vary(noise, row_noise):
+    assert false_wins(noise, row_noise, splits=True) <= 0.05
+
+
+def test_one_split_again_and_again_would_declare_many_false_wins():
+    assert false_wins(0.003, 0.1, splits=False) > 0.2
