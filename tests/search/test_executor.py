@@ -102,7 +102,8 @@ with LocalExecutor(2):
 assert dict(os.environ) == before
 server = __import__("multiprocessing.forkserver").forkserver._forkserver._forkserver_pid
 if os.path.exists(f"/proc/{server}/environ"):
-    given = open(f"/proc/{server}/environ").read()
+    while not (given := open(f"/proc/{server}/environ").read()):
+        pass  # it is just being started
     assert "GOMP_SPINCOUNT=10000" in given and "MKL_NUM_THREADS=" in given and "OMP_NUM_THREADS=7" in given, given
 """
     environment = {name: value for name, value in os.environ.items() if name not in (*THREADS, "GOMP_SPINCOUNT")}
@@ -113,11 +114,12 @@ if os.path.exists(f"/proc/{server}/environ"):
 
 def test_interrupt_in_the_first_moment_leaves_the_server_quiet():
     script = """
-import sys, time
+import signal, sys, time
 from actsearch.search.executor import start_server
-start_server()
-print("started", flush=True)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 try:
+    start_server()
+    print("started", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     sys.exit(130)
