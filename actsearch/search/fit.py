@@ -143,7 +143,8 @@ def _train(
             loader = trainer.train_dataloader
             limit = specification.config["trainer"].get("limit_train_batches")
             seen = called if alone else None  # what ran in other processes is not known here
-            probe = look(module, model_input(module, reporter.batch), specification, seen, loader, limit)
+            example = model_input(module, reporter.batch)
+            probe = look(module, example, specification, reporter.batch, seen, loader, limit)
             probe |= {"has_test": has_test(module), "restores_best": restores_best(trainer)}
         if specification.stage == "confirm" and not reports.pruned:
             tested, rows = _test(module, data, trainer)

@@ -70,7 +70,7 @@ def train_loop(specification: Specification, reports: Reports, watch: FirstSteps
     return Outcome(
         "pruned" if reports.pruned else "complete", "pruned" if reports.pruned else "", metrics,
         rows=rows(found) if specification.stage == "confirm" else {}, seconds=seconds,
-        probe=look(model, example, specification, called) if probing else {},
+        probe=look(model, example, specification, example, called) if probing else {},
     )  # fmt: skip
 
 

@@ -7,18 +7,24 @@ from collections.abc import Collection, Sized
 from dataclasses import asdict
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from actsearch.errors import ActsearchError
 from actsearch.placement import Sites, find_sites
+from actsearch.placement.graph import leaves
 from actsearch.search.gate import site_ranges
 from actsearch.search.specification import Specification
+
+SMALL = 100_000
+"""Parameters, and elements at the sites in one batch, up to which one thread trains as fast as two, or faster: measured on
+multilayer perceptrons and small convolutional networks."""
 
 
 def look(
     module: Any,
     example: Any,
     specification: Specification,
+    batch: Any,
     called: Collection[str] | None,
     loader: Any = None,
     limit: float | None = None,
@@ -29,6 +35,7 @@ def look(
         module: the model; it is not used afterwards.
         example: one input of it.
         specification: of the training that it has just seen a part of.
+        batch: of training; the example, where it is known to have as many rows.
         called: paths of the modules that ran in it, where that is known.
         loader: of the training batches, where it is known.
         limit: of the trainer, on the batches of an epoch.
@@ -42,9 +49,19 @@ def look(
         "method": sites.method,
         "missed": [list(item) for item in sites.missed],
         "parameters": sum(p.numel() for p in module.parameters()),
+        "small": _is_small(module, sites, example, batch),
         "max_epochs": specification.config["trainer"].get("max_epochs"),
         "batches": _batches(loader, limit),
     }
+
+
+def _is_small(module: nn.Module, sites: Sites, example: Any, batch: Any) -> bool:
+    """Whether a second thread would cost a training step more than it gives."""
+    rows, of = (
+        next((len(t) for t in leaves(part) if isinstance(t, Tensor) and t.ndim), 1) for part in (batch, example)
+    )
+    elements = sum(site.elements or 0 for site in sites) * max(1, rows) / max(1, of)
+    return max(elements, sum(p.numel() for p in module.parameters())) <= SMALL
 
 
 def example_input(module: Any, data: Any, trainer: Any) -> Any:

@@ -70,7 +70,8 @@ class StudyRun:
         """Return one training of this study; an input is at hand where the sites can be found with one only."""
         traced = self.probe["method"] != "function mode"
         score = self.plan.score or ("best" if self.probe.get("restores_best") else "last")
-        return self.plan.specification(placement, stage, **{"example": not traced, "score": score, **changes})
+        own = {"example": not traced, "score": score, "threads": int(bool(self.probe.get("small")))}
+        return self.plan.specification(placement, stage, **{**own, **changes})
 
     @property
     def tested(self) -> bool:

@@ -218,10 +218,13 @@ class Mirror(Listener):
             for epoch, values in recorded.get("history", [])
             for name, value in values.items()
         ]
-        last = len(recorded.get("history", []))
-        seen = {metric.key for metric in metrics}
+        history = recorded.get("history", [])
+        shown = history[-1][1] if history else {}
+        # What counts may be another epoch's value, or the mean over several seeds: it stands last.
         metrics += [
-            Metric(_clean(n), v, ended, last) for n, v in recorded.get("metrics", {}).items() if _clean(n) not in seen
+            Metric(_clean(name), value, ended, len(history))
+            for name, value in recorded.get("metrics", {}).items()
+            if shown.get(name) != value
         ]
         metrics.append(Metric("seconds", recorded.get("seconds", 0.0), ended, 0))
         tags = [RunTag("actsearch.state", state)]
