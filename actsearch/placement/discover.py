@@ -136,9 +136,8 @@ def _trace(model: nn.Module, candidates: dict[str, Candidate], example: Any) -> 
                     raise
                 method = "fx"  # the model reads values, which meta tensors do not have: what traces has to do
             if modes[True] is None and not has_steps(model) and not keys(graphs).issuperset(candidates):
-                with contextlib.suppress(
-                    Exception
-                ):  # in training mode a batch may be too small for it: then it is not known
+                # What forward calls while training alone. An example may not do for that, such as one of a single item.
+                with contextlib.suppress(Exception):
                     graphs.append(run(model.train(), candidates, *arguments))
         if graphs:
             return graphs, method, []

@@ -212,10 +212,14 @@ class Placement(BaseModel):
         """Return the entries by the model's own names of their sites."""
         ways = readings(self.sites, [site.name for site in discovery.sites])
         if len(ways) > 1:
-            part = next(iter(ways)).partition("'")[2].rstrip(".'")
+            where, _, part = next(iter(ways)).rpartition(" ")
+            out = (
+                f"Apply it to that part itself: placement.apply(model.{part[1:-1]})."
+                if "part" in where
+                else "Rename them."
+            )
             raise PlacementError(
-                f"the placement must fit one part of {type(model).__name__}, but it fits {', and '.join(ways)}. "
-                f"Apply it to the part itself, such as placement.apply(model.{part})."
+                f"the placement's sites must fit one way, but in {type(model).__name__} they fit {', and '.join(ways)}. {out}"
             )
         for reading in ways.values():
             return {reading[name]: entry for name, entry in self.sites.items()}

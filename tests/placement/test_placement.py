@@ -230,8 +230,8 @@ def test_a_placement_that_fits_several_parts_names_them():
     with pytest.raises(PlacementError) as caught:
         Placement.uniform("tanh", ["1"]).apply(both)
     assert str(caught.value) == (
-        "the placement must fit one part of ModuleDict, but it fits as part of 'actor', and as part of 'critic'. "
-        "Apply it to the part itself, such as placement.apply(model.actor)."
+        "the placement's sites must fit one way, but in ModuleDict they fit as part of 'actor', and as part of 'critic'. "
+        "Apply it to that part itself: placement.apply(model.actor)."
     )
     assert applied(both) == []
     Placement.uniform("tanh", ["1"]).apply(both.actor)
@@ -307,3 +307,9 @@ def test_the_learning_rate_factor_of_new_and_earlier_files(tmp_path):
         earlier.write_text(f'{{"schema": 1, "sites": {{}}, "learning_rate_factor": {wrong}}}')
         with pytest.raises(PlacementError, match="is not a placement file: learning_rate_factor"):
             Placement.load(earlier)
+
+
+def test_a_placement_with_several_prefixes_too_many_is_told_so():
+    nested = nn.ModuleDict({"a": nn.Sequential(nn.Linear(4, 4), nn.ReLU()), "1": nn.ReLU()})
+    with pytest.raises(PlacementError, match=r"they fit without 'a.', and without 'a.a.'. Rename them"):
+        Placement.uniform("tanh", ["a.a.1"]).apply(nested)
