@@ -91,7 +91,8 @@ def make_plan(
     """
     task, options = _named(task, "task")
     data, more = _named(data, "data")
-    target = resolve(task, data, _named(model, "model")[0])
+    model, _ = _named(model, "model")
+    target = resolve(task, data, model)
     chosen = space if isinstance(space, SearchSpace) else SearchSpace.load(space or target.default("space", "general"))
     if granularity:
         chosen = SearchSpace.model_validate({**chosen.model_dump(), "granularity": granularity})
@@ -111,7 +112,7 @@ def make_plan(
     return Plan(
         task=task,
         data=data,
-        model=_named(model, "model")[0],
+        model=model,
         config=configured,
         space=str(space or target.default("space", "general")) if not isinstance(space, SearchSpace) else "given",
         space_content=chosen.model_dump(mode="json"),

@@ -112,11 +112,21 @@ class Coordinator:
 
     def _tune(self, top: int) -> None:
         """Find the learning rate of each of the best few."""
-        while turns := [] if self._out_of_time(self.run.trials) else list(finalists(self.run, top)):
-            while turns or self._running:
-                while turns and len(self._running) < self.jobs:
-                    self._start(turns.pop(0))
-                self._wait()
+        while True:
+            while len(self._running) < self.jobs and (this := self._finalist(top)) is not None:
+                self._start(this)
+            if not self._running:
+                return
+            self._wait()
+
+    def _finalist(self, top: int) -> Turn | None:
+        """Return the next turn of a finalist, first what a dead process was about to; ``None`` where there is none, or no time."""
+        trials = self.run.trials
+        if self._out_of_time(trials):
+            return None
+        waiting = (t for t in trials if t.state == TrialState.WAITING)
+        begun = (Turn("finalist", self.run.factor(t), self.run.choices(t)) for t in waiting)
+        return next(begun, None) or next(finalists(self.run, top), None)
 
     def _wait(self) -> None:
         for number, outcome in self.executor.wait(self._report):
@@ -199,7 +209,8 @@ class Coordinator:
         if factor is None:
             factor = trial.suggest_float(LEARNING_RATE, LOWEST, HIGHEST, log=True)
         data = None if placement is None else json.loads(placement.dumps())
-        attributes = {"placement": data, "stage": this.stage, LEARNING_RATE: factor}
+        stage = trial.user_attrs.get("stage", this.stage)
+        attributes = {"placement": data, "stage": stage, LEARNING_RATE: factor}
         for key, value in attributes.items():
             trial.set_user_attr(key, value)
         self._running[trial.number] = trial

@@ -103,7 +103,9 @@ def test_the_seed_of_the_split_is_found_or_named_and_a_confirmation_sets_it(up):
     outcome = run_trial(plan.specification(None, "confirm", split=("task.split_seed", 77)), lambda *_: False)
     assert outcome.metrics["test_split"] == 77
     assert len(outcome.rows["test_loss"]) == 32
-    with pytest.raises(InvalidValueError, match=r"split_option must be .* but got 'task.fold'. Options: task.keeps, task"):
+    with pytest.raises(
+        InvalidValueError, match=r"split_option must be .* but got 'task.fold'. Options: task.keeps, task"
+    ):
         make_plan("up.Up", split_option="task.fold")
 
 

@@ -38,6 +38,17 @@ class StopAfter(Listener):
             raise KeyboardInterrupt
 
 
+class StopIn(Listener):
+    """Ends the search while a trial begins."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def trial_started(self, number, placement):
+        if number == self.number:
+            raise KeyboardInterrupt
+
+
 def stages(run):
     return [trial.user_attrs["stage"] for trial in run.trials]
 
@@ -145,6 +156,20 @@ def test_a_study_goes_on_as_if_it_had_never_stopped(own):
         search(own, 14, study="resumed", granularity="staged", listeners=[StopAfter(7)])
     resumed = search(own, 14, study="resumed", granularity="staged")
     assert [(t.params, t.values) for t in straight.trials] == [(t.params, t.values) for t in resumed.trials]
+
+
+def test_a_finalist_that_a_dead_process_was_training_is_taken_up(own):
+    options = {"confirm": 2, "seeds": 2}
+    straight = search(own, 12, study="straight", **options)
+    (first, *_) = [t.number for t in straight.trials if t.user_attrs["stage"] == "finalist"]
+    with pytest.raises(KeyboardInterrupt):
+        search(own, 12, study="resumed", listeners=[StopIn(first)], **options)
+    assert StudyRun.load(Store(own / "store"), "resumed").trials[first].state.name == "WAITING"
+    resumed = search(own, 12, study="resumed", **options)
+    told = [
+        (t.params, t.values, t.user_attrs["stage"], run.factor(t)) for run in (straight, resumed) for t in run.trials
+    ]
+    assert told[: len(told) // 2] == told[len(told) // 2 :]
 
 
 def test_a_space_without_the_models_own_activation_is_searched_as_well(own):
