@@ -193,6 +193,34 @@ def test_lists(own, actsearch):
     assert "2 to search" in shown.stdout
 
 
+def test_sites_takes_data_of_its_own(own, actsearch):
+    (own / "apart.py").write_text(
+        textwrap.dedent("""
+        import lightning.pytorch as L
+        import torch
+        from own import Own
+
+        class Apart(Own):
+            train_dataloader = val_dataloader = test_dataloader = L.LightningModule.train_dataloader
+
+            def forward(self, x):
+                return self.net(x) if x.shape[1] == 2 else x.sum()  # which no symbolic trace gets past
+
+        class Data(L.LightningDataModule):
+            def __init__(self, rows: int = 8):
+                super().__init__()
+                self.rows = rows
+
+            def train_dataloader(self):
+                data = torch.utils.data.TensorDataset(torch.zeros(self.rows, 2), torch.zeros(self.rows, 1))
+                return torch.utils.data.DataLoader(data, batch_size=self.rows)
+        """)
+    )
+    shown = actsearch("sites", "apart.Apart", "--data", "apart.Data", "--data.rows", 5, "--task.width", 4)
+    assert shown.returncode == 0, shown.stderr
+    assert "20" in next(line for line in shown.stdout.splitlines() if "net.1" in line), "elements, of the data's rows"
+
+
 def test_plain_module_is_what_the_search_left(own):
     """The two lines of the README on a module of the user's own, without a search."""
     model = nn.Sequential(nn.Linear(2, 4), nn.ReLU())

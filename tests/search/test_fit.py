@@ -121,7 +121,7 @@ def test_repeats_are_averaged_and_cost_what_they_cost(up):
 
 
 def test_module_and_data_of_two_lightnings_are_told_before_anything_runs(up):
-    with pytest.raises(TaskError, match="up.Up is of lightning and up.Other of pytorch_lightning. Import both from"):
+    with pytest.raises(TaskError, match=r"up.Up is of lightning and up.Other of pytorch_lightning. Import both from"):
         make_plan("up.Up", data="up.Other")
 
 

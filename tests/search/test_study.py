@@ -7,10 +7,12 @@ import time
 import pytest
 
 from actsearch.errors import ActsearchWarning
+from actsearch.placement import Placement
 from actsearch.run import run_search
 from actsearch.search.space import SearchSpace
 from actsearch.search.store import Store
-from actsearch.search.study import StudyRun, counts, outcome_of
+from actsearch.search.study import StudyRun, counts, outcome_of, placement_file
+from actsearch.tracking.ending import ending
 
 
 def search(own, activations, **options):
@@ -92,3 +94,20 @@ def test_time_budget_leaves_room_for_the_confirmation(own):
     assert 2 <= len(run.trials) < 100
     assert (run.folder / "confirmation.json").exists()
     assert time.monotonic() - start < 60
+
+
+def test_a_confirmed_file_is_replaced_only_by_a_confirmed_one(own):
+    activations = {"relu": None, "tanh": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}}
+    run = search(own, activations, trials=3, confirm=1, seeds=2)
+    before = placement_file(run).read_text()
+    assert Placement.load(placement_file(run)).found["significant"] in (True, False)
+    again = search(own, activations, trials=6, confirm=0)
+    assert sum(map(counts, again.trials)) == 6
+    assert placement_file(again).read_text() == before
+
+
+def test_without_a_confirmation_there_is_a_candidate_which_says_so(own):
+    run = search(own, {"relu": None, "tanh": None, "elu": None}, trials=3)
+    assert placement_file(run).name == "candidate.json"
+    assert Placement.load(placement_file(run)).found["significant"] is None
+    assert "Nothing is confirmed" in ending(run)
