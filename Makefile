@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	@touch $(STAMP)
 
 search: install
-	$(BIN)/actsearch search classification --space rectifiers --trials 30 --jobs 2 --study digits
+	$(BIN)/actsearch search coordinate --trials 30 --jobs 2 --study photograph
 
 check: install
 	$(BIN)/ruff check .

@@ -14,15 +14,12 @@ import numpy as np
 from actsearch.errors import InvalidValueError, StudyError
 from actsearch.placement import Placement
 from actsearch.placement.placement import write_text
-from actsearch.search.confirmation import Confirmation
+from actsearch.search.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.executor import Executor
 from actsearch.search.seeds import derive
 from actsearch.search.specification import Outcome
 from actsearch.search.statistics import BASELINE, Comparison, compare, race
 from actsearch.search.study import StudyRun, write_best
-
-UNTOUCHED = "untouched"
-"""The arm of the model as it is, at its own learning rate; an arm at that rate has ``@own`` behind its name."""
 
 DESCRIBED = 8
 """Seeds that tell what the winner brings at the model's own learning rate: a description, which decides nothing."""

@@ -12,6 +12,9 @@ from actsearch.placement.placement import write_text
 from actsearch.search.statistics import BASELINE, Comparison, Verdict
 from actsearch.search.study import StudyRun
 
+UNTOUCHED = "untouched"
+"""The arm of the model as it is, at its own learning rate; an arm at that rate has ``@own`` behind its name."""
+
 _UNKNOWN = {"gain": math.nan, "low": -math.inf, "high": math.inf}
 """What ``null`` stands for in the file: JSON has no number for these."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import optuna
 import torch
@@ -15,7 +14,7 @@ from optuna.trial import TrialState
 from actsearch.activations import Activation
 from actsearch.errors import InvalidValueError
 from actsearch.placement import Placement, SiteEntry
-from actsearch.search.confirmation import Confirmation
+from actsearch.search.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.pareto import front
 from actsearch.search.study import StudyRun
 
@@ -169,21 +168,32 @@ def pareto(run: StudyRun, path: Path) -> None:
 
 
 def confirmation(result: Confirmation, path: Path) -> None:
-    """Draw each candidate's paired differences, their mean and its simultaneous interval."""
-    figure = Figure(figsize=(7, 1.6 + 0.6 * len(result.candidates)), layout="constrained")
+    """Draw each candidate's paired differences with the baseline, their mean and its interval; with the model as it is too."""
+    beside = "the baseline" if result.over_untouched is None else "the baseline, rate tuned"
+    rows = [
+        (
+            f"trial {number}" if c.pairs else f"trial {number}\n(dropped after {given} seeds)",
+            c,
+            result.differences(number),
+        )
+        for number, c, given in zip(result.candidates, result.comparisons, result.given, strict=True)
+    ]
+    if (own := result.over_untouched) is not None:
+        number = result.winner[0]
+        rows.append((f"trial {number}\nover the model as it is", own, result.differences(number, UNTOUCHED)))
+    figure = Figure(figsize=(7, 1.6 + 0.6 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    for row, (number, c) in enumerate(zip(result.candidates, result.comparisons, strict=True)):
-        differences = result.differences(number)
+    for row, (_, c, differences) in enumerate(rows):
         axes.plot(differences, [row + 0.18] * len(differences), "|", color="0.5", ms=8)
         if not math.isfinite(c.high - c.low):  # dropped in the race, or too few pairs for an interval
             continue
-        bar: dict[str, Any] = {"fmt": "o", "capsize": 4, "color": "tab:green" if c.significant else "tab:blue"}
-        axes.errorbar([c.gain], [row], xerr=[[c.gain - c.low], [c.high - c.gain]], **bar)
+        colour = {"better": "tab:green", "worse": "tab:red"}.get(c.verdict, "tab:blue")
+        axes.errorbar([c.gain], [row], xerr=[[c.gain - c.low], [c.high - c.gain]], fmt="o", capsize=4, color=colour)
     axes.axvline(0, color="0.3", lw=0.8)
-    axes.set_yticks(range(len(result.candidates)), [f"trial {number}" for number in result.candidates])
-    axes.set_ylim(-0.6, len(result.candidates) - 0.4)
+    axes.set_yticks(range(len(rows)), [label for label, _, _ in rows], fontsize=9)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set(
-        xlabel=f"gain in {result.metric} over the baseline, by seed; mean and 95 % interval",
-        title=f"{result.split} split",
+        xlabel=f"gain in {result.metric} over {beside}, by seed; mean and 95 % interval",
+        title=f"{result.split} split{', another with each seed' * bool(result.split_option)}",
     )
     figure.savefig(path, dpi=110)

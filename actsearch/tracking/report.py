@@ -9,8 +9,7 @@ from optuna.trial import TrialState
 
 from actsearch.placement import Placement
 from actsearch.placement.placement import write_text
-from actsearch.search.confirm import UNTOUCHED
-from actsearch.search.confirmation import Confirmation
+from actsearch.search.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.statistics import BASELINE, Comparison
 from actsearch.search.study import StudyRun, finished, outcome_of, placement_file
 from actsearch.tracking import ladder, pictures
