@@ -85,11 +85,11 @@ def confirm_study(
     result = _begin(run, list(trials), seeds)
     arms = [Arm(str(BASELINE), None, run.factor(run.baseline))]
     arms += [Arm(str(number), run.placement(trial), run.factor(trial)) for number, trial in trials.items()]
-    field_ = _Field(run, executor, jobs, result, progress, most_trainings(run, len(trials), seeds))
+    trainings = _Trainings(run, executor, jobs, result, progress, most_trainings(run, len(trials), seeds))
 
     def measure(cells: Sequence[tuple[int, int]]) -> list[float]:
         comparing = any(arm == BASELINE for arm, _ in cells)
-        scores = field_.train([(arms[arm], _seed(run, index)) for arm, index in cells], keep=comparing)
+        scores = trainings.train([(arms[arm], _seed(run, index)) for arm, index in cells], keep=comparing)
         sign = 1 if result.mode == "max" else -1
         return [sign * score for score in scores]
 
@@ -104,32 +104,35 @@ def confirm_study(
     result.seeds = [_seed(run, raced.selection + index) for index in range(raced.pairs)]
     result.given = raced.given
     selected = arms[raced.selected]
-    compared = compare(result.differences(selected.name), raced.level, field_.rows(selected.name, str(BASELINE)))
+    compared = compare(result.differences(selected.name), raced.level, trainings.rows(selected.name, str(BASELINE)))
     result.comparisons = [compared if arm is selected else compare([]) for arm in arms[1:]]
-    _compare_with_untouched(field_, result, arms[BASELINE], selected)
+    _compare_with_untouched(trainings, result, arms[BASELINE], selected, raced.level)
     result.factors = {arm.name: arm.factor for arm in arms}
     result.write(run)
-    field_.end()
+    trainings.end()
     _write(run, result, selected)
     return result
 
 
-def _compare_with_untouched(field_: _Field, result: Confirmation, baseline: Arm, selected: Arm) -> None:
+def _compare_with_untouched(
+    trainings: _Trainings, result: Confirmation, baseline: Arm, selected: Arm, level: float
+) -> None:
     """Train the model as it is on the seeds of the comparison, and a winner at the model's own rate on some of them."""
     result.over_untouched = result.at_own_rate = result.rate = None
     untouched = baseline.name
     if baseline.factor != 1.0:
         untouched = UNTOUCHED
-        field_.train([(Arm(UNTOUCHED, None, 1.0), seed) for seed in result.seeds])
-        result.over_untouched = compare(result.differences(selected.name, untouched))
+        trainings.train([(Arm(UNTOUCHED, None, 1.0), seed) for seed in result.seeds])
+        rows = trainings.rows(selected.name, untouched)
+        result.over_untouched = compare(result.differences(selected.name, untouched), level, rows)
         result.rate = compare(result.differences(baseline.name, untouched))
     if result.outcome == "better" and selected.factor != 1.0:
         own = Arm(f"{selected.name}@own", selected.placement, 1.0)
-        field_.train([(own, seed) for seed in result.seeds[:DESCRIBED]])
+        trainings.train([(own, seed) for seed in result.seeds[:DESCRIBED]])
         result.at_own_rate = compare(result.differences(own.name, untouched))
 
 
-class _Field:
+class _Trainings:
     """Trains arms with seeds, each cell once, and keeps the scores in a confirmation.
 
     Args:
