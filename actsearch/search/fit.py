@@ -98,6 +98,7 @@ def train_module(specification: Specification, reports: Reports, watch: FirstSte
     reporter = _Reporter(reports, len(specification.shares))
     seconds = 0.0
     for index, share in enumerate(shares):
+        reports.best = None  # the best epoch is one of the whole training
         outcome = _train(specification, reporter, [] if index else [watch], share)
         seconds += outcome.seconds
         if reports.pruned:
