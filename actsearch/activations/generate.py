@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from random import Random
 
 import torch
@@ -104,6 +105,11 @@ def pool(count: int, depth: int, seed: int, *, learnable: bool = False) -> list[
         InvalidValueError: a depth out of range, or one that holds fewer functions than asked for.
 
     """
+    return list(_pool(count, depth, seed, learnable))
+
+
+@lru_cache(maxsize=16)  # a search reads its space several times
+def _pool(count: int, depth: int, seed: int, learnable: bool) -> tuple[str, ...]:
     _check_depth(depth)
     if count < 1:
         raise InvalidValueError(f"count must be at least 1, but got {count!r}.")
@@ -122,7 +128,7 @@ def pool(count: int, depth: int, seed: int, *, learnable: bool = False) -> list[
         fruitless = 0 if len(found) > before else fruitless + 1
         if fruitless == ATTEMPTS:
             raise InvalidValueError(f"count must be at most {len(found)} at depth {depth}, but got {count!r}.")
-    return list(found.values())[:count]
+    return tuple(found.values())[:count]
 
 
 def usable(texts: list[str]) -> list[str]:

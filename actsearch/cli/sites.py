@@ -48,8 +48,10 @@ def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
     from jsonargparse import ArgumentError, ArgumentParser
 
     from actsearch.search.probe import example_input, sites_of
+    from actsearch.search.specification import Specification
+    from actsearch.search.study import sites_of as found
     from actsearch.search.target import Target, import_class, option_error
-    from actsearch.search.trial import quiet
+    from actsearch.search.trial import quiet, run_trial
 
     quiet()
     cls = import_class(name, "Module") if "." in name else None
@@ -67,7 +69,14 @@ def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
     try:
         if not lightning:
             return sites_of(parser.instantiate(options)["task"], None, include_gates)
-        module, source, trainer = target.build(target.freeze(options))
+        config = target.freeze(options)
+        # One batch of training, as a search begins: what runs there may be more than what forward calls.
+        probed = run_trial(
+            Specification(name, config, [], data=data, stage="probe", include_gates=include_gates), _go_on
+        )
+        if probed.probe:
+            return found(probed.probe)
+        module, source, trainer = target.build(config)
     except ActsearchError:
         raise
     except Exception as error:
@@ -75,3 +84,7 @@ def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
             f"{name} cannot be built: {type(error).__name__}: {error}. Give its options as --task.NAME."
         ) from None
     return sites_of(module, example_input(module, source, trainer), include_gates)
+
+
+def _go_on(epoch: int, metrics: dict[str, float]) -> bool:
+    return False

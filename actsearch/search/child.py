@@ -15,7 +15,7 @@ from pathlib import Path
 
 from actsearch.search import given
 from actsearch.search.guardian import kill
-from actsearch.search.specification import Specification
+from actsearch.search.specification import Outcome, Specification
 from actsearch.search.threads import THREADS
 
 
@@ -70,8 +70,7 @@ def main(pipe: Connection, log: str, threads: int) -> None:
             return answers.pop()
 
     try:
-        given.loads(objects)
-        outcome = run_trial(specification, report)
+        outcome = _given(objects) or run_trial(specification, report)
     except BaseException:
         traceback.print_exc()
         _flush()
@@ -79,6 +78,17 @@ def main(pipe: Connection, log: str, threads: int) -> None:
     _flush()
     pipe.send_bytes(json.dumps({"kind": "end", "outcome": outcome.dumps()}).encode())
     threading.Event().wait()  # to be ended with all that it has started, which its process stands for as long as it lives
+
+
+def _given(objects: bytes) -> Outcome | None:
+    """Note what the user gave in Python; return the failure where it cannot be made again here."""
+    try:
+        given.loads(objects)
+    except Exception as error:  # whatever the user's own classes raise
+        traceback.print_exc()
+        text = " ".join(str(error).split())[:500]
+        return Outcome("failed", f"error: {type(error).__name__}: {text}, in a process that was given what is trained")
+    return None
 
 
 def _flush() -> None:

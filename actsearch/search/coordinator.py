@@ -253,7 +253,8 @@ class Coordinator:
             return False
         if step not in self._reported[number]:
             trial.report(metrics[metric], step)
-        return trial.user_attrs["stage"] not in REFERENCE and trial.should_prune()
+        stop = trial.should_prune()  # asked of all: a pruner may keep its own books
+        return stop and trial.user_attrs["stage"] not in REFERENCE
 
     def _end(self, number: int, outcome: Outcome, spared: bool = False) -> None:
         trial = self._running[number]

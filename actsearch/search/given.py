@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import io
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,12 +18,13 @@ def give(thing: Any) -> str:
     """Note a class or a function, and return its dotted path: the name that it goes under in a study.
 
     Raises:
-        TaskError: neither a class nor a function, or the name is taken by another one.
+        TaskError: neither a class nor a function with a name.
     """
     name = getattr(thing, "__qualname__", "")
     if not callable(thing) or not name or name == "<lambda>":
+        what = repr(thing) if name or not hasattr(thing, "parameters") else f"an instance of {type(thing).__name__}"
         raise TaskError(
-            f"what is trained must be a class, (class, options) or a function with a name, but got {thing!r}."
+            f"what is trained must be a class, (class, options) or a function with a name, but got {' '.join(what.split())}."
         )
     path = f"{thing.__module__}.{name}"
     _GIVEN[path] = thing
@@ -40,7 +43,21 @@ def dumps(paths: Iterable[str]) -> bytes:
     go through a pipe between processes of one search, and never into a file.
     """
     wanted = {path: _GIVEN[path] for path in paths if path in _GIVEN}
-    return bytes(cloudpickle.dumps(wanted)) if wanted else b""
+    if not wanted:
+        return b""
+    with io.BytesIO() as buffer:
+        _Pickler(buffer).dump(wanted)
+        return buffer.getvalue()
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # the library has no types
+    """Takes by value what ``functools.cache`` wraps in a notebook as well, which would go by a name that is nowhere else."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        """Return how a cached function is made again; leave all else to the library."""
+        if isinstance(thing, functools._lru_cache_wrapper) and thing.__module__ == "__main__":
+            return functools.lru_cache(**thing.cache_parameters()), (thing.__wrapped__,)
+        return super().reducer_override(thing)
 
 
 def loads(data: bytes) -> None:

@@ -200,6 +200,8 @@ def import_class(path: str, kind: str) -> type[Any]:
         ) from None
     except AttributeError:
         raise TaskError(f"{path!r} must name a class, but {module_name} has no {class_name!r}.") from None
+    if inspect.isfunction(found):
+        raise TaskError(f"{path!r} is a training function, which must come with model=, what builds its model.")
     if not isinstance(found, type) or not _namespace(found, kind):
         home = "torch.nn" if kind == "Module" else "lightning.pytorch or pytorch_lightning"
         raise TaskError(f"{path!r} must be a {kind} of {home}, but is {found!r}.")

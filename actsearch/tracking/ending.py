@@ -46,19 +46,24 @@ def _reuse(result: Confirmation, path: Path) -> str:
 
 
 def _keep(run: StudyRun, result: Confirmation, path: Path) -> str:
-    rate = result.rate
+    rate, factor = result.rate, f"{run.factor(run.baseline):.3g} times your learning rate"
     kept = f"Keep your {own(run)}"
     if rate is not None and rate.verdict == "better":
-        kept += f", at {run.factor(run.baseline):.3g} times your learning rate: {figures(result.metric, rate)}"
-        kept += " over the model as it is"
+        kept += f", at {factor}: {figures(result.metric, rate)} over the model as it is"
     elif rate is not None:
-        kept += ", at your own learning rate: no better one was confirmed"
+        kept += f". At {factor} it was not confirmed as better: {figures(result.metric, rate)}"
+    lines = [f"{kept}."]
+    if result.over_untouched is not None and result.over_untouched.verdict == "better":
+        number = result.winner[0]
+        lines.append(
+            f"Trial {number} at its learning rate is better than the model as it is: "
+            f"{figures(result.metric, result.over_untouched)}; what it adds to the rate alone was not found."
+        )
     seeds = 2 * result.budget // (len(result.candidates) + 1)
     further = f"actsearch confirm {run.name} --seeds {seeds}{_store(run)}"
-    return (
-        f"{kept}.\nTo look further: more seeds ({further}), more trials, or another --space. "
-        f"What came nearest is in {path}."
-    )
+    lines.append(f"To look further: more seeds ({further}), more trials, or another --space.")
+    lines.append(f"What came nearest is in {path}.")
+    return "\n".join(lines)
 
 
 def _store(run: StudyRun) -> str:

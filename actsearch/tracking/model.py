@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import warnings
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
@@ -25,8 +27,8 @@ def log_best_model(run: StudyRun, uri: str, parent: str) -> str:
     and its placement are artifacts all the same.
     """
     result = Confirmation.read(run)
-    if result is None or not result.comparisons:
-        return "not confirmed"
+    if result is None or not result.comparisons or result.outcome != "better":
+        return "no winner"
     number = result.winner[0]
     weights = run.folder / "confirmed" / f"{number:05d}" / "weights.safetensors"
     placement = run.placement(run.trials[number])
@@ -46,13 +48,31 @@ def log_best_model(run: StudyRun, uri: str, parent: str) -> str:
     return "exported"
 
 
+@contextlib.contextmanager
+def _own_logging() -> Iterator[None]:
+    """Keep the user's logging as it is: what MLflow imports here sets handlers and levels for all."""
+    loggers = [logging.getLogger(name) for name in (None, "pytorch_lightning", "lightning.pytorch")]
+    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
+    try:
+        yield
+    finally:
+        for logger, handlers, level in before:
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+
+
 def _log(module: Any, example: Any, run: StudyRun, uri: str, parent: str) -> None:
     import mlflow
 
     given = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)  # log_model knows no other way; it also changes the environment
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), mlflow.start_run(run_id=parent):
+        with (
+            _own_logging(),
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            mlflow.start_run(run_id=parent),
+        ):
             warnings.simplefilter("ignore")
             mlflow.pytorch.log_model(
                 module,

@@ -1,0 +1,149 @@
+"""Classes that no file has: of a script's own ``__main__``, and of a notebook's cells; each trial still has its own process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+CLASSES = """
+import torch
+from torch import nn
+import lightning.pytorch as L
+
+SCALE = 2.0
+
+def target(x):
+    return (SCALE * x[:, :1] * x[:, 1:]).sin()
+
+class Net(L.LightningModule):
+    def __init__(self, width=8):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+
+    def forward(self, x):
+        return self.net(x)
+
+    def training_step(self, batch, index):
+        return nn.functional.mse_loss(self(batch[0]), batch[1])
+
+    def validation_step(self, batch, index):
+        self.log("val_loss", nn.functional.mse_loss(self(batch[0]), batch[1]))
+        self.log("width", float(self.net[0].out_features))
+        self.log("rows", float(self.trainer.datamodule.rows))
+
+    def test_step(self, batch, index):
+        self.log("test_loss", nn.functional.mse_loss(self(batch[0]), batch[1]))
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=1e-2)
+
+class Data(L.LightningDataModule):
+    def __init__(self, rows=64):
+        super().__init__()
+        self.rows = rows
+
+    def loader(self, seed):
+        x = torch.randn(self.rows, 2, generator=torch.Generator().manual_seed(seed))
+        return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, target(x)), batch_size=16)
+
+    def train_dataloader(self):
+        return self.loader(0)
+
+    def val_dataloader(self):
+        return self.loader(1)
+
+    def test_dataloader(self):
+        return self.loader(2)
+"""
+
+SPACE = """
+import actsearch
+few = actsearch.SearchSpace(activations={"relu": None, "tanh": None, "silu": None})
+common = {"trials": 3, "config": {"trainer.max_epochs": 2}, "learning_rate": "fixed", "study": "s"}
+"""
+
+PLAIN = """
+searched = actsearch.run_search(Net, few, data=Data, confirm=1, seeds=2, **common)
+confirmed = searched
+"""
+
+OPTIONS = """
+searched = actsearch.run_search((Net, {"width": 4}), few, data=(Data, {"rows": 48}), confirm=0, **common)
+"""
+
+CONFIRM = """
+confirmed = actsearch.confirm("s", task=Net, data=Data, top=1, seeds=2)
+"""
+
+SHOW = """
+import json
+found = {
+    "states": [t.state.name for t in searched.trials],
+    "seen": sorted({(m["width"], m["rows"]) for t in searched.trials for m in [t.user_attrs["outcome"]["metrics"]]}),
+    "confirmed": [t.values for t in confirmed.trials] == [t.values for t in searched.trials],
+    "scores": list(confirmed.confirmation.scores.values()),
+    "failures": confirmed.confirmation.failures,
+    "metric": confirmed.confirmation.metric,
+}
+print(json.dumps(found))
+print(Net().net[0].out_features, type(few).__name__)  # nothing of the session is gone
+"""
+
+NOTEBOOK = """
+import json, sys
+namespace = sys.modules["__main__"].__dict__
+for index, cell in enumerate(json.load(open("cells.json"))):
+    exec(compile(cell, f"/tmp/ipykernel_1/{index}.py", "exec"), namespace)
+"""
+
+LATER = """
+import actsearch
+
+def confirm(**given):
+    found = actsearch.confirm("s", top=1, seeds=3, executor="inline", **given)
+    print(len(found.confirmation.scores), found.confirmation.failures)
+
+try:
+    confirm()
+except actsearch.ActsearchError as error:
+    print(error)
+"""
+
+
+def run(folder: Path, *command: str) -> list[str]:
+    """Run a session of Python in a folder, and return what it prints."""
+    done = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout.strip().splitlines()
+
+
+def check(printed: list[str], width: float, rows: float) -> None:
+    """Check what :data:`SHOW` printed: everything ran with these options."""
+    found = json.loads(printed[-2])
+    assert printed[-1] == "8 SearchSpace"
+    assert found["states"] == ["COMPLETE"] * 3
+    assert found["seen"] == [[width, rows]]
+    assert found["confirmed"]
+    assert found["metric"] == "test_loss"
+    assert len(found["scores"]) == 4
+    assert all(isinstance(score, float) for score in found["scores"])
+    assert not found["failures"]
+
+
+def test_classes_of_a_script(tmp_path):
+    """Without a main guard: what a user writes first."""
+    (tmp_path / "go.py").write_text("".join([CLASSES, SPACE, PLAIN, SHOW]))
+    check(run(tmp_path, "go.py"), 8, 64)
+
+
+def test_classes_and_options_in_a_notebook_and_later_in_another_session(tmp_path):
+    """Cells run in a ``__main__`` without a file, as IPython has it; the other session has to give the classes again."""
+    (tmp_path / "cells.json").write_text(json.dumps([CLASSES, SPACE, OPTIONS, CONFIRM, SHOW]))
+    check(run(tmp_path, "-c", NOTEBOOK), 4, 48)
+    (tmp_path / "later.py").write_text(LATER + CLASSES + "confirm(task=Net, data=Data)\n")
+    told, scores = run(tmp_path, "later.py")
+    assert "'__main__.Net' must name a class, but __main__ has no 'Net'" in told
+    assert scores == "6 {}"
