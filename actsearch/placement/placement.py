@@ -18,6 +18,7 @@ from actsearch.activations.base import Activation
 from actsearch.activations.registry import canonical_name
 from actsearch.errors import ActsearchWarning, InvalidValueError, PlacementError, RequirementError, UnknownNameError
 from actsearch.placement.discover import Discovery, discover
+from actsearch.placement.files import download, explain, write_text
 from actsearch.placement.naming import readings
 from actsearch.placement.optimiser import optimizer_groups
 from actsearch.placement.site import FoundSite, Sites
@@ -109,7 +110,7 @@ class Placement(BaseModel):
         """
         if str(source).startswith("runs:/"):
             with tempfile.TemporaryDirectory(prefix="actsearch-") as folder:
-                return cls._read(_download(str(source), folder))
+                return cls._read(download(str(source), folder))
         return cls._read(Path(source))
 
     @classmethod
@@ -285,47 +286,6 @@ def check_requirement(name: str, entry: SiteEntry, module: Activation, site: Fou
         raise RequirementError(
             f"{entry.activation} cannot stand at {name}: {refusal}. Pass force=True to place it anyway."
         )
-
-
-def _download(uri: str, folder: str) -> Path:
-    """Fetch a placement from MLflow: where ``MLFLOW_TRACKING_URI`` points, else from the store in ``mlruns``."""
-    store = Path("mlruns/mlflow.db").absolute()
-    tracking = f"sqlite:///{store}" if store.exists() and not os.environ.get("MLFLOW_TRACKING_URI") else None
-    try:
-        from mlflow.artifacts import download_artifacts  # only where asked for: MLflow stays out of training code
-    except ImportError:
-        raise PlacementError(
-            f"{uri} must be read through MLflow, which is not installed. Pass a file instead."
-        ) from None
-    try:
-        return Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking))
-    except Exception as error:
-        raise PlacementError(f"{uri} cannot be read from MLflow: {error}.") from error
-
-
-def explain(error: ValidationError) -> str:
-    """Return pydantic's first complaint in one line, with the field that it is about."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    cause = first.get("ctx", {}).get("error")
-    message = first["msg"] if cause is None else str(cause)
-    return f"{where}: {message}" if where else message
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file so that a reader sees the old or the new one, whole: temporary, fsync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
 
 
 def of(sites: Sites) -> Placement:

@@ -13,7 +13,7 @@ import numpy as np
 
 from actsearch.errors import InvalidValueError, StudyError
 from actsearch.placement import Placement
-from actsearch.placement.placement import write_text
+from actsearch.placement.files import write_text
 from actsearch.search.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.executor import Executor
 from actsearch.search.seeds import derive

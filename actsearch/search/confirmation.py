@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from actsearch.placement.placement import write_text
+from actsearch.placement.files import write_text
 from actsearch.search.statistics import BASELINE, Comparison, Verdict
 from actsearch.search.study import StudyRun
 

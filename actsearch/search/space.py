@@ -13,7 +13,7 @@ from actsearch.activations import from_spec
 from actsearch.activations.registry import canonical_name
 from actsearch.errors import ActsearchError, SearchSpaceError
 from actsearch.placement import Placement, Sites
-from actsearch.placement.placement import explain
+from actsearch.placement.files import explain
 from actsearch.search import plugins, strict_yaml
 
 Scalar = bool | int | float | str

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.errors import InvalidValueError, StudyError, TaskError
 from actsearch.placement import FoundSite, Placement, Sites
-from actsearch.placement.placement import write_text
+from actsearch.placement.files import write_text
 from actsearch.search.decisions import Decisions, decide
 from actsearch.search.executor import Executor
 from actsearch.search.pareto import front, knee

@@ -8,7 +8,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 
 from actsearch.placement import Placement
-from actsearch.placement.placement import write_text
+from actsearch.placement.files import write_text
 from actsearch.search.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.statistics import BASELINE, Comparison
 from actsearch.search.study import StudyRun, finished, outcome_of, placement_file

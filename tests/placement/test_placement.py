@@ -1,6 +1,7 @@
 """The placement file: round trip, refusals, sharing by channel, and what importing it costs."""
 
 import copy
+import os
 import subprocess
 import sys
 
@@ -313,3 +314,13 @@ def test_a_placement_with_several_prefixes_too_many_is_told_so():
     nested = nn.ModuleDict({"a": nn.Sequential(nn.Linear(4, 4), nn.ReLU()), "1": nn.ReLU()})
     with pytest.raises(PlacementError, match=r"they fit without 'a.', and without 'a.a.'. Rename them"):
         Placement.uniform("tanh", ["a.a.1"]).apply(nested)
+
+
+def test_a_file_has_the_mode_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = Placement.uniform("relu", ["a"]).save(tmp_path / "best.json")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [p.name for p in tmp_path.iterdir()] == ["best.json"]

@@ -1,0 +1,56 @@
+"""Files of ours: written whole or not at all, fetched from MLflow, and what is wrong with one in a line."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from actsearch.errors import PlacementError
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file so that a reader sees the old or the new one, whole: temporary, fsync, rename; with the umask's mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def download(uri: str, folder: str) -> Path:
+    """Fetch a placement from MLflow: where ``MLFLOW_TRACKING_URI`` points, else from the store in ``mlruns``.
+
+    Raises:
+        PlacementError: MLflow is not installed, or does not have it.
+    """
+    store = Path("mlruns/mlflow.db").absolute()
+    tracking = f"sqlite:///{store}" if store.exists() and not os.environ.get("MLFLOW_TRACKING_URI") else None
+    try:
+        from mlflow.artifacts import download_artifacts  # only where asked for: MLflow stays out of training code
+    except ImportError:
+        raise PlacementError(
+            f"{uri} must be read through MLflow, which is not installed. Pass a file instead."
+        ) from None
+    try:
+        return Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking))
+    except Exception as error:
+        raise PlacementError(f"{uri} cannot be read from MLflow: {error}.") from error
+
+
+def explain(error: ValidationError) -> str:
+    """Return pydantic's first complaint in one line, with the field that it is about."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    cause = first.get("ctx", {}).get("error")
+    message = first["msg"] if cause is None else str(cause)
+    return f"{where}: {message}" if where else message
