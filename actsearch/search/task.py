@@ -32,7 +32,7 @@ class Task(L.LightningModule):
     monitor: ClassVar[str] = "val_loss"
     mode: ClassVar[Mode] = "min"
     test_metric: ClassVar[str] = "test_loss"
-    space: ClassVar[str] = "rectifiers"
+    space: ClassVar[str] = "general"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 10}
 
     def pictures(self, folder: Path) -> None:
