@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from actsearch.run import SearchResult as SearchResult
     from actsearch.run import confirm as confirm
     from actsearch.run import run_search as run_search
-    from actsearch.search.function_space import FunctionSpaceSampler as FunctionSpaceSampler
-    from actsearch.search.space import SearchSpace as SearchSpace
-    from actsearch.search.task import Task as Task
+    from actsearch.search.samplers.function_space import FunctionSpaceSampler as FunctionSpaceSampler
+    from actsearch.search.space.search_space import SearchSpace as SearchSpace
+    from actsearch.task.task import Task as Task
 
 _HOME = {
     "activation": "actsearch.activations",
@@ -27,10 +27,10 @@ _HOME = {
     "Placement": "actsearch.placement",
     "Site": "actsearch.placement",
     "find_sites": "actsearch.placement",
-    "FunctionSpaceSampler": "actsearch.search.function_space",
-    "SearchSpace": "actsearch.search.space",
+    "FunctionSpaceSampler": "actsearch.search.samplers.function_space",
+    "SearchSpace": "actsearch.search.space.search_space",
     "SearchResult": "actsearch.run",
-    "Task": "actsearch.search.task",
+    "Task": "actsearch.task.task",
     "confirm": "actsearch.run",
     "run_search": "actsearch.run",
 }

@@ -13,18 +13,18 @@ from optuna.trial import FrozenTrial
 
 from actsearch.errors import ActsearchWarning, InvalidValueError, UnknownNameError
 from actsearch.placement import Placement
-from actsearch.search.confirm import confirm_study
-from actsearch.search.confirmation import Confirmation
-from actsearch.search.constraints import split
-from actsearch.search.coordinator import Coordinator, Listener
-from actsearch.search.executor import Executor, InlineExecutor, LocalExecutor
-from actsearch.search.given import give
-from actsearch.search.loop import Loop
-from actsearch.search.plan import Fidelity, LearningRate, Objective, Plan
-from actsearch.search.space import SearchSpace
-from actsearch.search.store import Store, check_name
-from actsearch.search.study import StudyRun, open_study, placement_file, survey, write_best
-from actsearch.search.target import Target, resolve
+from actsearch.search.confirm.confirm import confirm_study
+from actsearch.search.confirm.confirmation import Confirmation
+from actsearch.search.loop.coordinator import Coordinator, Listener
+from actsearch.search.space.search_space import SearchSpace
+from actsearch.search.study.config import Fidelity, LearningRate, Objective, Plan
+from actsearch.search.study.constraints import split
+from actsearch.search.study.record import StudyRun, open_study, placement_file, survey, write_best
+from actsearch.search.study.store import Store, check_name
+from actsearch.search.training.executor import Executor, InlineExecutor, LocalExecutor
+from actsearch.search.training.given import give
+from actsearch.search.training.target import Target, resolve
+from actsearch.search.training.user_loop import Loop
 from actsearch.tracking.ending import ending
 from actsearch.tracking.mirror import Mirror
 from actsearch.tracking.report import write_report
@@ -322,7 +322,7 @@ def make_executor(kind: str | Executor, jobs: int, timeout: float | None) -> Exe
 
 def is_complete(store: Store, name: str) -> bool:
     """Whether a study of that name was made to the end, so that it can be resumed."""
-    from actsearch.search.plan import ATTRIBUTE
+    from actsearch.search.study.config import ATTRIBUTE
 
     return ATTRIBUTE in store.load(name).user_attrs
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from actsearch.placement import Placement
-from actsearch.search.space import Choices, Learn, Range, SearchSpace
+from actsearch.search.space.search_space import Choices, Learn, Range, SearchSpace
 
 
 def schemas() -> dict[str, str]:

@@ -27,10 +27,10 @@ from sklearn.datasets import load_sample_image, make_friedman1
 from torch import Tensor, nn
 
 import actsearch
-from actsearch.search.statistics import Comparison
-from actsearch.search.store import Store
-from actsearch.search.study import StudyRun, outcome_of
-from actsearch.search.trial import quiet
+from actsearch.search.confirm.racing import Comparison
+from actsearch.search.study.record import StudyRun, outcome_of
+from actsearch.search.study.store import Store
+from actsearch.search.training.train import quiet
 from actsearch.tracking.ladder import ladder
 
 SEEDS = 12

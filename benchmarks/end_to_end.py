@@ -23,10 +23,10 @@ from optuna.trial import FrozenTrial
 
 from actsearch.placement import Placement, find_sites
 from actsearch.run import run_search
-from actsearch.search.coordinator import Listener
-from actsearch.search.plan import Objective
-from actsearch.search.space import SearchSpace
-from actsearch.search.trial import quiet
+from actsearch.search.loop.coordinator import Listener
+from actsearch.search.space.search_space import SearchSpace
+from actsearch.search.study.config import Objective
+from actsearch.search.training.train import quiet
 from actsearch_tasks.classification import Classification
 
 EPOCHS = 30

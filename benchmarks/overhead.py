@@ -21,9 +21,9 @@ import torch
 
 from actsearch.placement import Placement, SiteEntry, find_sites
 from actsearch.run import make_plan, run_search
-from actsearch.search.executor import Executor, OnReport
-from actsearch.search.specification import Outcome, Specification
-from actsearch.search.trial import quiet, run_trial
+from actsearch.search.training.executor import Executor, OnReport
+from actsearch.search.training.job import Outcome, Specification
+from actsearch.search.training.train import quiet, run_trial
 from actsearch_tasks.classification import Classification
 
 EPOCHS = 10
@@ -90,7 +90,7 @@ class Stub(Executor):
 
 def stub(trials: int = 1000) -> None:
     """Time of a trial at number 10 against number 1,000 with the training stubbed."""
-    from actsearch.search.coordinator import Listener
+    from actsearch.search.loop.coordinator import Listener
 
     class Clock(Listener):
         def __init__(self) -> None:

@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from actsearch.measures.gradient_flow import SiteFlow, gradient_flow
 from actsearch.placement.optimiser import parameter_groups
-from actsearch.search.task import Task
+from actsearch.task.task import Task
 
 from . import _backbones as backbones
 from . import _images as images

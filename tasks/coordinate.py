@@ -14,7 +14,7 @@ from torchmetrics import MeanMetric
 
 from actsearch.errors import InvalidValueError, UnknownNameError
 from actsearch.placement.optimiser import parameter_groups
-from actsearch.search.task import Task
+from actsearch.task.task import Task
 
 from . import _backbones as backbones
 from ._loader import TensorLoader, split

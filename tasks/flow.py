@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from actsearch.placement.optimiser import parameter_groups
-from actsearch.search.task import Task
+from actsearch.task.task import Task
 
 from . import _densities as densities
 from . import _flows as flows

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from actsearch.placement.optimiser import parameter_groups
-from actsearch.search.task import Task
+from actsearch.task.task import Task
 
 from ._loader import TensorLoader
 from ._options import at_least, between, one_of

@@ -13,7 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from actsearch.errors import InvalidValueError
 from actsearch.placement.optimiser import parameter_groups
-from actsearch.search.task import Task
+from actsearch.task.task import Task
 
 from . import _images as images
 from ._loader import TensorLoader, split

@@ -19,7 +19,7 @@ from actsearch.measures.knn_accuracy import knn_accuracy
 from actsearch.measures.linear_probe import linear_probe
 from actsearch.measures.uniformity import uniformity
 from actsearch.placement.optimiser import parameter_groups
-from actsearch.search.task import Task
+from actsearch.task.task import Task
 
 from . import _images as images
 from ._augment import augment

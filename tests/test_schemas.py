@@ -10,7 +10,8 @@ import pytest
 
 from actsearch.placement import Placement
 from actsearch.schemas import schemas
-from actsearch.search import plugins, strict_yaml
+from actsearch.search.space import strict_yaml
+from actsearch.task import plugins
 
 DOCS = Path(__file__).parent.parent / "docs" / "schemas"
 

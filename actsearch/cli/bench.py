@@ -10,7 +10,7 @@ from actsearch.cli.options import parse
 
 def run(arguments: list[str]) -> int:
     """Run the command."""
-    from actsearch.search.bench import SAMPLERS, TABLES, as_text, bench_sampler, picture
+    from actsearch.search.samplers.bench import SAMPLERS, TABLES, as_text, bench_sampler, picture
 
     parser = argparse.ArgumentParser(
         prog="actsearch bench",

@@ -19,8 +19,8 @@ def run(arguments: list[str]) -> int:
     options = parse(parser, arguments)
 
     from actsearch.placement import Placement
-    from actsearch.search.store import Store
-    from actsearch.search.study import BEST, StudyRun, placement_file
+    from actsearch.search.study.record import BEST, StudyRun, placement_file
+    from actsearch.search.study.store import Store
 
     opened = StudyRun.load(Store(options.store), options.study)
     path = placement_file(opened)

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from actsearch.placement import Placement
-from actsearch.search.coordinator import Listener
-from actsearch.search.study import StudyRun, counts, outcome_of
+from actsearch.search.loop.coordinator import Listener
+from actsearch.search.study.record import StudyRun, counts, outcome_of
 from actsearch.tracking.words import short
 
 

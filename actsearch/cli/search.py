@@ -6,7 +6,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from actsearch.cli.options import take_data
 from actsearch.errors import InvalidValueError
-from actsearch.search.executor import start_server
+from actsearch.search.training.executor import start_server
 
 USAGE = """usage: actsearch search TASK [options]
 
@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> int:
 
     if not {"-h", "--help", "--print_config"}.intersection(rest):
         start_server()  # before this process imports what takes seconds
-    from actsearch.search.target import Target, option_error
+    from actsearch.search.training.target import Target, option_error
 
     target = Target.resolve(task, data)
     parser = build_parser(task)

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from actsearch.cli.options import add_store, parse
 from actsearch.run import SearchResult
-from actsearch.search.confirmation import Confirmation
-from actsearch.search.store import Store
-from actsearch.search.study import StudyRun
+from actsearch.search.confirm.confirmation import Confirmation
+from actsearch.search.study.record import StudyRun
+from actsearch.search.study.store import Store
 from actsearch.tracking import ladder
 from actsearch.tracking.ending import ending
 from actsearch.tracking.report import confirmation_rows, rows, write_report

@@ -47,11 +47,11 @@ def run(arguments: list[str]) -> int:
 def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
     from jsonargparse import ArgumentError, ArgumentParser
 
-    from actsearch.search.probe import example_input, sites_of
-    from actsearch.search.specification import Specification
-    from actsearch.search.study import sites_of as found
-    from actsearch.search.target import Target, import_class, option_error
-    from actsearch.search.trial import quiet, run_trial
+    from actsearch.search.study.record import sites_of as found
+    from actsearch.search.training.inspect_model import example_input, sites_of
+    from actsearch.search.training.job import Specification
+    from actsearch.search.training.target import Target, import_class, option_error
+    from actsearch.search.training.train import quiet, run_trial
 
     quiet()
     cls = import_class(name, "Module") if "." in name else None

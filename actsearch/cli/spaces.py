@@ -11,8 +11,8 @@ def run(arguments: list[str]) -> int:
     """Run the command."""
     parse(argparse.ArgumentParser(prog="actsearch spaces", description="List the search spaces."), arguments)
 
-    from actsearch.search.plugins import members
-    from actsearch.search.space import description
+    from actsearch.search.space.search_space import description
+    from actsearch.task.plugins import members
 
     for name, path in members("search_spaces").items():
         print(f"{name:<16} {description(path)}")

@@ -17,8 +17,8 @@ def run(arguments: list[str]) -> int:
     add_store(parser)
     options = parse(parser, arguments)
 
-    from actsearch.search.store import Store
-    from actsearch.search.study import StudyRun
+    from actsearch.search.study.record import StudyRun
+    from actsearch.search.study.store import Store
     from actsearch.tracking.mirror import Mirror
 
     store = Store(options.store)

@@ -12,7 +12,7 @@ def run(arguments: list[str]) -> int:
     """Run the command."""
     parse(argparse.ArgumentParser(prog="actsearch tasks", description="List the tasks."), arguments)
 
-    from actsearch.search.plugins import members
+    from actsearch.task.plugins import members
 
     for name, path in members("tasks").items():
         file = path / "__init__.py" if path.is_dir() else path

@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> int:
             f"host must be this machine's loopback (127.0.0.1), but got {options.host!r}. Pass --allow-remote to let others in."
         )
 
-    from actsearch.search.store import Store
+    from actsearch.search.study.store import Store
     from actsearch.tracking.database import create_database
 
     store = Store(options.store)

@@ -4,10 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actsearch.search.function_space import FunctionSpaceSampler as FunctionSpaceSampler
-    from actsearch.search.gate import Gate as Gate
+    from actsearch.search.samplers.function_space import FunctionSpaceSampler as FunctionSpaceSampler
+    from actsearch.search.trainability.gate import Gate as Gate
 
-_HOME = {"FunctionSpaceSampler": "actsearch.search.function_space", "Gate": "actsearch.search.gate"}
+_HOME = {
+    "FunctionSpaceSampler": "actsearch.search.samplers.function_space",
+    "Gate": "actsearch.search.trainability.gate",
+}
 
 
 def __getattr__(name: str) -> Any:

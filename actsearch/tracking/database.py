@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from actsearch.search.store import write_ahead
+from actsearch.search.study.store import write_ahead
 
 
 def create_database(root: Path) -> None:

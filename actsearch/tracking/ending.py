@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from actsearch.placement import Placement
-from actsearch.search.confirmation import Confirmation, figures
-from actsearch.search.study import StudyRun, placement_file
+from actsearch.search.confirm.confirmation import Confirmation, figures
+from actsearch.search.study.record import StudyRun, placement_file
 from actsearch.tracking.words import own
 
 

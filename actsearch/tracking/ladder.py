@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from actsearch.search.confirmation import Confirmation
-from actsearch.search.study import StudyRun, outcome_of
+from actsearch.search.confirm.confirmation import Confirmation
+from actsearch.search.study.record import StudyRun, outcome_of
 from actsearch.tracking.words import short
 
 

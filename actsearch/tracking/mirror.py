@@ -17,10 +17,10 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.placement import Placement
-from actsearch.search.confirmation import Confirmation
-from actsearch.search.coordinator import Listener
-from actsearch.search.store import Store
-from actsearch.search.study import BEST, CANDIDATE, StudyRun, outcome_of
+from actsearch.search.confirm.confirmation import Confirmation
+from actsearch.search.loop.coordinator import Listener
+from actsearch.search.study.record import BEST, CANDIDATE, StudyRun, outcome_of
+from actsearch.search.study.store import Store
 from actsearch.tracking.database import create_database
 from actsearch.tracking.model import log_best_model
 from actsearch.tracking.report import summary
@@ -173,7 +173,7 @@ class Mirror(Listener):
             "actsearch.space": plan.space,
         }
         parent: str = client.create_run(self._experiment, run_name=self.run.name, tags=tags).info.run_id
-        from actsearch.search.plan import flat
+        from actsearch.search.study.config import flat
 
         parameters = {"space": plan.space, "sampler": plan.sampler, "pruner": plan.pruner, "seed": plan.seed} | flat(
             plan.config

@@ -13,11 +13,11 @@ from typing import Any
 
 from safetensors.torch import load_model
 
-from actsearch.search.confirmation import Confirmation
-from actsearch.search.probe import example_input
-from actsearch.search.study import StudyRun
-from actsearch.search.target import Target
-from actsearch.search.trial import quiet
+from actsearch.search.confirm.confirmation import Confirmation
+from actsearch.search.study.record import StudyRun
+from actsearch.search.training.inspect_model import example_input
+from actsearch.search.training.target import Target
+from actsearch.search.training.train import quiet
 
 
 def log_best_model(run: StudyRun, uri: str, parent: str) -> str:

@@ -14,9 +14,9 @@ from optuna.trial import TrialState
 from actsearch.activations import Activation
 from actsearch.errors import InvalidValueError
 from actsearch.placement import Placement, SiteEntry
-from actsearch.search.confirmation import UNTOUCHED, Confirmation
-from actsearch.search.pareto import front
-from actsearch.search.study import StudyRun
+from actsearch.search.confirm.confirmation import UNTOUCHED, Confirmation
+from actsearch.search.study.pareto import front
+from actsearch.search.study.record import StudyRun
 
 COLOURS = {TrialState.COMPLETE: "tab:blue", TrialState.PRUNED: "tab:orange"}
 MAX_LABELS = 40

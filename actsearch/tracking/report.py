@@ -9,9 +9,9 @@ from optuna.trial import TrialState
 
 from actsearch.placement import Placement
 from actsearch.placement.files import write_text
-from actsearch.search.confirmation import UNTOUCHED, Confirmation
-from actsearch.search.statistics import BASELINE, Comparison
-from actsearch.search.study import StudyRun, finished, outcome_of, placement_file
+from actsearch.search.confirm.confirmation import UNTOUCHED, Confirmation
+from actsearch.search.confirm.racing import BASELINE, Comparison
+from actsearch.search.study.record import StudyRun, finished, outcome_of, placement_file
 from actsearch.tracking import ladder, pictures
 from actsearch.tracking.ending import ending
 from actsearch.tracking.words import short

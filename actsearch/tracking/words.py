@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial
 
 from actsearch.placement import Placement
-from actsearch.search.study import StudyRun
+from actsearch.search.study.record import StudyRun
 
 
 def short(run: StudyRun, trial: FrozenTrial) -> str:

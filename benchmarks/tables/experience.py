@@ -28,7 +28,7 @@ from torch import Tensor
 
 from actsearch.activations.equivalence import distinct
 from actsearch.activations.generate import pool
-from actsearch.search.function_space.experience import FILE
+from actsearch.search.samplers.function_space.experience import FILE
 
 POOL_SEED = 99
 

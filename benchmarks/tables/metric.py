@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actsearch.search.function_space import features
-from actsearch.search.function_space.experience import load
-from actsearch.search.function_space.history import normal_scores
+from actsearch.search.samplers.function_space import features
+from actsearch.search.samplers.function_space.experience import load
+from actsearch.search.samplers.function_space.history import normal_scores
 
 SIZE, STEPS = 80, 250
 

@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.errors import ActsearchError
-from actsearch.search.store import Store
-from actsearch.search.study import StudyRun, counts
+from actsearch.search.study.record import StudyRun, counts
+from actsearch.search.study.store import Store
 
 TRIALS = 10
 KILLS = 3

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from actsearch.search.executor import LocalExecutor
-from actsearch.search.plan import Objective, Plan
-from actsearch.search.specification import Outcome, Specification
-from actsearch.search.target import Target
+from actsearch.search.study.config import Objective, Plan
+from actsearch.search.training.executor import LocalExecutor
+from actsearch.search.training.job import Outcome, Specification
+from actsearch.search.training.target import Target
 
 STARTER = '''
 import ctypes, multiprocessing, os, signal, subprocess, sys, time
@@ -84,8 +84,8 @@ class Starter(own.Own):
 COORDINATOR = """
 import sys
 from pathlib import Path
-from actsearch.search.executor import LocalExecutor
-from actsearch.search.specification import Specification
+from actsearch.search.training.executor import LocalExecutor
+from actsearch.search.training.job import Specification
 
 if __name__ == "__main__":
     files = sorted(Path("wanted").iterdir())

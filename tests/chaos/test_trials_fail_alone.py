@@ -6,8 +6,8 @@ import re
 
 from optuna.trial import TrialState
 
-from actsearch.search.store import Store
-from actsearch.search.study import StudyRun, counts, outcome_of
+from actsearch.search.study.record import StudyRun, counts, outcome_of
+from actsearch.search.study.store import Store
 
 REASONS = {
     "tanh=diverge": r"diverged: the training loss became nan in step 1",

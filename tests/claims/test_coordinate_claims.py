@@ -4,8 +4,8 @@ import lightning.pytorch as L
 import pytest
 
 from actsearch import Placement, find_sites
-from actsearch.search.statistics import compare
-from actsearch.search.target import LEAN_TRAINER
+from actsearch.search.confirm.racing import compare
+from actsearch.search.training.target import LEAN_TRAINER
 from actsearch_tasks.coordinate import Coordinate
 
 pytestmark = pytest.mark.claim

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import actsearch
-from actsearch.search.space import SearchSpace
+from actsearch.search.space.search_space import SearchSpace
 from actsearch_tasks._rl_networks import Actor
 from actsearch_tasks.rl import ContinuousControl
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import actsearch
-from actsearch.search.space import SearchSpace
+from actsearch.search.space.search_space import SearchSpace
 from actsearch_tasks._spiking_network import SpikingLayer
 from actsearch_tasks.spiking import Spiking
 

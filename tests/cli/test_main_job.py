@@ -17,9 +17,9 @@ from torch import nn
 
 from actsearch import Placement
 from actsearch.errors import ActsearchWarning
-from actsearch.search.confirmation import Confirmation
-from actsearch.search.store import Store
-from actsearch.search.study import StudyRun, counts, placement_file
+from actsearch.search.confirm.confirmation import Confirmation
+from actsearch.search.study.record import StudyRun, counts, placement_file
+from actsearch.search.study.store import Store
 from actsearch.tracking.ladder import ladder
 
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "FINISHED", TrialState.FAIL: "FAILED"}

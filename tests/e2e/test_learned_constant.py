@@ -12,7 +12,7 @@ import torch
 from optuna.trial import TrialState
 
 import actsearch as package
-from actsearch.search.study import outcome_of
+from actsearch.search.study.record import outcome_of
 
 TANH = """
 from torch import nn

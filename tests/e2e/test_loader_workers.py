@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from actsearch.search.confirm import Confirmation
-from actsearch.search.store import Store
-from actsearch.search.study import StudyRun, outcome_of
+from actsearch.search.confirm.confirm import Confirmation
+from actsearch.search.study.record import StudyRun, outcome_of
+from actsearch.search.study.store import Store
 
 WORKERS = """
 import os

@@ -16,8 +16,8 @@ from optuna.trial import TrialState
 
 import actsearch as package
 from actsearch.errors import ActsearchError
-from actsearch.search.store import Store
-from actsearch.search.study import StudyRun, outcome_of
+from actsearch.search.study.record import StudyRun, outcome_of
+from actsearch.search.study.store import Store
 
 LOOP = """
 import torch

@@ -10,11 +10,11 @@ import pytest
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from actsearch.placement import Placement, find_sites
-from actsearch.search.executor import LocalExecutor
-from actsearch.search.plan import Objective, Plan
-from actsearch.search.specification import Outcome, Specification
-from actsearch.search.target import Target
-from actsearch.search.trial import _reason, run_trial
+from actsearch.search.study.config import Objective, Plan
+from actsearch.search.training.executor import LocalExecutor
+from actsearch.search.training.job import Outcome, Specification
+from actsearch.search.training.target import Target
+from actsearch.search.training.train import _reason, run_trial
 
 RANKS = """
 import os

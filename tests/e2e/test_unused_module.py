@@ -11,8 +11,8 @@ from torch import nn
 import actsearch as package
 from actsearch.activations.base import Activation
 from actsearch.errors import ActsearchWarning
-from actsearch.search.store import Store
-from actsearch.search.study import StudyRun
+from actsearch.search.study.record import StudyRun
+from actsearch.search.study.store import Store
 
 UNUSED = """
 import torch

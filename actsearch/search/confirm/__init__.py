@@ -1,0 +1,1 @@
+"""The confirmation: a race, its verdict, its file."""

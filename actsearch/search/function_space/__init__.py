@@ -1,3 +1,0 @@
-"""An Optuna sampler that sees every activation as a function, not as a name."""
-
-from actsearch.search.function_space.sampler import FunctionSpaceSampler as FunctionSpaceSampler

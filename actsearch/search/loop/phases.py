@@ -1,0 +1,196 @@
+"""What each trial is for: the baseline's learning rate, ten famous activations, an earlier study's best, then the search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from actsearch.activations import Option, catalogue
+from actsearch.search.samplers.partial_fixed import belongs
+from actsearch.search.space.choices import Decision
+from actsearch.search.space.search_space import Choices, Learn, Range
+from actsearch.search.study.config import LEARNING_RATE, Objective
+from actsearch.search.study.record import StudyRun, counts
+
+LADDER = 10
+"""A search of fewer trials neither tunes the baseline's learning rate nor tries the famous activations first."""
+
+REPEATS = 3
+"""Seeds that each learning rate of the baseline is tried with."""
+
+STEP = 3.0
+"""The factor between the learning rates that are tried."""
+
+LOWEST, HIGHEST = 0.01, 100.0
+
+SPENT = 10
+"""Proposals of a stage in a row that need no training, after which the next stage begins."""
+
+FAMOUS = ("relu", "gelu", "silu", "tanh", "leaky_relu", "elu", "selu", "mish", "softplus", "sigmoid")
+"""The activations that people try by hand; each is tried once for the whole model, where the space has it."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one trial is for, and what is decided before it.
+
+    Args:
+        stage: ``baseline`` for the model's own activations, ``famous`` for one of those that people try by hand,
+            ``warm_start`` for what was best in an earlier study, ``search``, a stage of the staged search, or ``finalist``
+            for another learning rate of one of the best.
+        learning_rate_factor: factor on the learning rate, where the trial does not decide it.
+        given: values of parameters that are not searched now.
+        leaders: by parameter, the one whose value it takes.
+        repeats: seeds that it is trained with.
+    """
+
+    stage: str
+    learning_rate_factor: float | None = 1.0
+    given: Mapping[str, Any] = field(default_factory=dict)
+    leaders: Mapping[str, str] = field(default_factory=dict)
+    repeats: int = 1
+
+
+def is_decided(run: StudyRun, number: int, total: int) -> bool:
+    """Whether the trials that run do not bear on what a trial is for: the baseline comes first, its grid may run at once."""
+    running = [t for t in run.trials[:number] if t.user_attrs.get("stage") == "baseline" and not t.state.is_finished()]
+    return not running or (_is_tuned(run, total) and run.trials[0].state.is_finished() and number < 3)
+
+
+def turn(run: StudyRun, number: int, total: int) -> Turn:
+    """Return what a trial is for, from the trials before it.
+
+    Args:
+        run: the study.
+        number: the trial's number.
+        total: trials that are wanted, the baseline included; the stages share them.
+    """
+    before = run.trials[:number]
+    begun = [trial for trial in before if trial.user_attrs.get("stage") == "baseline"]
+    tuned, searched = _is_tuned(run, total), run.plan.learning_rate == "searched"
+    rate = next_factor(_losses(begun, run.plan.objectives[0])) if tuned or not begun else None
+    if rate is not None:
+        decided = searched and run.own is not None  # else the trial has no parameters at all
+        return Turn("baseline", None if decided else rate, run.own or {}, repeats=REPEATS if tuned else 1)
+    factor = run.factor(run.baseline)
+    famous = _famous(run)[: (total - len(begun)) // 2] if total >= LADDER else []
+    if (done := _count(before, "famous")) < len(famous):
+        fixed = {LEARNING_RATE: factor} if searched else {}
+        return Turn("famous", None if searched else factor, famous[done] | fixed)
+    own = None if searched else factor
+    if (done := _count(before, "warm_start")) < len(run.warm_start):
+        return Turn("warm_start", own, run.warm_start[done])
+    if run.plan.space_content["granularity"] != "staged":
+        return Turn("search", own)
+    return _staged(run, before, total, own)
+
+
+def _is_tuned(run: StudyRun, total: int) -> bool:
+    return run.plan.learning_rate == "tuned" and total >= LADDER
+
+
+def _count(trials: Sequence[FrozenTrial], stage: str) -> int:
+    return sum(trial.user_attrs.get("stage") == stage for trial in trials)
+
+
+def _staged(run: StudyRun, before: Sequence[FrozenTrial], total: int, factor: float | None) -> Turn:
+    """Return the turn of a staged search: half of the trials for the whole model, the others for its parts in turn."""
+    stages = list(run.groups)
+    ladder = sum(counts(t) for t in before if t.user_attrs.get("stage") in ("baseline", "famous", "warm_start"))
+    done = (sum(map(counts, before)) - ladder) / max(1, total - ladder)
+    widths = [1.0] if len(stages) == 1 else [0.5] + [0.5 / (len(stages) - 1)] * (len(stages) - 1)
+    ends = [sum(widths[: i + 1]) for i in range(len(widths))]
+    left = [name for name, end in zip(stages, ends, strict=True) if done < end - 1e-9]
+    stage = next((name for name in left if not _is_spent(before, name)), stages[-1])
+    groups = run.groups[stage]
+    if stage == "model":
+        return Turn(stage, factor, {}, _tied(groups))
+    best = next((trial for trial in run.ranked() if trial.params), None)
+    free = groups[_count(before, stage) % len(groups)]
+    open_now = [*free, LEARNING_RATE]
+    given = {n: v for n, v in (best.params if best else {}).items() if not any(belongs(n, site) for site in open_now)}
+    return Turn(stage, factor, given, _tied([free]))
+
+
+def _is_spent(trials: Sequence[FrozenTrial], stage: str) -> bool:
+    """Whether a stage has nothing new: its last proposals needed no training."""
+    last = [trial for trial in trials if trial.user_attrs.get("stage") == stage][-SPENT:]
+    return len(last) == SPENT and not any(map(counts, last))
+
+
+def _tied(groups: list[list[str]]) -> dict[str, str]:
+    return {follower: leader for leader, *followers in groups for follower in followers}
+
+
+def finalists(run: StudyRun, top: int) -> Iterator[Turn]:
+    """Yield what would find the learning rates of the best few: those beside the one they were trained at, until a best is inside."""
+    base = run.factor(run.baseline)
+    for trial in run.candidates(top):
+        same = [t for t in run.trials if run.choices(t) == run.choices(trial)]
+        losses = {base: math.inf} | _losses(same, run.plan.objectives[0])
+        if (rate := next_factor(losses)) is not None:
+            yield Turn("finalist", rate, run.choices(trial))
+
+
+def _famous(run: StudyRun) -> list[dict[str, Any]]:
+    """Return the parameters that put each famous activation at every site, where the space has it and it is not the own."""
+    found = []
+    for name in FAMOUS:
+        parts = [_choice(decision, name) for decision in run.decisions.all]
+        given = {key: value for part in parts for key, value in part.items()}
+        if all(parts) and given != run.own:
+            found.append(given)
+    return found
+
+
+def _choice(decision: Decision, name: str) -> dict[str, Any]:
+    """Return the parameters that choose an activation as it is by default; none where the decision does not have it."""
+    candidate = next((c for c in decision.candidates if c.name == name), None)
+    if candidate is None:
+        return {}
+    given: dict[str, Any] = {decision.name: name}
+    for key, setting in candidate.settings.items():
+        argument = catalogue()[name].arguments.get(key)
+        if isinstance(setting, (Range, Choices, Learn)) and argument is not None and not isinstance(argument, Option):
+            given[f"{decision.name}.{name}.{key}"] = argument.default
+    return given
+
+
+def _losses(trials: Sequence[FrozenTrial], objective: Objective) -> dict[float, float]:
+    """Return the loss, smaller is better, by factor; infinite where there is none (yet)."""
+    sign = 1 if objective.mode == "min" else -1
+    return {
+        trial.user_attrs[LEARNING_RATE]: sign * trial.values[0] if trial.state == TrialState.COMPLETE else math.inf
+        for trial in trials
+        if LEARNING_RATE in trial.user_attrs
+    }
+
+
+def next_factor(tried: Mapping[float, float]) -> float | None:
+    """Return the factor on the learning rate to try next: a step to either side of the first, then beyond a best at an end.
+
+    Args:
+        tried: losses by factor, in the order of the trials.
+
+    Returns:
+        the factor, or ``None`` where the best lies inside.
+
+    >>> next_factor({}), next_factor({1.0: 0.5}), next_factor({1.0: 0.5, 3.0: 0.4, 1 / 3: 0.6})
+    (1.0, 3.0, 9.0)
+    >>> next_factor({1.0: 0.4, 3.0: 0.5, 1 / 3: 0.6}) is None
+    True
+
+    """
+    if not tried:
+        return 1.0
+    first = next(iter(tried))
+    best = min(tried, key=lambda factor: tried[factor])
+    for factor in (first * STEP, first / STEP, best * STEP, best / STEP):
+        known = any(math.isclose(factor, other, rel_tol=1e-6) for other in tried)
+        if not known and LOWEST <= factor <= HIGHEST:
+            return factor
+    return None

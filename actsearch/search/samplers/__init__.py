@@ -1,0 +1,1 @@
+"""Who proposes: samplers and pruners by name, ours among them."""

@@ -1,0 +1,173 @@
+"""The parameters that are modelled together, and configurations of them as rows of numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from actsearch.search.samplers.function_space.features import Features, features_of
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A parameter; a configuration has one number for it.
+
+    That number is an index for a categorical parameter, and in [0, 1] for a number, on a logarithmic scale where the
+    distribution has one.
+
+    Args:
+        name: the Optuna parameter.
+        distribution: its distribution.
+        features: where every choice is an activation, their features.
+    """
+
+    name: str
+    distribution: BaseDistribution
+    features: Features | None = None
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The choices of a categorical parameter, none of a number."""
+        return tuple(self.distribution.choices) if isinstance(self.distribution, CategoricalDistribution) else ()
+
+    @property
+    def size(self) -> int:
+        """Number of choices of a categorical parameter, 0 for a number."""
+        return len(self.choices)
+
+    @property
+    def middle(self) -> float:
+        """The number of a value in the middle, of a first choice."""
+        return 0.0 if self.size else 0.5
+
+    def encode(self, value: Any) -> float:
+        """Return the number of a value."""
+        d = self.distribution
+        if isinstance(d, CategoricalDistribution):
+            return float(d.to_internal_repr(value))
+        assert isinstance(d, (FloatDistribution, IntDistribution))
+        low, high = _ends(d)
+        return (_scaled(value, d.log) - low) / (high - low)
+
+    def decode(self, number: float) -> Any:
+        """Return the value of a number."""
+        d = self.distribution
+        if isinstance(d, CategoricalDistribution):
+            return d.choices[round(number)]
+        assert isinstance(d, (FloatDistribution, IntDistribution))
+        low, high = _ends(d)
+        scaled = low + min(max(number, 0.0), 1.0) * (high - low)
+        value = math.exp(scaled) if d.log else scaled
+        if d.step is not None:
+            value = d.low + d.step * round((value - d.low) / d.step)
+        value = min(max(value, d.low), d.high)
+        return int(value) if isinstance(d, IntDistribution) else float(value)
+
+    def snap(self, numbers: Array) -> Array:
+        """Return the numbers of the values that the numbers stand for: those of a grid, where the distribution has one."""
+        if isinstance(self.distribution, FloatDistribution) and self.distribution.step is None:
+            return np.clip(numbers, 0, 1)
+        return np.array([self.encode(self.decode(number)) for number in numbers])
+
+    def draw(self, count: int, rng: np.random.Generator) -> Array:
+        """Return numbers of random values, uniform."""
+        return rng.integers(self.size, size=count).astype(float) if self.size else self.snap(rng.random(count))
+
+
+def _scaled(value: float, log: bool) -> float:
+    return math.log(value) if log else float(value)
+
+
+def _ends(d: FloatDistribution | IntDistribution) -> tuple[float, float]:
+    """Return the scaled ends; a whole step is added where values are discrete, half a one at either end."""
+    half = 0.5 * d.step if d.step is not None else 0.0
+    low = d.low - half
+    return _scaled(low if low > 0 or not d.log else d.low, d.log), _scaled(d.high + half, d.log)
+
+
+@dataclass(frozen=True)
+class Space:
+    """The parameters that are modelled together: those that every trial has, activations first.
+
+    Args:
+        activations: parameters whose choices are all activations.
+        others: the other parameters.
+    """
+
+    activations: tuple[Dimension, ...]
+    others: tuple[Dimension, ...]
+
+    @classmethod
+    def of(cls, distributions: Mapping[str, BaseDistribution]) -> Space:
+        """Sort the parameters."""
+        activations: list[Dimension] = []
+        others: list[Dimension] = []
+        for name, distribution in sorted(distributions.items()):
+            features = features_of(distribution.choices) if isinstance(distribution, CategoricalDistribution) else None
+            (others if features is None else activations).append(Dimension(name, distribution, features))
+        return cls(tuple(activations), tuple(others))
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """All parameters, in the order of a row."""
+        return (*self.activations, *self.others)
+
+    def encode(self, parameters: Mapping[str, Any]) -> Array:
+        """Return the row of a configuration."""
+        return np.array([dimension.encode(parameters[dimension.name]) for dimension in self.dimensions])
+
+    def decode(self, row: Array) -> dict[str, Any]:
+        """Return the configuration of a row."""
+        return {
+            dimension.name: dimension.decode(number) for dimension, number in zip(self.dimensions, row, strict=True)
+        }
+
+    def holds(self, parameters: Mapping[str, Any], distributions: Mapping[str, BaseDistribution] | None = None) -> bool:
+        """Whether a configuration has every parameter, with a value that is allowed."""
+        for dimension in self.dimensions:
+            if dimension.name not in parameters:
+                return False
+            d = dimension.distribution
+            if distributions is not None and distributions.get(dimension.name) == d:
+                continue
+            value = parameters[dimension.name]
+            if isinstance(d, CategoricalDistribution):
+                if value not in d.choices:
+                    return False
+            elif not d.low <= value <= d.high:  # type: ignore[attr-defined]  # the other distributions have ends
+                return False
+        return True
+
+    @property
+    def finite(self) -> int | None:
+        """Number of configurations, ``None`` where a parameter is continuous."""
+        count = 1
+        for dimension in self.dimensions:
+            if not dimension.size:
+                return None
+            count *= dimension.size
+        return count
+
+
+def shared(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
+    """Return the parameters that every trial with parameters has, with the same distribution; none that has one value.
+
+    Trials that ended count; where none has, those that run or failed do.
+    """
+    some = [t for t in trials if t.distributions]
+    candidates = [t for t in some if t.state in (TrialState.COMPLETE, TrialState.PRUNED)] or some
+    if not candidates:
+        return {}
+    common = dict(candidates[0].distributions)
+    for trial in candidates[1:]:
+        common = {name: d for name, d in common.items() if trial.distributions.get(name) == d}
+    return {name: d for name, d in common.items() if not d.single()}

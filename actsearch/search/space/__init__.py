@@ -1,0 +1,1 @@
+"""Which activations may stand where, and what a trial chooses."""

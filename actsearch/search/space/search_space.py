@@ -1,0 +1,317 @@
+"""What may be searched: which activations may stand where, and how their parameters are chosen or learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from actsearch.activations import from_spec
+from actsearch.activations.registry import canonical_name
+from actsearch.errors import ActsearchError, SearchSpaceError
+from actsearch.placement import Placement, Sites
+from actsearch.placement.files import explain
+from actsearch.search.space import strict_yaml
+from actsearch.task import plugins
+
+Scalar = bool | int | float | str
+Share = Literal["layer", "channel"]
+
+
+class Strict(BaseModel):
+    """A part of a search space: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Range(Strict):
+    """A searched number: ``{low: 0.001, high: 0.3, log: true}``."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high or (self.log and self.low <= 0):
+            raise ValueError(
+                f"low < high must hold, and 0 < low where log is true, but got low={self.low}, high={self.high}."
+            )
+        return self
+
+    def ends(self) -> list[Any]:
+        """Return the values that decide whether the whole range is allowed."""
+        return [self.low, self.high]
+
+
+class Choices(Strict):
+    """A searched choice: ``{choices: [1, 6]}``."""
+
+    choices: Annotated[list[Scalar], Field(min_length=1, max_length=1000)]
+
+    def ends(self) -> list[Any]:
+        """Return every choice."""
+        return list(self.choices)
+
+
+class Learn(Strict):
+    """A learned parameter: ``{learn: true, start: [0.05, 0.25], share: [layer, channel]}``.
+
+    Args:
+        learn: whether it is learned.
+        start: its start value, or several to choose from; the activation's own default where not given.
+        share: one value per layer or per channel, or both to choose from.
+    """
+
+    learn: bool
+    start: float | list[float] | None = None
+    share: Share | list[Share] = "layer"
+
+    def ends(self) -> list[Any]:
+        """Return every start value."""
+        return [] if self.start is None else self.start if isinstance(self.start, list) else [self.start]
+
+
+Setting = Range | Choices | Learn | Scalar | list[Scalar]
+
+
+def _setting(value: Any) -> Any:
+    """Tell which kind of setting a mapping is by its keys, so that a mistake is reported for that kind."""
+    if not isinstance(value, Mapping):
+        return value
+    for kind, key in ((Choices, "choices"), (Learn, "learn")):
+        if key in value:
+            return kind.model_validate(value)
+    return Range.model_validate(value)
+
+
+class Candidate(Strict):
+    """One activation of a search space with the settings of its parameters."""
+
+    name: str
+    settings: dict[str, Setting] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kinds(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and isinstance(data.get("name"), str):
+            data = {**data, "name": _canonical(data["name"])}
+        if not isinstance(data, Mapping) or not isinstance(data.get("settings"), Mapping):
+            return data
+        settings = {}
+        for key, value in data["settings"].items():
+            try:
+                settings[key] = _setting(value)
+            except ValidationError as error:
+                raise ValueError(f"{key}: {explain(error)}") from None
+        return {**data, "settings": settings}
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        try:
+            for specification in self.extremes():
+                from_spec(specification)
+        except ActsearchError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def _learned(self) -> dict[str, Any]:
+        learn = [key for key, setting in self.settings.items() if isinstance(setting, Learn) and setting.learn]
+        frozen = any(isinstance(setting, Learn) and not setting.learn for setting in self.settings.values())
+        return {"learn": learn} if learn or frozen else {}
+
+    def extremes(self) -> list[dict[str, Any]]:
+        """Return the candidate at its defaults with each setting at each of its ends, to be checked before a search."""
+        fixed = {k: v for k, v in self.settings.items() if not isinstance(v, (Range, Choices, Learn))}
+        corners: list[dict[str, Any]] = [dict(fixed)]
+        for key, setting in self.settings.items():
+            if isinstance(setting, (Range, Choices, Learn)) and (ends := setting.ends()):
+                corners = [{**corner, key: end} for corner in corners[:64] for end in ends]
+        return [{"activation": self.name, "parameters": corner} | self._learned() for corner in corners]
+
+
+class Generate(Strict):
+    """A pool of random expressions, all different functions: ``{count: 300, depth: 2, seed: 0}``.
+
+    Args:
+        count: how many.
+        depth: nesting depth of the expressions.
+        seed: seed of the random generation.
+    """
+
+    count: Annotated[int, Field(ge=1, le=20_000)]
+    depth: Annotated[int, Field(ge=1, le=6)] = 2
+    seed: int = 0
+
+
+class SiteRule(Strict):
+    """What differs at the sites that a pattern matches.
+
+    Args:
+        activations: names of the activations that may stand there: a part of the space's own, or new ones with settings.
+    """
+
+    activations: list[str] | dict[str, dict[str, Any] | None]
+
+
+class SearchSpace(Strict):
+    """Which activations may stand where, how their parameters are chosen or learned, and at which granularity.
+
+    Args:
+        activations: by name or expression, the settings of its parameters: a value (fixed), a :class:`Range` or
+            :class:`Choices` (searched), or a :class:`Learn` (learned).
+        granularity: one choice for the whole model, for each block, or for each layer; ``staged`` is all three in turn, each
+            from the best so far.
+        sites: by site pattern (``*`` matches anything), the rule that holds there instead; the first match counts.
+        generate: random expressions to add to the activations.
+        initialisation: scale the weights feeding each site by its activation's own gain.
+
+    >>> SearchSpace.load("rectifiers").granularity
+    'layer'
+    """
+
+    activations: dict[str, dict[str, Any] | None] = {}
+    granularity: Literal["model", "block", "layer", "staged"] = "layer"
+    sites: dict[str, SiteRule] = {}
+    generate: Generate | None = None
+    initialisation: Literal["forward", "backward", "mean"] | None = None
+
+    @model_validator(mode="after")
+    def _valid(self) -> Self:
+        if not self.activations and self.generate is None:
+            raise ValueError("activations must name at least one activation, or generate must ask for some.")
+        for name, settings in self.activations.items():
+            _candidate(name, settings, f"activations.{name}")
+        _refuse_twice(self.activations, "activations")
+        for pattern, rule in self.sites.items():
+            _refuse_twice(rule.activations, "sites", pattern, "activations")
+            if isinstance(rule.activations, dict):
+                for name, settings in rule.activations.items():
+                    _candidate(name, settings, f"sites.{pattern}.activations.{name}")
+            else:
+                for name in rule.activations:
+                    if name not in self.activations:
+                        _candidate(name, None, f"sites.{pattern}.activations")
+        return self
+
+    @cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The candidates of a site that no rule matches, generated expressions included."""
+        named = tuple(Candidate(name=name, settings=settings or {}) for name, settings in self.activations.items())
+        if self.generate is None:
+            return named
+        from actsearch.activations.generate import pool
+
+        fresh = pool(self.generate.count, self.generate.depth, self.generate.seed)
+        return (*named, *(Candidate(name=text) for text in fresh if text not in self.activations))
+
+    def candidates_of(self, rule: SiteRule | None) -> tuple[Candidate, ...]:
+        """Return the candidates under a rule."""
+        if rule is None:
+            return self.candidates
+        if isinstance(rule.activations, dict):
+            return tuple(Candidate(name=name, settings=settings or {}) for name, settings in rule.activations.items())
+        known = {_canonical(name): settings for name, settings in self.activations.items()}
+        return tuple(Candidate(name=name, settings=known.get(_canonical(name)) or {}) for name in rule.activations)
+
+    def suggest(self, trial: Any, sites: Sites) -> Placement:
+        """Ask a trial of your own Optuna study what stands where.
+
+        Args:
+            trial: an Optuna trial; each decision of the space becomes one of its parameters.
+            sites: of the model, as :func:`actsearch.find_sites` returns them.
+
+        Raises:
+            SearchSpaceError: the space does not fit the sites.
+
+        >>> placement = SearchSpace.load("smooth").suggest(trial, find_sites(model))    # doctest: +SKIP
+        """
+        from actsearch.search.space.choices import decide  # which reads spaces
+
+        return decide(self, sites).suggest(trial)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> Self:
+        """Read a search space by the name of a preset, or from a YAML file.
+
+        Raises:
+            SearchSpaceError: no such space, or a wrong field; the message names file, field and line.
+        """
+        path = find_space(name_or_path)
+        data, lines = strict_yaml.load(path)
+        if not isinstance(data, dict):
+            raise SearchSpaceError(f"{path}:1: a search space must be a mapping with activations, but got {data!r}.")
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            location = getattr(first.get("ctx", {}).get("error"), "location", first["loc"])
+            message = explain(error)
+            raise SearchSpaceError(
+                f"{path}:{strict_yaml.line_of(lines, _within(lines, location))}: {message}.".replace("..", ".")
+            ) from None
+
+
+def _canonical(name: str) -> str:
+    return canonical_name(name) or name
+
+
+def _refuse_twice(names: Iterable[str], *where: str) -> None:
+    """Raise where one activation is named in two spellings."""
+    first: dict[str, str] = {}
+    for name in names:
+        if (earlier := first.setdefault(_canonical(name), name)) != name:
+            raise _At(f"{'.'.join(where)}: {name} is given twice, as {earlier} too. Leave one.", (*where, name))
+
+
+class _At(ValueError):
+    """A complaint that knows which part of the space it is about."""
+
+    def __init__(self, message: str, location: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.location = location
+
+
+def _candidate(name: str, settings: dict[str, Any] | None, where: str) -> Candidate:
+    try:
+        return Candidate(name=name, settings=settings or {})
+    except ValidationError as error:
+        location = (
+            ("activations", name)
+            if where.startswith("activations.")
+            else tuple(where.split(".activations", 1)[0].split(".", 1))
+        )
+        raise _At(f"{where}: {explain(error)}", location) from None
+
+
+def _within(lines: strict_yaml.Lines, location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Return the part of pydantic's location that stands in the file (it adds the names of union members)."""
+    path: tuple[str | int, ...] = ()
+    for part in location:
+        if (*path, part) in lines:
+            path = (*path, part)
+    return path
+
+
+def find_space(name_or_path: str | Path) -> Path:
+    """Return the file of a preset or the path itself."""
+    text = str(name_or_path)
+    if text.endswith((".yaml", ".yml")) or "/" in text:
+        path = Path(text)
+        if not path.is_file():
+            raise SearchSpaceError(f"search space file {text} does not exist. `actsearch spaces` lists the presets.")
+        return path
+    return plugins.find("search_spaces", text)
+
+
+def description(path: Path) -> str:
+    """Return the first sentence of the comment at a preset's head."""
+    head: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        head.append(line.lstrip("# ").rstrip())
+    return " ".join(head).split(". ")[0].rstrip(".") + "." if head else ""

@@ -1,0 +1,1 @@
+"""The study: its configuration, its record, its place."""

@@ -1,0 +1,1 @@
+"""One training: a job in, a result out, wherever it runs."""

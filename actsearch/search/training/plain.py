@@ -1,0 +1,93 @@
+"""One training by a user's own loop: build the model, apply the placement, train, measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_map
+
+from actsearch.measures.model import MODEL_MEASURES
+from actsearch.placement import Placement
+from actsearch.placement.optimiser import own_group
+from actsearch.search.training.first_steps import FirstSteps
+from actsearch.search.training.fit import keep, noting_calls, place, seed
+from actsearch.search.training.inspect_model import look
+from actsearch.search.training.job import Outcome, Specification
+from actsearch.search.training.reports import Reports
+from actsearch.search.training.user_loop import Loop, mean, rows
+
+
+class _Enough(BaseException):
+    """Ends a loop from within ``report``; no handler of the loop's own shall take it for an error."""
+
+
+def train_loop(specification: Specification, reports: Reports, watch: FirstSteps) -> Outcome:
+    """Train by a user's loop. Its optimisers get the study's learning rate as they are built; it is told when to stop.
+
+    A loop is not watched in its first steps, since nobody but itself sees them.
+    """
+    loop = Loop.resolve(specification.task, specification.model)
+    probing = specification.stage == "probe"
+    seed(specification.seed)
+    model = loop.make(specification.split)
+    if specification.placement is not None:
+        place(model, Placement.model_validate(specification.placement), lambda: None, specification)
+
+    def report(epoch: int, metrics: dict[str, float]) -> bool:
+        unknown = {name: 0.0 for name in reports.objectives if name not in metrics}  # it may come with the final ones
+        reports.check(unknown | metrics, loop.name)
+        stop = reports.add(epoch, metrics, model)
+        if probing and not unknown:
+            raise _Enough
+        return stop
+
+    seed(specification.seed)  # the same batches and dropout, whatever the activations drew while they were built
+    start = time.perf_counter()
+    found: dict[str, Any] = {}
+    factors = specification.activation_learning_rate_factor, specification.learning_rate_factor
+    looking = probing or bool(specification.measures)
+    with noting_calls(model, looking) as called, _noting_input(model, looking) as inputs, own_group(model, *factors):
+        try:
+            found = loop.run(model, report, specification.split)
+        except _Enough:
+            found = dict(reports.history[-1][1])
+    last = {name: mean(value) for name, value in found.items()}
+    if not reports.pruned:
+        reports.check(last, loop.name)
+    metrics = reports.settle(last, model)
+    example = inputs[0] if inputs else None
+    if specification.measures:
+        metrics = metrics | {name: MODEL_MEASURES[name](model, example) for name in specification.measures}
+    seconds = time.perf_counter() - start
+    if specification.folder:
+        keep(model, Path(specification.folder), False)
+    return Outcome(
+        "pruned" if reports.pruned else "complete", "pruned" if reports.pruned else "", metrics,
+        rows=rows(found) if specification.stage == "confirm" else {}, seconds=seconds,
+        probe=look(model, example, specification, example, called) if probing else {},
+    )  # fmt: skip
+
+
+@contextmanager
+def _noting_input(model: nn.Module, wanted: bool) -> Iterator[list[Any]]:
+    """Note the input of the model's first run."""
+    inputs: list[Any] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not inputs and (args or kwargs):
+            given: Any = args or kwargs
+            given = given[0] if len(args) == 1 and not kwargs else given
+            inputs.append(tree_map(lambda v: v.detach().clone() if isinstance(v, torch.Tensor) else v, given))
+
+    handle = model.register_forward_pre_hook(note, with_kwargs=True) if wanted else None
+    try:
+        yield inputs
+    finally:
+        if handle is not None:
+            handle.remove()

@@ -1,0 +1,78 @@
+"""What a training reports after each epoch: checked, passed on, and the best kept where that is what counts."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+from torch import nn
+
+from actsearch.errors import ActsearchError, TaskError
+from actsearch.search.training.job import Report, Specification
+
+
+class DivergedError(ActsearchError, ArithmeticError):
+    """An objective or the training loss is not a finite number."""
+
+
+class Reports:
+    """The reports of one training.
+
+    Args:
+        specification: what is trained: its objectives, and whether the last or the best epoch counts.
+        report: called with the step and the metrics; answers whether to stop.
+    """
+
+    def __init__(self, specification: Specification, report: Report) -> None:
+        self.objectives = specification.objectives
+        self.keeps_best = specification.score == "best"
+        self.sign = 1 if specification.mode == "min" else -1
+        self.report = report
+        self.history: list[tuple[int, dict[str, float]]] = []
+        self.pruned = False
+        self.best: tuple[dict[str, float], dict[str, Any]] | None = None
+
+    def check(self, metrics: dict[str, float], name: str) -> None:
+        """Raise where an objective was not logged, naming what was, or is not finite.
+
+        Raises:
+            TaskError: an objective is missing.
+            DivergedError: an objective is not a finite number.
+        """
+        require(metrics, self.objectives, name)
+        broken = [key for key in self.objectives if not math.isfinite(metrics[key])]
+        if broken:
+            raise DivergedError(f"{broken[0]} became {metrics[broken[0]]} in epoch {len(self.history)}")
+
+    def add(self, step: int, metrics: dict[str, float], model: nn.Module) -> bool:
+        """Note and pass on what an epoch came to, and return whether the training shall stop."""
+        self.history.append((step, metrics))
+        if self.keeps_best and self.objectives and all(key in metrics for key in self.objectives):
+            first = self.objectives[0]
+            if self.best is None or self.sign * metrics[first] < self.sign * self.best[0][first]:
+                self.best = (metrics, copy.deepcopy(model.state_dict()))
+        self.pruned = self.report(step, metrics)
+        return self.pruned
+
+    def settle(self, last: dict[str, float], model: nn.Module) -> dict[str, float]:
+        """Return the metrics that count, and put the weights of that epoch into the model."""
+        if self.best is None:
+            return last
+        metrics, weights = self.best
+        model.load_state_dict(weights)
+        return last | metrics
+
+
+def require(metrics: dict[str, float], objectives: list[str], name: str) -> None:
+    """Raise where an objective was not logged, naming what was.
+
+    Raises:
+        TaskError: an objective is missing.
+    """
+    for objective in objectives:
+        if objective not in metrics:
+            logged = ", ".join(sorted(metrics)) or "nothing"
+            raise TaskError(
+                f"metric {objective!r} must be logged by {name}, but it logs {logged}. Name one of these with --monitor."
+            )

@@ -1,0 +1,213 @@
+"""What is trained: a task by name or a LightningModule by dotted path, its options, and how they become objects."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from actsearch.errors import InvalidValueError, TaskError
+from actsearch.search.training import given
+from actsearch.search.training.user_loop import Loop
+from actsearch.task import plugins
+from actsearch.task.task import Task
+
+# What a search does not use costs time in every trial; each can be turned on again by its option.
+LEAN_TRAINER: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "devices": 1,
+    "max_epochs": 10,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A class to train, with its data module where it has one, and the trainer of the same namespace.
+
+    Args:
+        name: as the user gave it.
+        module: the LightningModule's class.
+        data: the LightningDataModule's class, or ``None``.
+        trainer: ``Trainer`` of ``lightning.pytorch`` or of ``pytorch_lightning``, as the class needs.
+    """
+
+    name: str
+    module: type[Any]
+    data: type[Any] | None
+    trainer: type[Any]
+
+    @classmethod
+    def resolve(cls, name: str, data: str = "") -> Target:
+        """Find the classes behind the names.
+
+        Raises:
+            UnknownNameError: no such task; the message has the nearest.
+            TaskError: a dotted path that leads nowhere, or to no LightningModule; a module and data of two Lightnings.
+        """
+        if "." in name:
+            module = import_class(name, "LightningModule")
+        else:
+            tasks = importlib.import_module(plugins.module_of("tasks", name))
+            own = [
+                c
+                for c in vars(tasks).values()
+                if isinstance(c, type) and issubclass(c, Task) and c.__module__ == tasks.__name__
+            ]
+            if len(own) != 1:
+                raise TaskError(f"{plugins.find('tasks', name)} must define one Task, but defines {len(own)}.")
+            module = own[0]
+        namespace = _namespace(module)
+        trainer = importlib.import_module(
+            "pytorch_lightning" if namespace == "pytorch_lightning" else "lightning.pytorch"
+        ).Trainer
+        source = import_class(data, "LightningDataModule") if data else None
+        if source is not None and _namespace(source, "LightningDataModule") != namespace:
+            other = _namespace(source, "LightningDataModule")
+            raise TaskError(
+                f"module and data must be of one Lightning, but {name} is of {namespace} and {data} of {other}. "
+                "Import both from the same package."
+            )
+        return cls(name, module, source, trainer)
+
+    def default(self, attribute: str, fallback: Any) -> Any:
+        """Return what a task says of itself, or the fallback for a user's own class."""
+        return getattr(self.module, attribute) if issubclass(self.module, Task) else fallback
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        """Add ``--task.*``, ``--data.*`` and ``--trainer.*`` to a parser."""
+        self._add_classes(parser, trainer_options(self.trainer))
+        defaults = LEAN_TRAINER | self.default("trainer_defaults", {})
+        parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
+
+    def _add_classes(self, parser: ArgumentParser, trainer: Collection[str]) -> None:
+        """Add the classes to a parser, the trainer with some of its options: each of its forty costs time in every trial."""
+        parser.add_class_arguments(self.module, "task", fail_untyped=False)
+        if self.data is not None:
+            parser.add_class_arguments(self.data, "data", fail_untyped=False)
+        unused = set(trainer_options(self.trainer)).difference(trainer)
+        parser.add_class_arguments(self.trainer, "trainer", fail_untyped=False, skip=unused)
+
+    def parser(self) -> ArgumentParser:
+        """Return a parser of these options alone."""
+        parser = ArgumentParser(exit_on_error=False)
+        self.add_options(parser)
+        return parser
+
+    def configure(self, options: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the complete configuration of given options: every option of task and data, and the trainer's changed ones.
+
+        Raises:
+            InvalidValueError: an option that does not exist or has a wrong value.
+        """
+        parser = self.parser()
+        try:
+            return self.freeze(parser.parse_object(_nested(options or {})))
+        except (ArgumentError, TypeError, KeyError) as error:
+            raise InvalidValueError(option_error(error, parser)) from None
+
+    def freeze(self, options: Namespace) -> dict[str, Any]:
+        """Return parsed options as plain data: all of the task's and the data's, and those of the trainer that differ from its own."""
+        parts = Namespace()
+        for part in ("task", "data", "trainer"):
+            if part in options and (part != "data" or self.data is not None):
+                parts[part] = options[part]
+        frozen: dict[str, Any] = json.loads(self.parser().dump(parts, format="json", skip_validation=True))
+        own = trainer_options(self.trainer)
+        changed = {name: value for name, value in frozen.get("trainer", {}).items() if value != own.get(name)}
+        return {"task": {}, **frozen, "trainer": changed}
+
+    def build(self, config: dict[str, Any]) -> tuple[Any, Any, Any]:
+        """Return a fresh module, its data module (or ``None``) and its trainer."""
+        parser = ArgumentParser(exit_on_error=False)
+        self._add_classes(parser, config.get("trainer", {}))
+        built = parser.instantiate(parser.parse_object(config))
+        return built["task"], built.get("data"), built["trainer"]
+
+
+def resolve(task: str, data: str = "", model: str = "") -> Target | Loop:
+    """Find what is trained: a module, or a loop where there is something that builds its model.
+
+    Raises:
+        UnknownNameError: no such task.
+        TaskError: a dotted path that leads nowhere, or to something else; data beside a loop.
+    """
+    if not model:
+        return Target.resolve(task, data)
+    if data:
+        raise TaskError(f"a training function must load its data itself, but got data {data!r}. Leave it out.")
+    return Loop.resolve(task, model)
+
+
+def trainer_options(trainer: type[Any]) -> dict[str, Any]:
+    """Return a trainer's options and their defaults."""
+    return {name: p.default for name, p in inspect.signature(trainer).parameters.items()}
+
+
+def option_error(error: Exception, parser: ArgumentParser) -> str:
+    """Return the parser's complaint in one line, with the nearest options where one is unknown."""
+    text = " ".join(str(error).replace("Parser key", "option").split())
+    unknown = next((word for word in text.replace("'", " ").split() if word.startswith("--")), "")
+    if "does not accept option" in text and not unknown:
+        unknown = text.split("does not accept option")[-1].strip(" '.")
+    if unknown:
+        options = sorted({f"--{key}" for key in parser.get_defaults().as_flat().__dict__})
+        nearest = difflib.get_close_matches(f"--{unknown.lstrip('-').split('=')[0]}", options, n=3, cutoff=0.4)
+        text = text.rstrip(".") + (f"; nearest: {', '.join(nearest)}" if nearest else "")
+    return text if text.endswith(".") else text + "."
+
+
+def _nested(options: dict[str, Any]) -> dict[str, Any]:
+    """Turn ``{"task.hidden": 3}`` into ``{"task": {"hidden": 3}}``; nested data stays as it is."""
+    nested: dict[str, Any] = {}
+    for key, value in options.items():
+        part, _, name = key.partition(".")
+        if name:
+            nested.setdefault(part, {})[name] = value
+        else:
+            nested[part] = {**nested.get(part, {}), **value} if isinstance(value, dict) else value
+    return nested
+
+
+def import_class(path: str, kind: str) -> type[Any]:
+    """Return the class at a dotted path: one given in Python, or importable, seen from the current folder.
+
+    Args:
+        path: ``package.module.Class``.
+        kind: name of a class that it must derive from: ``LightningModule``, ``LightningDataModule`` or ``Module``.
+
+    Raises:
+        TaskError: nothing there, or not of that kind.
+    """
+    module_name, _, class_name = path.rpartition(".")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = given.look_up(path) or getattr(importlib.import_module(module_name), class_name)
+    except ModuleNotFoundError as error:
+        raise TaskError(
+            f"{path!r} must be importable, but there is no module {error.name!r} from this folder. Check the path."
+        ) from None
+    except AttributeError:
+        raise TaskError(f"{path!r} must name a class, but {module_name} has no {class_name!r}.") from None
+    if inspect.isfunction(found):
+        raise TaskError(f"{path!r} is a training function, which must come with model=, what builds its model.")
+    if not isinstance(found, type) or not _namespace(found, kind):
+        home = "torch.nn" if kind == "Module" else "lightning.pytorch or pytorch_lightning"
+        raise TaskError(f"{path!r} must be a {kind} of {home}, but is {found!r}.")
+    return found
+
+
+def _namespace(cls: type[Any], kind: str = "LightningModule") -> str:
+    return next((c.__module__.split(".")[0] for c in cls.__mro__ if c.__name__ == kind), "")

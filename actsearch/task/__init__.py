@@ -1,0 +1,1 @@
+"""What a task is: users and ``tasks/`` build on it."""
