@@ -19,6 +19,7 @@ from actsearch.search.loop.coordinator import Coordinator, Listener
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.config import Fidelity, LearningRate, Objective, Plan
 from actsearch.search.study.constraints import split
+from actsearch.search.study.metric_names import in_test, mode_of
 from actsearch.search.study.record import StudyRun, open_study, placement_file, survey, write_best
 from actsearch.search.study.store import Store, check_name
 from actsearch.search.training.executor import Executor, InlineExecutor, LocalExecutor
@@ -103,7 +104,7 @@ def make_plan(
     wanted = tuple(Objective.parse(text) for text in objectives)
     if not wanted:
         metric = monitor or target.default("monitor", "val_loss")
-        direction = mode or (target.default("mode", "min") if not monitor else _mode_of(metric))
+        direction = mode or (target.default("mode", "min") if not monitor else mode_of(metric))
         wanted = (Objective(metric, direction),)
     first = wanted[0].metric
     required, bounds = split(require)
@@ -117,7 +118,7 @@ def make_plan(
         space=str(space or target.default("space", "general")) if not isinstance(space, SearchSpace) else "given",
         space_content=chosen.model_dump(mode="json"),
         objectives=wanted,
-        test_metric=scored or first.replace("val", "test", 1),
+        test_metric=scored or in_test(first),
         sampler=sampler,
         pruner=pruner,
         fidelity=fidelity,
@@ -158,12 +159,6 @@ def _split_option(target: Target | Loop, config: Mapping[str, Any], given: str) 
             f"split_option must be an option of what is trained, but got {given!r}. Options: {', '.join(options)}."
         )
     return given or next((name for name in options if name.rpartition(".")[2] == "split_seed"), "")
-
-
-def _mode_of(metric: str) -> Literal["min", "max"]:
-    """Return the better direction that a metric's name tells."""
-    up = ("acc", "auc", "f1", "r2", "return", "reward", "precision", "recall", "likelihood", "iou", "psnr")
-    return "max" if any(word in metric.lower() for word in up) else "min"
 
 
 def run_search(
