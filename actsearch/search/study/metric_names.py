@@ -7,76 +7,16 @@ import re
 from actsearch.errors import InvalidValueError
 from actsearch.task.task import Mode
 
-HIGHER = frozenset(
-    [
-        "acc",
-        "accuracy",
-        "auc",
-        "auroc",
-        "ap",
-        "map",
-        "f1",
-        "fbeta",
-        "dice",
-        "iou",
-        "jaccard",
-        "kappa",
-        "mcc",
-        "r2",
-        "pearson",
-        "spearman",
-        "return",
-        "reward",
-        "success",
-        "precision",
-        "recall",
-        "sensitivity",
-        "specificity",
-        "likelihood",
-        "evidence",
-        "elbo",
-        "psnr",
-        "ssim",
-        "bleu",
-        "rouge",
-        "rank",
-        "isotropy",
-    ]
-)
-LOWER = frozenset(
-    [
-        "loss",
-        "error",
-        "err",
-        "mse",
-        "mae",
-        "rmse",
-        "rmsle",
-        "mape",
-        "nll",
-        "bpd",
-        "perplexity",
-        "ppl",
-        "ce",
-        "bce",
-        "entropy",
-        "divergence",
-        "kl",
-        "distance",
-        "fid",
-        "wer",
-        "cer",
-        "regret",
-        "cost",
-        "spikes",
-        "latency",
-        "parameters",
-        "residual",
-        "violation",
-        "uniformity",
-        "alignment",
-    ]
-)
+HIGHER = {
+    "acc", "accuracy", "auc", "auroc", "ap", "map", "f1", "fbeta", "dice", "iou", "jaccard", "kappa", "mcc",
+    "r2", "pearson", "spearman", "return", "reward", "success", "precision", "recall", "sensitivity",
+    "specificity", "likelihood", "evidence", "elbo", "psnr", "ssim", "bleu", "rouge", "rank", "isotropy",
+}  # fmt: skip
+LOWER = {
+    "loss", "error", "err", "mse", "mae", "rmse", "rmsle", "mape", "nll", "bpd", "perplexity", "ppl", "ce",
+    "bce", "entropy", "divergence", "kl", "distance", "fid", "wer", "cer", "regret", "cost", "spikes",
+    "latency", "parameters", "residual", "violation", "uniformity", "alignment",
+}  # fmt: skip
 
 
 def mode_of(metric: str) -> Mode:
