@@ -26,7 +26,7 @@ KILLS = 3
 def command(store: str) -> list[str]:
     return [
         str(Path(sys.executable).parent / "actsearch"), "search", "own.Own", "--space", "space.yaml", "--pruner", "none",
-        "--trials", str(TRIALS), "--confirm", "0", "--store", store, "--study", "s",
+        "--trials", str(TRIALS), "--confirm", "0", "--store", store, "--study", "s", "--learning-rate", "fixed",
         "--trainer.max_epochs", "2", "--task.pause", "0.03",
     ]  # fmt: skip
 
