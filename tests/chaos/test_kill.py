@@ -19,14 +19,14 @@ from actsearch.errors import ActsearchError
 from actsearch.search.study.record import StudyRun, counts
 from actsearch.search.study.store import Store
 
-TRIALS = 10
+TRIALS = 8
 KILLS = 3
 
 
 def command(store: str) -> list[str]:
     return [
         str(Path(sys.executable).parent / "actsearch"), "search", "own.Own", "--space", "space.yaml", "--pruner", "none",
-        "--trials", str(TRIALS), "--confirm", "0", "--store", store, "--study", "s", "--learning-rate", "fixed",
+        "--trials", str(TRIALS), "--confirm", "0", "--store", store, "--study", "s",
         "--trainer.max_epochs", "2", "--task.pause", "0.03",
     ]  # fmt: skip
 
