@@ -82,9 +82,9 @@ def confirm_study(
         raise StudyError(
             f"study {run.name!r} must have a completed trial besides the baseline to confirm. Run more trials."
         )
-    result = _begin(run, list(trials), seeds)
     arms = [Arm(str(BASELINE), None, run.factor(run.baseline))]
     arms += [Arm(str(number), run.placement(trial), run.factor(trial)) for number, trial in trials.items()]
+    result = _begin(run, list(trials), seeds, {arm.name: arm.factor for arm in arms})
     trainings = _Trainings(run, executor, jobs, result, progress, most_trainings(run, len(trials), seeds))
 
     def measure(cells: Sequence[tuple[int, int]]) -> list[float]:
@@ -107,7 +107,6 @@ def confirm_study(
     compared = compare(result.differences(selected.name), raced.level, trainings.rows(selected.name, str(BASELINE)))
     result.comparisons = [compared if arm is selected else compare([]) for arm in arms[1:]]
     _compare_with_untouched(trainings, result, arms[BASELINE], selected, raced.level)
-    result.factors = {arm.name: arm.factor for arm in arms}
     result.write(run)
     trainings.end()
     _write(run, result, selected)
@@ -237,15 +236,18 @@ class _Trainings:
             write_text(_rows_file(self.run, arm.name, seed), json.dumps(rows))
 
 
-def _begin(run: StudyRun, candidates: list[int], seeds: int) -> Confirmation:
+def _begin(run: StudyRun, candidates: list[int], seeds: int, factors: dict[str, float]) -> Confirmation:
     metric = run.plan.test_metric if run.tested else run.plan.objectives[0].metric
     result = Confirmation(metric, run.plan.objectives[0].mode, "test" if run.tested else "validation", [], candidates)
     result.budget = (len(candidates) + 1) * seeds
-    result.split_option = run.plan.split_option
+    result.split_option, result.factors = run.plan.split_option, factors
     earlier = Confirmation.read(run)
     if earlier is not None and (earlier.metric, earlier.split_option) == (metric, result.split_option):
         result.cpu = earlier.cpu
-        result.scores = {key: value for key, value in earlier.scores.items() if value is not None}
+        # More trials may have found the baseline another rate: what it came to at the earlier one is no score of it now.
+        moved = {arm for arm, factor in factors.items() if earlier.factors.get(arm, factor) != factor}
+        kept = {key: value for key, value in earlier.scores.items() if key.rpartition(":")[0] not in moved}
+        result.scores = {key: value for key, value in kept.items() if value is not None}
         same = (earlier.candidates, earlier.budget) == (result.candidates, result.budget)
         result.looks = earlier.looks + bool(earlier.comparisons and not same)
     return result

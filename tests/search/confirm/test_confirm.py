@@ -250,6 +250,18 @@ def test_the_model_as_it_is_trains_beside_a_tuned_baseline_and_a_winner_at_the_o
     assert Confirmation.read(tuned).at_own_rate == result.at_own_rate
 
 
+def test_scores_at_a_rate_that_is_no_longer_the_arms_are_not_used_again(study):
+    first = confirm_study(study, Scripted({"elu": 1.0}), top=1, seeds=4)
+    again = Scripted({"elu": 1.0})
+    confirm_study(study, again, top=1, seeds=4)
+    assert again.submitted == []
+    study.rate = 3.0
+    moved = Scripted({"elu": 1.0})
+    second = confirm_study(study, moved, top=1, seeds=4)
+    assert {name for name, _, _ in moved.submitted} >= {"own", "tanh"}
+    assert (first.factors["0"], second.factors["0"]) == (1.0, 3.0)
+
+
 def test_what_only_beats_a_baseline_that_tuning_has_spoiled_is_no_winner(tuned):
     result = confirm_study(tuned, Scripted({"elu": 0.0, "own": -6.0}, at_own_rate={"own": 0.0}), top=3, seeds=8)
     assert result.winner[1].verdict == "better"
