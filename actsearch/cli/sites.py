@@ -71,9 +71,8 @@ def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
             return sites_of(parser.instantiate(options)["task"], None, include_gates)
         config = target.freeze(options)
         # One batch of training, as a search begins: what runs there may be more than what forward calls.
-        probed = run_trial(
-            Specification(name, config, [], data=data, stage="probe", include_gates=include_gates), _go_on
-        )
+        job = Specification(name, config, [], data=data, stage="probe", include_gates=include_gates)
+        probed = run_trial(job, lambda *_: False)
         if probed.probe:
             return found(probed.probe)
         module, source, trainer = target.build(config)
@@ -84,7 +83,3 @@ def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
             f"{name} cannot be built: {type(error).__name__}: {error}. Give its options as --task.NAME."
         ) from None
     return sites_of(module, example_input(module, source, trainer), include_gates)
-
-
-def _go_on(epoch: int, metrics: dict[str, float]) -> bool:
-    return False

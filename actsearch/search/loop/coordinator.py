@@ -20,7 +20,7 @@ from actsearch.search.loop.screening import Screening
 from actsearch.search.samplers.by_name import make_pruner, make_sampler
 from actsearch.search.samplers.partial_fixed import PinnedSampler
 from actsearch.search.study.config import LEARNING_RATE
-from actsearch.search.study.record import StudyRun, counts, outcome_of
+from actsearch.search.study.record import StudyRun, counts, is_spared, outcome_of
 from actsearch.search.training.executor import Executor
 from actsearch.search.training.job import Outcome
 from actsearch.search.training.seeds import derive
@@ -143,7 +143,7 @@ class Coordinator:
 
     def _is_exhausted(self, trials: Sequence[FrozenTrial]) -> bool:
         last = [t for t in trials if t.state.is_finished()][-EXHAUSTED:]
-        return len(last) == EXHAUSTED and not any(map(counts, last)) and not self._running
+        return len(last) == EXHAUSTED and all(map(is_spared, last)) and not self._running
 
     def _tell_exhausted(self) -> None:
         trials = self.run.trials
@@ -224,11 +224,11 @@ class Coordinator:
             return
         folder = self.run.folder / "trials" / f"{trial.number:05d}"
         watch = None if this.stage == "baseline" else self._standard()
-        changes: dict[str, Any] = {"learning_rate_factor": factor, "shares": plan.shares, "watch": watch}
-        changes["repeats"] = this.repeats
-        self.executor.submit(
-            trial.number, self.run.specification(data, folder=str(folder), log=str(folder / "log.txt"), **changes)
-        )
+        changes: dict[str, Any] = {
+            "learning_rate_factor": factor, "shares": plan.shares, "watch": watch, "repeats": this.repeats,
+            "folder": str(folder), "log": str(folder / "log.txt"),
+        }  # fmt: skip
+        self.executor.submit(trial.number, self.run.specification(data, **changes))
 
     def _repeat(self, trial: optuna.Trial, known: Outcome) -> None:
         """Give a trial the intermediate values of the one that it equals, by which a sampler judges what was cut short."""

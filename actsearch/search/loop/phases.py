@@ -14,7 +14,7 @@ from actsearch.search.samplers.partial_fixed import belongs
 from actsearch.search.space.choices import Decision
 from actsearch.search.space.search_space import Choices, Learn, Range
 from actsearch.search.study.config import LEARNING_RATE, Objective
-from actsearch.search.study.record import StudyRun, counts
+from actsearch.search.study.record import StudyRun, counts, is_spared
 
 LADDER = 10
 """A search of fewer trials neither tunes the baseline's learning rate nor tries the famous activations first."""
@@ -119,7 +119,7 @@ def _staged(run: StudyRun, before: Sequence[FrozenTrial], total: int, factor: fl
 def _is_spent(trials: Sequence[FrozenTrial], stage: str) -> bool:
     """Whether a stage has nothing new: its last proposals needed no training."""
     last = [trial for trial in trials if trial.user_attrs.get("stage") == stage][-SPENT:]
-    return len(last) == SPENT and not any(map(counts, last))
+    return len(last) == SPENT and all(map(is_spared, last))
 
 
 def _tied(groups: list[list[str]]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import cached_property
 
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
@@ -54,13 +55,18 @@ class Screening:
             return Outcome("pruned", f"the same functions as trial {earlier.number}: {outcome['reason']}", **kept)
         return Outcome("complete", f"the same functions as trial {earlier.number}, not trained again", **kept)
 
+    @cached_property
+    def _own(self) -> Hashable | None:
+        """The key of the model's own functions, or ``None`` where the space has none of them."""
+        own = self.run.own
+        return None if own is None else self._entries(self.run.decisions.suggest(FixedTrial(own)))
+
     def _baseline(self, functions: Hashable) -> FrozenTrial | None:
         """Return the baseline at the same learning rate where a placement has the model's own functions."""
-        if self.run.own is None:
+        if self._own is None:
             return None
-        own = self._entries(self.run.decisions.suggest(FixedTrial(self.run.own)))
         trained = (t for t in self.run.trials if t.user_attrs.get("stage") == "baseline" and t.state.is_finished())
-        return next((t for t in trained if functions == (self.run.factor(t), own)), None)
+        return next((t for t in trained if functions == (self.run.factor(t), self._own)), None)
 
     def _refusal(self, placement: Placement) -> str:
         """Return why a placement is not worth a training: a function that is not finite, or constant."""

@@ -149,7 +149,7 @@ class StudyRun:
         With several objectives the Pareto front comes first, and in it the trial at its knee; then by the first objective.
         """
         signs = [1 if objective.mode == "min" else -1 for objective in self.plan.objectives]
-        trained = [t for t in self.trials if t.state == TrialState.COMPLETE and not outcome_of(t).get("spared")]
+        trained = [t for t in self.trials if t.state == TrialState.COMPLETE and not is_spared(t)]
         feasible = [t for t in trained if not outcome_of(t).get("violated")]
         ordered = sorted(feasible, key=lambda t: (signs[0] * t.values[0], t.number))
         if len(signs) == 1 or not ordered:
@@ -178,7 +178,12 @@ class StudyRun:
 
 def counts(trial: FrozenTrial) -> bool:
     """Whether a trial counts as one of those that were asked for: it was trained, and not at a further learning rate."""
-    return not outcome_of(trial).get("spared") and trial.user_attrs.get("stage") != "finalist"
+    return not is_spared(trial) and trial.user_attrs.get("stage") != "finalist"
+
+
+def is_spared(trial: FrozenTrial) -> bool:
+    """Whether a trial needed no training: refused, or of the same functions as an earlier one."""
+    return bool(outcome_of(trial).get("spared"))
 
 
 def outcome_of(trial: FrozenTrial) -> dict[str, Any]:
