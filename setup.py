@@ -10,8 +10,13 @@ warnings.filterwarnings("ignore", "Editable installation")
 
 with TemporaryDirectory() as scratch:
     setup(
-        packages=[*find_packages(include=["actsearch", "actsearch.*"]), "actsearch_tasks", "actsearch_search_spaces"],
-        # A top-level `tasks` in site-packages would be shadowed by any `tasks.py` beside a user's script.
+        packages=[
+            *find_packages(include=["actsearch", "actsearch.*"]),
+            "actsearch_tasks",
+            "actsearch_search_spaces",
+        ],
+        # A top-level `tasks` in site-packages would be shadowed by any `tasks.py` beside a user's
+        # script.
         package_dir={"actsearch_tasks": "tasks", "actsearch_search_spaces": "search_spaces"},
         package_data={"": ["*.yaml", "*.csv", "py.typed"]},
         # Built in the checkout, a file deleted since would still be in the next wheel.

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from actsearch.run import SearchResult as SearchResult
     from actsearch.run import confirm as confirm
     from actsearch.run import run_search as run_search
-    from actsearch.search.samplers.function_space import FunctionSpaceSampler as FunctionSpaceSampler
+    from actsearch.search.samplers.function_space import (
+        FunctionSpaceSampler as FunctionSpaceSampler,
+    )
     from actsearch.search.space.search_space import SearchSpace as SearchSpace
     from actsearch.task.task import Task as Task
 

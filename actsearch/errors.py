@@ -10,7 +10,10 @@ MOST_SHOWN = 20
 
 
 class ActsearchError(Exception):
-    """Anything that a user can put right; the command line prints its one line and exits with code 2."""
+    """Anything that a user can put right.
+
+    The command line prints its one line and exits with code 2.
+    """
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
@@ -24,7 +27,9 @@ class UnknownNameError(ActsearchError, KeyError):
     """A name that nothing is registered under; the message suggests the nearest."""
 
     @classmethod
-    def among(cls, what: str, name: str, known: Iterable[str], way_out: str = "") -> UnknownNameError:
+    def among(
+        cls, what: str, name: str, known: Iterable[str], way_out: str = ""
+    ) -> UnknownNameError:
         """Build the message from the names that exist.
 
         >>> print(UnknownNameError.among("activation", "rleu", ["relu", "elu"]))
@@ -32,7 +37,9 @@ class UnknownNameError(ActsearchError, KeyError):
         """
         choices = sorted(known)
         lower = {choice.lower(): choice for choice in choices}
-        nearest = [lower[near] for near in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
+        nearest = [
+            lower[near] for near in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
+        ]
         if nearest:
             hint = f"nearest: {', '.join(nearest)}"
         elif len(choices) <= MOST_SHOWN:
@@ -63,4 +70,7 @@ class TaskError(ActsearchError, RuntimeError):
 
 
 class ActsearchWarning(UserWarning):
-    """Something that a user should know, and that has cost nothing yet; the command line prints its one line."""
+    """Something that a user should know, and that has cost nothing yet.
+
+    The command line prints its one line.
+    """

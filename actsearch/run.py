@@ -37,13 +37,15 @@ class SearchResult:
 
     Args:
         study: name of the study.
-        best: the winner's placement where the confirmation found one, else the candidate's, of which ``apply`` warns.
+        best: the winner's placement where the confirmation found one, else the candidate's, of
+            which ``apply`` warns.
         baseline: values of the baseline, one for each objective.
         trials: Optuna's record of every trial.
         confirmation: the paired comparison, where there was one.
         folder: the study's files.
         verdict: ``better``, ``worse`` or ``no difference found``, or ``not confirmed``.
-        advice: what to do with it, in words: the lines to reuse a winner, or what to keep and how to look further.
+        advice: what to do with it, in words: the lines to reuse a winner, or what to keep and how
+            to look further.
     """
 
     study: str
@@ -94,13 +96,21 @@ def make_plan(
     data, more = _named(data, "data")
     model, _ = _named(model, "model")
     target = resolve(task, data, model)
-    chosen = space if isinstance(space, SearchSpace) else SearchSpace.load(space or target.default("space", "general"))
+    chosen = (
+        space
+        if isinstance(space, SearchSpace)
+        else SearchSpace.load(space or target.default("space", "general"))
+    )
     if granularity:
         chosen = SearchSpace.model_validate({**chosen.model_dump(), "granularity": granularity})
     if objectives and monitor:
-        raise InvalidValueError("either monitor with mode or objectives must be given, but got both. Leave one out.")
+        raise InvalidValueError(
+            "either monitor with mode or objectives must be given, but got both. Leave one out."
+        )
     if learn_from and sampler != "function_space":
-        raise InvalidValueError(f"sampler must be function_space to learn from earlier studies, but got {sampler!r}.")
+        raise InvalidValueError(
+            f"sampler must be function_space to learn from earlier studies, but got {sampler!r}."
+        )
     wanted = tuple(Objective.parse(text) for text in objectives)
     if not wanted:
         metric = monitor or target.default("monitor", "val_loss")
@@ -108,14 +118,20 @@ def make_plan(
         wanted = (Objective(metric, direction),)
     first = wanted[0].metric
     required, bounds = split(require)
-    scored = test_metric or (target.default("test_metric", "") if not monitor and not objectives else "")
+    scored = test_metric or (
+        target.default("test_metric", "") if not monitor and not objectives else ""
+    )
     configured = target.configure({**options, **more, **(config or {})})
     return Plan(
         task=task,
         data=data,
         model=model,
         config=configured,
-        space=str(space or target.default("space", "general")) if not isinstance(space, SearchSpace) else "given",
+        space=(
+            str(space or target.default("space", "general"))
+            if not isinstance(space, SearchSpace)
+            else "given"
+        ),
         space_content=chosen.model_dump(mode="json"),
         objectives=wanted,
         test_metric=scored or in_test(first),
@@ -130,7 +146,11 @@ def make_plan(
         seed=seed,
         require=required,
         bounds=tuple(bounds),
-        options={key: True for key, value in (("force", force), ("include_gates", include_gates)) if value},
+        options={
+            key: True
+            for key, value in (("force", force), ("include_gates", include_gates))
+            if value
+        },
     )
 
 
@@ -156,7 +176,8 @@ def _split_option(target: Target | Loop, config: Mapping[str, Any], given: str) 
         options = [f"{part}.{name}" for part in ("task", "data") for name in config.get(part) or {}]
     if given and given not in options:
         raise InvalidValueError(
-            f"split_option must be an option of what is trained, but got {given!r}. Options: {', '.join(options)}."
+            f"split_option must be an option of what is trained, but got {given!r}. Options:"
+            f" {', '.join(options)}."
         )
     return given or next((name for name in options if name.rpartition(".")[2] == "split_seed"), "")
 
@@ -185,30 +206,37 @@ def run_search(
     Calling it again with the same arguments goes on where the study stands.
 
     Args:
-        task: a built-in task's name; a LightningModule's class, ``(class, {"hidden": 64})`` with its options, or dotted
-            path; or, with ``model``, a function ``train(model, report)`` of plain PyTorch. It calls
-            ``report(epoch, {"val_accuracy": 0.9})``, which answers whether to stop, and returns the final metrics; its
-            optimisers get the study's learning rate as it builds them.
+        task: a built-in task's name; a LightningModule's class, ``(class, {"hidden": 64})`` with
+            its options, or dotted path; or, with ``model``, a function ``train(model, report)`` of
+            plain PyTorch. It calls ``report(epoch, {"val_accuracy": 0.9})``, which answers whether
+            to stop, and returns the final metrics; its optimisers get the study's learning rate as
+            it builds them.
         space: a search space, its name, or its file; the task's own by default, else ``general``.
         model: for a training function, the class or function that builds its model.
         trials: total number of trained trials of the study, the baseline included.
         store: folder of the record, the mirror and the files.
         study: name of the study; ``<task>-<space>`` by default.
         jobs: trainings at a time.
-        executor: ``local`` (a process each) or ``inline`` (this process, for notebooks and debuggers).
+        executor: ``local`` (a process each) or ``inline`` (this process, for notebooks and
+            debuggers).
         trial_timeout: seconds after which a training is stopped and counts as failed.
-        time: seconds of wall-clock time for all, the confirmation included; no trial is started that would not fit.
+        time: seconds of wall-clock time for all, the confirmation included; no trial is started
+            that would not fit.
         warm_start: name of an earlier study whose best placements are tried first.
-        confirm: how many of the best are confirmed afterwards; 0 for none, and then nothing is known to be better.
-        seeds: trainings per arm of the confirmation, on average; 8 find a gain of one standard deviation in 46 %.
+        confirm: how many of the best are confirmed afterwards; 0 for none, and then nothing is
+            known to be better.
+        seeds: trainings per arm of the confirmation, on average; 8 find a gain of one standard
+            deviation in 46 %.
         listeners: what wants to know of every trial.
         progress: called with (done, total) during the confirmation.
-        **plan: ``data``, ``config`` (``{"task.hidden": 128, "trainer.max_epochs": 20}``), ``monitor``, ``mode``,
-            ``objectives``, ``test_metric``, ``sampler``, ``pruner``, ``fidelity`` (``epochs``, ``data``, ``both``),
-            ``learning_rate`` (``tuned``, ``searched``, ``fixed``), ``learn_from`` (names of studies), ``experience``,
-            ``score`` (``last``, ``best`` epoch), ``split_option`` (the option that seeds the division of the data:
-            ``task.split_seed``), ``seed``, ``force``, ``include_gates``, ``granularity``,
-            ``require`` (``["derivative_bound <= 1", "latency <= 0.5"]``: of every activation, or of the trained model).
+        **plan: ``data``, ``config`` (``{"task.hidden": 128, "trainer.max_epochs": 20}``),
+            ``monitor``, ``mode``, ``objectives``, ``test_metric``, ``sampler``, ``pruner``,
+            ``fidelity`` (``epochs``, ``data``, ``both``), ``learning_rate`` (``tuned``,
+            ``searched``, ``fixed``), ``learn_from`` (names of studies), ``experience``, ``score``
+            (``last``, ``best`` epoch), ``split_option`` (the option that seeds the division of the
+            data: ``task.split_seed``), ``seed``, ``force``, ``include_gates``, ``granularity``,
+            ``require`` (``["derivative_bound <= 1", "latency <= 0.5"]``: of every activation, or of
+            the trained model).
 
     Raises:
         ActsearchError: bad input; nothing is written.
@@ -217,12 +245,17 @@ def run_search(
     """
     if trials < 1 or jobs < 1 or (time is not None and time <= 0):
         raise InvalidValueError(
-            f"trials and jobs must be at least 1 and time positive, but got {trials=}, {jobs=}, {time=}."
+            f"trials and jobs must be at least 1 and time positive, but got {trials=}, {jobs=},"
+            f" {time=}."
         )
     home = Store(store)
-    with make_executor(executor, jobs, trial_timeout) as engine:  # first: its server imports while the plan is made
+    with make_executor(
+        executor, jobs, trial_timeout
+    ) as engine:  # first: its server imports while the plan is made
         intended = make_plan(task, space, model=model, **plan)
-        name = check_name(study or f"{intended.task.rpartition('.')[2]}-{Path(intended.space).stem}")
+        name = check_name(
+            study or f"{intended.task.rpartition('.')[2]}-{Path(intended.space).stem}"
+        )
         mirror = Mirror(home)
         mirror.load()
         exists = name in home.names() and is_complete(home, name)
@@ -234,7 +267,9 @@ def run_search(
             everyone = [mirror, *listeners]
             with mirror.following(run):
                 reserved = 2 * (confirm + 1) * seeds if confirm else 0
-                Coordinator(run, engine, jobs, everyone).search(trials, time or math.inf, reserved, confirm)
+                Coordinator(run, engine, jobs, everyone).search(
+                    trials, time or math.inf, reserved, confirm
+                )
                 confirmation = None
                 if confirm and run.candidates(confirm):
                     confirmation = confirm_study(run, engine, confirm, seeds, jobs, progress)
@@ -250,9 +285,14 @@ def _finish_mirror(mirror: Mirror, confirmation: Confirmation | None) -> None:
         mirror.log_model()
     if mirror.problem:
         way_out = (
-            f"The study is safe; bring it over later: actsearch sync {mirror.run.name} --store {mirror.store.root}"
+            f"The study is safe; bring it over later: actsearch sync {mirror.run.name} --store"
+            f" {mirror.store.root}"
         )
-        warnings.warn(f"MLflow at {mirror.uri} is behind ({mirror.problem}). {way_out}", ActsearchWarning, stacklevel=3)
+        warnings.warn(
+            f"MLflow at {mirror.uri} is behind ({mirror.problem}). {way_out}",
+            ActsearchWarning,
+            stacklevel=3,
+        )
 
 
 def confirm(
@@ -273,11 +313,13 @@ def confirm(
 
     Args:
         study: name of the study.
-        task: what was trained, where no other process can import it (a class or function of a notebook).
+        task: what was trained, where no other process can import it (a class or function of a
+            notebook).
         model: likewise, what builds its model.
         data: likewise, its data.
         top: how many of the best are confirmed.
-        seeds: trainings per arm on average; ``(top + 1) * seeds`` at most, moved from dropped candidates to the best.
+        seeds: trainings per arm on average; ``(top + 1) * seeds`` at most, moved from dropped
+            candidates to the best.
         store: folder of the study.
         jobs: trainings at a time.
         executor: as for :func:`run_search`.
@@ -329,9 +371,17 @@ def _write_unconfirmed(run: StudyRun) -> None:
     first = run.plan.objectives[0]
     assert run.baseline is not None, "a search without a baseline ends before this"
     gain = (trial.values[0] - run.baseline.values[0]) * (1 if first.mode == "max" else -1)
-    found = {"trial": trial.number, "metric": first.metric, "gain": gain, "seeds": 1, "significant": None}
+    found = {
+        "trial": trial.number,
+        "metric": first.metric,
+        "gain": gain,
+        "seeds": 1,
+        "significant": None,
+    }
     file = placement_file(run)
-    if file is None or Placement.load(file).found.get("significant") is None:  # a confirmed one stays
+    if (
+        file is None or Placement.load(file).found.get("significant") is None
+    ):  # a confirmed one stays
         write_best(run, placement, found, run.factor(trial))
 
 

@@ -1,9 +1,11 @@
 """Time and memory of activations, forward plus backward, as ratios to torch's own calls in the same run.
 
-    python benchmarks/activations.py [--elements 1000000] [--rounds 40] [--group native one-parameter]
+    python benchmarks/activations.py [--elements 1000000] [--rounds 40] [--group native
+    one-parameter]
 
-Contestants of a group take turns, and the least of their times counts: what else the machine does at the moment then
-hits all of them alike. One thread, float32. A group is a list of :class:`Case`; add one to ``GROUPS`` to compare more.
+Contestants of a group take turns, and the least of their times counts: what else the machine does
+at the moment then hits all of them alike. One thread, float32. A group is a list of :class:`Case`;
+add one to ``GROUPS`` to compare more.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ def one_parameter() -> list[Case]:
     for name, parameter in ONE_PARAMETER.items():
         for learn in ((), (parameter,)):
             module = activation(name, learn=learn, **{parameter: 0.7})
-            cases.append(Case(f"{name}, {'learned' if learn else 'fixed'}", module, F.gelu, "F.gelu", 1.5))
+            cases.append(
+                Case(f"{name}, {'learned' if learn else 'fixed'}", module, F.gelu, "F.gelu", 1.5)
+            )
     return cases
 
 
@@ -97,25 +101,36 @@ def compare(case: Case, x: Tensor, gradient: Tensor, rounds: int) -> tuple[float
     ours, theirs = [], []
     for turn in range(rounds):
         pair = [(case.call, ours), (case.baseline, theirs)]
-        for call, times in pair if turn % 2 else reversed(pair):  # neither always finds the other's memory warm
+        for call, times in (
+            pair if turn % 2 else reversed(pair)
+        ):  # neither always finds the other's memory warm
             times.append(seconds(call, x, gradient))
     return min(ours) * 1e3, min(theirs) * 1e3, peak_activations(case.call, x, gradient)
 
 
 def main() -> None:
     """Print one line for every case; a star marks a ratio above its limit."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--elements", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=40)
     options.add_argument("--group", nargs="*", choices=list(GROUPS), default=list(GROUPS))
     given = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    torch.ones(7_500_000)  # freed at once: from here on malloc keeps what it frees, or page faults hit some at random
+    torch.ones(
+        7_500_000
+    )  # freed at once: from here on malloc keeps what it frees, or page faults hit some at random
     x, gradient = torch.randn(given.elements, requires_grad=True), torch.randn(given.elements)
     for group in given.group:
-        print(f"\n{group}: {given.elements} elements, float32, forward + backward, torch {torch.__version__}, 1 thread")
-        print(f"{'activation':32}{'ms':>9}{'against':>16}{'ms':>9}{'ratio':>8}{'limit':>7}{'memory':>8}")
+        print(
+            f"\n{group}: {given.elements} elements, float32, forward + backward, torch"
+            f" {torch.__version__}, 1 thread"
+        )
+        print(
+            f"{'activation':32}{'ms':>9}{'against':>16}{'ms':>9}{'ratio':>8}{'limit':>7}{'memory':>8}"
+        )
         for case in GROUPS[group]():
             ours, theirs, peak = compare(case, x, gradient, given.rounds)
             ratio = ours / theirs

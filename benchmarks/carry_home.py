@@ -1,12 +1,13 @@
 """What a search finds, in the user's own training: three own modules as they are against what the search's ending says.
 
-    OMP_NUM_THREADS=1 python benchmarks/carry_home.py            # all three; six minutes on two idle cores
-    OMP_NUM_THREADS=1 python benchmarks/carry_home.py waves      # one
+    OMP_NUM_THREADS=1 python benchmarks/carry_home.py            # all three; six minutes on two
+    idle cores OMP_NUM_THREADS=1 python benchmarks/carry_home.py waves      # one
 
-Each search is `actsearch.run_search(Module, trials=30, jobs=2)` with the number of epochs that the user trains with. Then
-the module trains without any of it, by Lightning's trainer alone: as it is, as the ending says (README's lines for a winner,
-"keep your relu, at 3 times your learning rate" otherwise), and as one would by hand: the best of the learning rates and ten
-famous activations. All on the same 12 seeds, each with a split of its own that the search has never used.
+Each search is `actsearch.run_search(Module, trials=30, jobs=2)` with the number of epochs that the
+user trains with. Then the module trains without any of it, by Lightning's trainer alone: as it is,
+as the ending says (README's lines for a winner, "keep your relu, at 3 times your learning rate"
+otherwise), and as one would by hand: the best of the learning rates and ten famous activations. All
+on the same 12 seeds, each with a split of its own that the search has never used.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ class Own(L.LightningModule):
 
     def _loader(self, part: int) -> torch.utils.data.DataLoader[Any]:
         rows = torch.utils.data.Subset(self.rows, self.parts[part].tolist())
-        return torch.utils.data.DataLoader(rows, self.batch_size if part == 0 else len(rows), shuffle=part == 0)
+        return torch.utils.data.DataLoader(
+            rows, self.batch_size if part == 0 else len(rows), shuffle=part == 0
+        )
 
     def train_dataloader(self) -> torch.utils.data.DataLoader[Any]:
         """Return 60 % of the rows."""
@@ -104,7 +107,11 @@ class Table(Own):
 
     def __init__(self, split_seed: int = 0) -> None:
         x, y = make_friedman1(500, noise=1.0, random_state=0)
-        super().__init__(split_seed, 2 * x - 1, torch.as_tensor((y - y.mean()) / y.std(), dtype=torch.float32)[:, None])
+        super().__init__(
+            split_seed,
+            2 * x - 1,
+            torch.as_tensor((y - y.mean()) / y.std(), dtype=torch.float32)[:, None],
+        )
         self.net = nn.Sequential(
             nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
         )  # fmt: skip
@@ -122,12 +129,24 @@ class Waves(Own):
     def __init__(self, split_seed: int = 0) -> None:
         draw = np.random.default_rng(0)
         label = np.arange(600) % 4
-        phase = draw.uniform(2, 5, (600, 1)) * np.linspace(0, 2 * np.pi, 64) + draw.uniform(0, 2 * np.pi, (600, 1))
-        shapes = np.sin(phase), np.sign(np.sin(phase)), np.arcsin(np.sin(phase)) / 1.571, np.mod(phase / np.pi, 2) - 1
+        phase = draw.uniform(2, 5, (600, 1)) * np.linspace(0, 2 * np.pi, 64) + draw.uniform(
+            0, 2 * np.pi, (600, 1)
+        )
+        shapes = (
+            np.sin(phase),
+            np.sign(np.sin(phase)),
+            np.arcsin(np.sin(phase)) / 1.571,
+            np.mod(phase / np.pi, 2) - 1,
+        )
         wave = np.stack(shapes)[label, np.arange(600)] + draw.normal(0, 0.3, (600, 64))
         super().__init__(split_seed, wave[:, None], torch.as_tensor(label))
         self.features = nn.Sequential(
-            nn.Conv1d(1, 16, 5), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(16, 32, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(4)
+            nn.Conv1d(1, 16, 5),
+            nn.ReLU(),
+            nn.MaxPool1d(2),
+            nn.Conv1d(16, 32, 5),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool1d(4),
         )
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(128, 32), nn.ReLU(), nn.Linear(32, 4))
 
@@ -148,12 +167,22 @@ class Photograph(Own):
     batch_size = 64
 
     def __init__(self, split_seed: int = 0) -> None:
-        grey = torch.as_tensor(load_sample_image("china.jpg").mean(-1) / 127.5 - 1, dtype=torch.float32)[None, None]
+        grey = torch.as_tensor(
+            load_sample_image("china.jpg").mean(-1) / 127.5 - 1, dtype=torch.float32
+        )[None, None]
         value = nn.functional.interpolate(grey, (48, 48), mode="area").view(-1, 1)
         axis = np.linspace(-1, 1, 48)
-        super().__init__(split_seed, np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2), value)
+        super().__init__(
+            split_seed, np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2), value
+        )
         self.net = nn.Sequential(
-            nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
+            nn.Linear(2, 64),
+            nn.ReLU(),
+            nn.Linear(64, 64),
+            nn.ReLU(),
+            nn.Linear(64, 64),
+            nn.ReLU(),
+            nn.Linear(64, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -217,7 +246,9 @@ class Paired:
         return f"{self.gain:+.4f} [{self.low:+.4f}, {self.high:+.4f}] p = {self.p:.2g}"
 
 
-def advised(module: type[Own], found: actsearch.SearchResult) -> tuple[str, Contestant, Comparison | None]:
+def advised(
+    module: type[Own], found: actsearch.SearchResult
+) -> tuple[str, Contestant, Comparison | None]:
     """Return what the ending says in words, as a contestant, and the gain over the module as it is that it claims."""
     measured = found.confirmation
     assert measured is not None
@@ -226,7 +257,11 @@ def advised(module: type[Own], found: actsearch.SearchResult) -> tuple[str, Cont
         return f"reuse {words(found.best)}", functools.partial(reused, module, found.best), claim
     if measured.rate is not None and measured.rate.verdict == "better":
         factor = measured.factors["0"]
-        return f"keep relu, at {factor:.3g} times the rate", functools.partial(at_rate, module, factor), measured.rate
+        return (
+            f"keep relu, at {factor:.3g} times the rate",
+            functools.partial(at_rate, module, factor),
+            measured.rate,
+        )
     return "keep all as it is", functools.partial(as_it_is, module), None
 
 
@@ -241,7 +276,9 @@ def by_hand(run: StudyRun) -> tuple[str, actsearch.Placement]:
     best = next(t for t in run.ranked() if t.user_attrs["stage"] in ("baseline", "famous"))
     placement = run.placement(best) or actsearch.Placement(sites={})
     placement = placement.model_copy(update={"learning_rate_factor": run.factor(best)})
-    return words(placement) if placement.sites else f"relu at {run.factor(best):.3g} times the rate", placement
+    return (
+        words(placement) if placement.sites else f"relu at {run.factor(best):.3g} times the rate"
+    ), placement
 
 
 def costs(run: StudyRun, own: float) -> str:
@@ -253,12 +290,17 @@ def costs(run: StudyRun, own: float) -> str:
     """
     rungs = {rung.name: rung for rung in ladder(run)}
     baseline = [rungs[name] for name in ("as it is", "rate tuned") if name in rungs]
-    each = sum(rung.cpu for rung in baseline) / (3 * sum(rung.trials for rung in baseline))  # each on three seeds
+    each = sum(rung.cpu for rung in baseline) / (
+        3 * sum(rung.trials for rung in baseline)
+    )  # each on three seeds
     famous = rungs["famous"].cpu / rungs["famous"].trials
     hand = BY_HAND[0] * each + BY_HAND[1] * famous
     trainings = sum(rung.cpu for rung in rungs.values())
     parts = ", ".join(f"{rung.name} {rung.cpu:.0f} ({rung.trials})" for rung in rungs.values())
-    return f"CPU s: search {trainings:.0f} in trainings + {own:.0f} of its own, by hand {hand:.0f}; {parts}"
+    return (
+        f"CPU s: search {trainings:.0f} in trainings + {own:.0f} of its own, by hand {hand:.0f};"
+        f" {parts}"
+    )
 
 
 def compare(name: str, **search: int) -> None:
@@ -279,7 +321,10 @@ def compare(name: str, **search: int) -> None:
     assert found.confirmation is not None
     print(found.confirmation.verdict())
     if (rate := found.confirmation.rate) is not None:
-        print(f"the tuned rate alone, over the module as it is: {rate.gain:+.4f} [{rate.low:+.4f}, {rate.high:+.4f}]")
+        print(
+            f"the tuned rate alone, over the module as it is: {rate.gain:+.4f} [{rate.low:+.4f},"
+            f" {rate.high:+.4f}]"
+        )
     print(found.advice)
     quiet()
     contestants: dict[str, Contestant] = {
@@ -292,13 +337,20 @@ def compare(name: str, **search: int) -> None:
         for label, build in contestants.items()
     }
     print(
-        f"\ntest loss on {SEEDS} fresh seeds, each with a fresh split; gain over the module as it is, 95 % interval, p"
+        f"\ntest loss on {SEEDS} fresh seeds, each with a fresh split; gain over the module as it"
+        " is, 95 % interval, p"
     )
     for label, values in scores.items():
         paired = Paired(scores["as it is"], values)
-        print(f"  {label:64s} {np.mean(values):.4f}   {paired if values is not scores['as it is'] else ''}")
+        print(
+            f"  {label:64s} {np.mean(values):.4f}  "
+            f" {paired if values is not scores['as it is'] else ''}"
+        )
     measured = Paired(scores["as it is"], scores[what])
-    print(f"  {'the ending against by hand':64s} {'':6s}   {Paired(list(scores.values())[-1], scores[what])}")
+    print(
+        f"  {'the ending against by hand':64s} {'':6s}  "
+        f" {Paired(list(scores.values())[-1], scores[what])}"
+    )
     print(f"never worse: {not measured.high < 0}")
     if claim is None:
         print("the search claims no gain")

@@ -1,6 +1,7 @@
 """CPU seconds of a search until it is as good as 100 trials of a plain loop: Optuna's TPE and Lightning, the same candidates.
 
-    OMP_NUM_THREADS=1 python benchmarks/end_to_end.py     # one run each: some ten minutes on two cores; Linux alone
+    OMP_NUM_THREADS=1 python benchmarks/end_to_end.py     # one run each: some ten minutes on two
+    cores; Linux alone
 
 Every training has one thread, on either side; ours run two at a time.
 """
@@ -61,10 +62,15 @@ def plain_loop(space: SearchSpace, seed: int, objective: Objective) -> tuple[flo
     def train(trial: optuna.Trial) -> float:
         L.seed_everything(0, verbose=False)
         task = Classification()
-        Placement.uniform(trial.suggest_categorical("activation", names), find_sites(task)).apply(task)
+        Placement.uniform(trial.suggest_categorical("activation", names), find_sites(task)).apply(
+            task
+        )
         with tempfile.TemporaryDirectory() as folder:
             trainer = L.Trainer(
-                max_epochs=EPOCHS, default_root_dir=folder, enable_progress_bar=False, enable_model_summary=False
+                max_epochs=EPOCHS,
+                default_root_dir=folder,
+                enable_progress_bar=False,
+                enable_model_summary=False,
             )
             trainer.fit(task)
         value = sign * float(trainer.callback_metrics[objective.metric])
@@ -98,7 +104,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--trials", type=int, default=60, help="of our search")
     parser.add_argument("--objective", default="val_loss:min", help="METRIC:min or METRIC:max")
-    parser.add_argument("--learning-rate", default="fixed", help="of our search; the plain loop has the task's own")
+    parser.add_argument(
+        "--learning-rate", default="fixed", help="of our search; the plain loop has the task's own"
+    )
     options = parser.parse_args()
     objective = Objective.parse(options.objective)
     logging.disable(logging.WARNING)
@@ -115,7 +123,11 @@ def main() -> None:
                 config={"trainer.max_epochs": EPOCHS},
             )  # fmt: skip
         reached = [(n, cpu) for n, (cpu, best) in enumerate(clock.course, 1) if best >= scores[-1]]
-        print(f"seed {seed}: {TRIALS} trials of TPE reach {scores[-1]:.4f} in {theirs:.0f} s (first in trial ", end="")
+        print(
+            f"seed {seed}: {TRIALS} trials of TPE reach {scores[-1]:.4f} in {theirs:.0f} s (first"
+            " in trial ",
+            end="",
+        )
         print(f"{scores.index(scores[-1]) + 1}); ", end="")
         if reached:
             trials, cpu = reached[0]

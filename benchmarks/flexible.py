@@ -1,11 +1,12 @@
 """Speed of the flexible activations beside the packages that have them, as ratios measured in one run.
 
-Forward plus backward (input and coefficients), float32, 10⁶ elements, one thread; the contestants take turns, and the
-least time of each counts. Run: ``python benchmarks/flexible.py``.
+Forward plus backward (input and coefficients), float32, 10⁶ elements, one thread; the contestants
+take turns, and the least time of each counts. Run: ``python benchmarks/flexible.py``.
 
 References:
-    rational-activations 0.2.0, versions A and B of its PyTorch evaluation, https://pypi.org/project/rational-activations
-    efficient-kan, ``KANLinear.b_splines``, https://github.com/Blealtan/efficient-kan
+    rational-activations 0.2.0, versions A and B of its PyTorch evaluation,
+    https://pypi.org/project/rational-activations efficient-kan, ``KANLinear.b_splines``,
+    https://github.com/Blealtan/efficient-kan
 
 """
 
@@ -25,7 +26,10 @@ ROUNDS = 15
 
 
 class PackagedRational(nn.Module):
-    """The way of rational-activations: powers stacked, weighted, summed; A sums absolute terms, B takes one."""
+    """The way of rational-activations: powers stacked, weighted, summed.
+
+    A sums absolute terms, B takes one.
+    """
 
     def __init__(self, version: str, numerator: int = 5, denominator: int = 4) -> None:
         super().__init__()
@@ -65,7 +69,9 @@ class AllBases(nn.Module):
         z = x.view(-1, 1).unsqueeze(-1)
         bases = ((z >= grid[:, :-1]) & (z < grid[:, 1:])).to(z.dtype)
         for k in range(1, self.degree + 1):
-            rising = (z - grid[:, : -(k + 1)]) / (grid[:, k:-1] - grid[:, : -(k + 1)]) * bases[:, :, :-1]
+            rising = (
+                (z - grid[:, : -(k + 1)]) / (grid[:, k:-1] - grid[:, : -(k + 1)]) * bases[:, :, :-1]
+            )
             falling = (grid[:, k + 1 :] - z) / (grid[:, k + 1 :] - grid[:, 1:-k]) * bases[:, :, 1:]
             bases = rising + falling
         return F.linear(bases.contiguous().view(z.shape[0], -1), self.weight).view(x.shape)
@@ -104,7 +110,10 @@ def main() -> None:
     for name, seconds in least.items():
         print(f"{name:26s} {seconds * 1e3:8.2f} ms   {seconds / least['gelu']:6.2f} × gelu")
     packaged = min(least["rational-activations, A"], least["rational-activations, B"])
-    rational, spline = packaged / least["rational (5,4)"], least["efficient-kan (3, 8)"] / least["bspline (3, 8)"]
+    rational, spline = (
+        packaged / least["rational (5,4)"],
+        least["efficient-kan (3, 8)"] / least["bspline (3, 8)"],
+    )
     print(f"rational (5,4): {rational:.2f} times as fast as rational-activations (target: 1)")
     print(f"bspline (3, 8): {spline:.2f} times as fast as efficient-kan (target: 2)")
 

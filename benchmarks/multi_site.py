@@ -2,8 +2,8 @@
 
     python benchmarks/multi_site.py                 # five seeds: some ten minutes on one core
 
-The problem: a perceptron with five hidden layers of 32 on 300 digits, 24 activations at each layer (24⁵, about eight
-million placements), scored by its accuracy on the other 1,497.
+The problem: a perceptron with five hidden layers of 32 on 300 digits, 24 activations at each layer
+(24⁵, about eight million placements), scored by its accuracy on the other 1,497.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ def data() -> tuple[Tensor, Tensor]:
 
 
 def train(names: tuple[str, ...], x: Tensor, y: Tensor) -> float:
-    """Train one network and return its accuracy; the weights begin the same whatever the activations."""
+    """Train one network and return its accuracy.
+
+    The weights begin the same whatever the activations.
+    """
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     for i, name in enumerate(names):
@@ -69,7 +72,9 @@ def train(names: tuple[str, ...], x: Tensor, y: Tensor) -> float:
 def main() -> None:
     """Run every sampler with every seed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--trainings", nargs="+", default=["function_space=60", "tpe=200"], metavar="SAMPLER=COUNT")
+    parser.add_argument(
+        "--trainings", nargs="+", default=["function_space=60", "tpe=200"], metavar="SAMPLER=COUNT"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--file", type=Path, default=Path("multi_site.json"))
     options = parser.parse_args()
@@ -96,7 +101,9 @@ def main() -> None:
         best = np.maximum.accumulate(np.array(curves[name]), axis=1)
         marks = [mark for mark in (10, 20, 40, 60, 100, 200) if mark <= int(count)]
         shown = ", ".join(f"{best[:, mark - 1].mean():.4f} after {mark}" for mark in marks)
-        print(f"{name}: mean best accuracy {shown} ({time.perf_counter() - start:.0f} s)", flush=True)
+        print(
+            f"{name}: mean best accuracy {shown} ({time.perf_counter() - start:.0f} s)", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a search costs beyond the training itself; ratios, in one run.
 
-``python benchmarks/overhead.py`` runs all three; ``trial``, ``stub`` or ``peer`` as an argument one of them, the latter two
-with a number of trials if wanted: ``peer 100``.
+``python benchmarks/overhead.py`` runs all three; ``trial``, ``stub`` or ``peer`` as an argument one
+of them, the latter two with a number of trials if wanted: ``peer 100``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def bare_loop() -> float:
     torch.manual_seed(0)
     task = Classification()
     task.trainer = None
-    optimizer = torch.optim.AdamW(task.parameters(), lr=task.hparams.get("lr", 1e-3), weight_decay=1e-2, fused=True)
+    optimizer = torch.optim.AdamW(
+        task.parameters(), lr=task.hparams.get("lr", 1e-3), weight_decay=1e-2, fused=True
+    )
     train, validation = task.train_dataloader(), task.val_dataloader()
     start = time.perf_counter()
     for _ in range(EPOCHS):
@@ -52,7 +54,9 @@ def bare_loop() -> float:
 def trial() -> None:
     """Overhead of one trial, build and report included, beyond the bare loop on the same work."""
     quiet()
-    specification = make_plan("classification", config={"trainer.max_epochs": EPOCHS}).specification(None)
+    specification = make_plan(
+        "classification", config={"trainer.max_epochs": EPOCHS}
+    ).specification(None)
     bare, ours = [], []
     for _ in range(5):
         bare.append(bare_loop())
@@ -60,7 +64,10 @@ def trial() -> None:
         outcome = run_trial(specification, lambda *_: False)
         ours.append(time.perf_counter() - start)
         assert outcome.state == "complete", outcome.reason
-    print(f"one trial against the bare loop: {min(ours) / min(bare):.2f}x ({min(ours):.2f} s / {min(bare):.2f} s)")
+    print(
+        f"one trial against the bare loop: {min(ours) / min(bare):.2f}x ({min(ours):.2f} s /"
+        f" {min(bare):.2f} s)"
+    )
 
 
 class Stub(Executor):
@@ -80,7 +87,12 @@ class Stub(Executor):
         ended = []
         for key in keys:
             metrics = {"val_accuracy": 0.5 + 0.4 * ((key * 7919) % 1000) / 1000, "val_loss": 1.0}
-            ended.append((key, Outcome("complete", metrics=metrics, history=[(0, metrics)], probe=self.probe)))
+            ended.append(
+                (
+                    key,
+                    Outcome("complete", metrics=metrics, history=[(0, metrics)], probe=self.probe),
+                )
+            )
         return ended
 
     def close(self) -> None:
@@ -111,7 +123,10 @@ def stub(trials: int = 1000) -> None:
             )  # fmt: skip
         gaps = [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]
         early, late = statistics.median(gaps[5:55]), statistics.median(gaps[-50:])
-        print(f"{sampler}: trial 10 {early * 1e3:.0f} ms, trial {trials} {late * 1e3:.0f} ms: {late / early:.2f}x")
+        print(
+            f"{sampler}: trial 10 {early * 1e3:.0f} ms, trial {trials} {late * 1e3:.0f} ms:"
+            f" {late / early:.2f}x"
+        )
 
 
 def plain_peer(folder: Path, trials: int) -> None:
@@ -126,8 +141,14 @@ def plain_peer(folder: Path, trials: int) -> None:
         names = [site.name for site in find_sites(task)]
         entries = {n: SiteEntry(activation=trial.suggest_categorical(n, CANDIDATES)) for n in names}
         Placement(sites=entries).apply(task)
-        logger = MLFlowLogger("peer", tracking_uri=f"sqlite:///{folder}/mlflow.db", artifact_location=str(folder / "a"))
-        trainer = L.Trainer(max_epochs=EPOCHS, logger=logger, default_root_dir=folder, log_every_n_steps=5)
+        logger = MLFlowLogger(
+            "peer",
+            tracking_uri=f"sqlite:///{folder}/mlflow.db",
+            artifact_location=str(folder / "a"),
+        )
+        trainer = L.Trainer(
+            max_epochs=EPOCHS, logger=logger, default_root_dir=folder, log_every_n_steps=5
+        )
         trainer.fit(task)
         return float(trainer.callback_metrics["val_accuracy"])
 
@@ -138,9 +159,17 @@ def plain_peer(folder: Path, trials: int) -> None:
 def ours(folder: Path, jobs: str, trials: int) -> list[str]:
     """Return the command of the same search: the same task, candidates, sampler and number of trials."""
     space = folder / "space.yaml"
-    space.write_text("# Those of the plain loop.\nactivations:\n" + "".join(f"  {name}:\n" for name in CANDIDATES))
-    command = f"search classification --space {space} --sampler tpe --pruner none --learning-rate fixed --confirm 0"
-    command += f" --trials {trials} --jobs {jobs} --trainer.max_epochs {EPOCHS} --store {folder / 'store'}"
+    space.write_text(
+        "# Those of the plain loop.\nactivations:\n"
+        + "".join(f"  {name}:\n" for name in CANDIDATES)
+    )
+    command = (
+        f"search classification --space {space} --sampler tpe --pruner none --learning-rate fixed"
+        " --confirm 0"
+    )
+    command += (
+        f" --trials {trials} --jobs {jobs} --trainer.max_epochs {EPOCHS} --store {folder / 'store'}"
+    )
     return [str(Path(sys.executable).parent / "actsearch"), *command.split()]
 
 
@@ -155,7 +184,8 @@ def plain(trials: int) -> None:
 def peer(trials: int, rounds: int = 1) -> None:
     """Trials a minute of `actsearch search` against the plain loop, each in a process of its own from its start to its end.
 
-    The plain loop runs once with torch's default threads and once with one thread; the best of all rounds counts.
+    The plain loop runs once with torch's default threads and once with one thread; the best of all
+    rounds counts.
     """
     runs = {"plain": {}, "plain, one thread": {"OMP_NUM_THREADS": "1"}, "1": {}, "2": {}}
     best = dict.fromkeys(runs, float("inf"))
@@ -165,13 +195,22 @@ def peer(trials: int, rounds: int = 1) -> None:
                 command = [sys.executable, __file__, "plain", str(trials)]
                 if name.isdigit():
                     command = ours(Path(folder), name, trials)
-                given = {"env": os.environ | environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+                given = {
+                    "env": os.environ | environment,
+                    "stdout": subprocess.DEVNULL,
+                    "stderr": subprocess.DEVNULL,
+                }
                 start = time.perf_counter()
                 subprocess.run(command, check=True, **given)
                 best[name] = min(best[name], time.perf_counter() - start)
     for jobs in ("1", "2"):
-        ratios = ", ".join(f"{best[name] / best[jobs]:.2f}x ({name})" for name in ("plain", "plain, one thread"))
-        print(f"trials a minute, {trials} trials, {jobs} job(s), against Optuna + Lightning + MLFlowLogger: {ratios}")
+        ratios = ", ".join(
+            f"{best[name] / best[jobs]:.2f}x ({name})" for name in ("plain", "plain, one thread")
+        )
+        print(
+            f"trials a minute, {trials} trials, {jobs} job(s), against Optuna + Lightning +"
+            f" MLFlowLogger: {ratios}"
+        )
     print("seconds:", ", ".join(f"{name} {seconds:.1f}" for name, seconds in best.items()))
 
 

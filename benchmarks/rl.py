@@ -2,9 +2,10 @@
 
     python benchmarks/rl.py --steps 15000 --seeds 3
 
-Both train on one thread with the same network, batch, learning rate, discount, updates per step and number of random
-steps at the start, and are scored on the same 20 episodes under their deterministic policy. Processor time stands beside
-wall time, which anything else on the machine lengthens. The task's time has its evaluation after each epoch in it.
+Both train on one thread with the same network, batch, learning rate, discount, updates per step and
+number of random steps at the start, and are scored on the same 20 episodes under their
+deterministic policy. Processor time stands beside wall time, which anything else on the machine
+lengthens. The task's time has its evaluation after each epoch in it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ def ours(seed: int, steps: int) -> tuple[list[float], list[tuple[int, list[float
     L.seed_everything(seed, verbose=False)
     task = ContinuousControl(ENV)
     epochs = (steps - task.hparams["warm_up"]) // task.hparams["epoch_steps"]
-    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    off = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     trainer = L.Trainer(max_epochs=epochs, accelerator="cpu", num_sanity_val_steps=0, **off)
     begin = clocks()
     trainer.fit(task)
@@ -80,7 +86,9 @@ def draw(path: Path, curves: list[list[tuple[int, list[float]]]]) -> None:
     means = np.array([[np.mean(returns) for _, returns in curve] for curve in curves])
     figure, axes = new_figure(size=4.5)
     ax = axes[0, 0]
-    ax.fill_between(steps, means.min(0), means.max(0), alpha=0.3, label=f"{len(curves)} seeds, worst to best")
+    ax.fill_between(
+        steps, means.min(0), means.max(0), alpha=0.3, label=f"{len(curves)} seeds, worst to best"
+    )
     ax.plot(steps, means.mean(0), marker="o", markersize=3, label="mean")
     ax.set(xlabel="environment steps", ylabel="return", title=f"soft actor-critic on {ENV}")
     ax.legend()
@@ -89,10 +97,14 @@ def draw(path: Path, curves: list[list[tuple[int, list[float]]]]) -> None:
 
 def main() -> None:
     """Print a table, and draw the learning curve where a path is given."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=15_000)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--picture", type=Path, default=None, help="PNG of the learning curve over the seeds")
+    parser.add_argument(
+        "--picture", type=Path, default=None, help="PNG of the learning curve over the seeds"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -103,8 +115,14 @@ def main() -> None:
         own.append(row)
         curves.append(history)
         other.append(theirs(seed, options.steps))
-        print(f"seed {seed}: task rl {own[-1][0]:.1f}, Stable-Baselines3 {other[-1][0]:.1f}", flush=True)
-    print(f"| {options.steps} steps of {ENV}, {options.seeds} seeds | mean return | wall (s) | processor (s) |")
+        print(
+            f"seed {seed}: task rl {own[-1][0]:.1f}, Stable-Baselines3 {other[-1][0]:.1f}",
+            flush=True,
+        )
+    print(
+        f"| {options.steps} steps of {ENV}, {options.seeds} seeds | mean return | wall (s) |"
+        " processor (s) |"
+    )
     print("|---|---|---|---|")
     for name, rows in (("task rl, sac", own), ("Stable-Baselines3 SAC", other)):
         figures = np.mean(rows, axis=0)

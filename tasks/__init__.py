@@ -1,1 +1,4 @@
-"""Tasks: one file each, found by name; files that begin with an underscore are shared by several."""
+"""Tasks: one file each, found by name.
+
+Files that begin with an underscore are shared by several.
+"""

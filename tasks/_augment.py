@@ -12,12 +12,15 @@ TURN, SCALE, SHIFT = math.radians(15), 0.15, 0.125  # radians, share, share of t
 CONTRAST, NOISE, CUT = 0.3, 0.2, 0.35  # share, in units of the images' deviation, share of the side
 
 
-def augment(images: Tensor, strength: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+def augment(
+    images: Tensor, strength: float = 1.0, generator: torch.Generator | None = None
+) -> Tensor:
     r"""Return one random view of every image.
 
-    Each is turned by up to ±15°, scaled by up to ±15 %, shifted by up to an eighth of its side, changed in contrast by
-    up to ±30 %, given Gaussian noise of deviation 0.2, and has a square of 0.35 of its side set to its darkest value, all
-    times ``strength``. Pixels from outside of the image repeat its border.
+    Each is turned by up to ±15°, scaled by up to ±15 %, shifted by up to an eighth of its side,
+    changed in contrast by up to ±30 %, given Gaussian noise of deviation 0.2, and has a square of
+    0.35 of its side set to its darkest value, all times ``strength``. Pixels from outside of the
+    image repeat its border.
 
     Shapes:
         input ``(N, C, H, W)``, output the same.
@@ -32,13 +35,17 @@ def augment(images: Tensor, strength: float = 1.0, generator: torch.Generator | 
     count = len(images)
 
     def uniform(*shape: int) -> Tensor:  # in (-1, 1)
-        drawn = torch.rand(count, *shape, generator=generator, device=images.device, dtype=images.dtype)
+        drawn = torch.rand(
+            count, *shape, generator=generator, device=images.device, dtype=images.dtype
+        )
         return 2 * drawn - 1
 
     angle, scale = strength * TURN * uniform(), 1 + strength * SCALE * uniform()
     shift = 2 * strength * SHIFT * uniform(2)  # the grid's unit is half a side
     cos, sin = scale * angle.cos(), scale * angle.sin()
-    affine = torch.stack([torch.stack([cos, -sin, shift[:, 0]], -1), torch.stack([sin, cos, shift[:, 1]], -1)], 1)
+    affine = torch.stack(
+        [torch.stack([cos, -sin, shift[:, 0]], -1), torch.stack([sin, cos, shift[:, 1]], -1)], 1
+    )
     grid = F.affine_grid(affine, list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     noise = torch.randn(moved.shape, generator=generator, device=images.device, dtype=images.dtype)

@@ -21,8 +21,8 @@ class LeNet(nn.Sequential):
         input ``(N, C, H, W)`` with ``H, W >= 4``, output ``(N, classes)``.
 
     References:
-        Gradient-Based Learning Applied to Document Recognition, Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, 1998,
-        https://doi.org/10.1109/5.726791
+        Gradient-Based Learning Applied to Document Recognition, Y. LeCun, L. Bottou, Y. Bengio and
+        P. Haffner, 1998, https://doi.org/10.1109/5.726791
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class ResidualBlock(nn.Module):
     r"""Two convolutions beside a shortcut.
 
     ``post_activation``: :math:`y = \varphi(x + f(x))`, f = conv, norm, activation, conv, norm;
-    ``pre_activation``: :math:`y = x + f(x)`, f = norm, activation, conv, norm, activation, conv. With the normalisation
-    ``after``, each norm stands behind its activation; the one that closes a post-activation branch stays, so that
-    nothing on the shortcut is normalised.
+    ``pre_activation``: :math:`y = x + f(x)`, f = norm, activation, conv, norm, activation, conv.
+    With the normalisation ``after``, each norm stands behind its activation; the one that closes a
+    post-activation branch stays, so that nothing on the shortcut is normalised.
 
     Shapes:
         input ``(N, inputs, H, W)``, output ``(N, outputs, H / stride, W / stride)``.
@@ -87,10 +87,15 @@ class ResidualBlock(nn.Module):
             second = norm_act(outputs, normalisation, position, "_2")
             branch = OrderedDict(**first, conv_1=conv_1, **second, conv_2=conv_2)
         else:
-            branch = OrderedDict(conv_1=conv_1, **norm_act(outputs, normalisation, position, "_1"), conv_2=conv_2)
+            branch = OrderedDict(
+                conv_1=conv_1, **norm_act(outputs, normalisation, position, "_1"), conv_2=conv_2
+            )
             if normalisation != "none":
                 branch["norm_2"] = norm_act(outputs, normalisation, "before")["norm"]
-        for name, module in branch.items():  # direct children, so that both activations are in one block
+        for (
+            name,
+            module,
+        ) in branch.items():  # direct children, so that both activations are in one block
             self.add_module(name, module)
         self.branch = tuple(branch)
         same = inputs == outputs and stride == 1

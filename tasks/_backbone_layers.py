@@ -1,7 +1,7 @@
 """What the backbones share: normalisation on either side of an activation, and He's initialisation.
 
-Where the search also decides on which side of normalisation the activation stands, a site ``early_activation`` with
-``identity`` in it stands before the normalisation.
+Where the search also decides on which side of normalisation the activation stands, a site
+``early_activation`` with ``identity`` in it stands before the normalisation.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def norm_act(
     Args:
         channels: width of the layer.
         normalisation: ``none`` leaves the activation alone.
-        position: where the normalisation stands: ``before`` the activation, ``after`` it, or ``either``: sites on both
-            sides, the early one with ``identity``.
+        position: where the normalisation stands: ``before`` the activation, ``after`` it, or
+            ``either``: sites on both sides, the early one with ``identity``.
         suffix: ends each name, such as ``_1``.
         default: the activation that stands there first.
         image: whether inputs are ``(N, C, H, W)`` rather than ``(N, C)``.
@@ -61,10 +61,13 @@ def norm_act(
 
 
 def he_(network: nn.Module) -> None:
-    """Draw every layer's weights from N(0, 2/fan_in), the linear ``head``'s from N(0, 1/fan_in); set biases to 0.
+    """Draw every layer's weights from N(0, 2/fan_in), the linear ``head``'s from N(0, 1/fan_in).
+
+    Set biases to 0.
 
     References:
-        Delving Deep into Rectifiers, K. He, X. Zhang, S. Ren and J. Sun, 2015, https://arxiv.org/abs/1502.01852
+        Delving Deep into Rectifiers, K. He, X. Zhang, S. Ren and J. Sun, 2015,
+        https://arxiv.org/abs/1502.01852
     """
     for name, layer in network.named_modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d)):

@@ -17,7 +17,13 @@ class MLP(nn.Sequential):
     """
 
     def __init__(
-        self, inputs: int, classes: int, hidden: int, depth: int, normalisation: Normalisation, position: NormPosition
+        self,
+        inputs: int,
+        classes: int,
+        hidden: int,
+        depth: int,
+        normalisation: Normalisation,
+        position: NormPosition,
     ) -> None:
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         for number in range(1, depth + 1):

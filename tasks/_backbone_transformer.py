@@ -14,16 +14,19 @@ from ._backbone_layers import Residual
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention and a two-layer perceptron, each beside a shortcut; the perceptron's activation is the site.
+    """Self-attention and a two-layer perceptron, each beside a shortcut.
 
-    ``pre_activation`` normalises what enters a branch, ``post_activation`` the sum that leaves it. The softmax of the
-    attention is no site.
+    The perceptron's activation is the site.
+
+    ``pre_activation`` normalises what enters a branch, ``post_activation`` the sum that leaves it.
+    The softmax of the attention is no site.
 
     Shapes:
         input and output ``(N, T, width)``.
 
     References:
-        On Layer Normalization in the Transformer Architecture, R. Xiong and others, 2020, https://arxiv.org/abs/2002.04745
+        On Layer Normalization in the Transformer Architecture, R. Xiong and others, 2020,
+        https://arxiv.org/abs/2002.04745
     """
 
     def __init__(self, width: int, heads: int, residual: Residual) -> None:
@@ -64,7 +67,8 @@ class VisionTransformer(nn.Module):
         input ``(N, C, H, W)`` with H and W multiples of ``patch``, output ``(N, classes)``.
 
     References:
-        An Image is Worth 16x16 Words, A. Dosovitskiy and others, 2020, https://arxiv.org/abs/2010.11929
+        An Image is Worth 16x16 Words, A. Dosovitskiy and others, 2020,
+        https://arxiv.org/abs/2010.11929
     """
 
     def __init__(

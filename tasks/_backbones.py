@@ -41,10 +41,13 @@ def build(
     patch: int = 2,
     heads: int = 4,
 ) -> nn.Module:
-    """Build a backbone for inputs of ``shape``; arguments left ``None`` take the backbone's usual value.
+    """Build a backbone for inputs of ``shape``.
+
+    Arguments left ``None`` take the backbone's usual value.
 
     Raises:
-        InvalidValueError: an option that is not one, or that does not fit the backbone or the inputs.
+        InvalidValueError: an option that is not one, or that does not fit the backbone or the
+            inputs.
     """
     one_of("backbone", backbone, USUAL)
     one_of("normalisation", normalisation, (None, "none", "batch", "layer"))
@@ -55,19 +58,26 @@ def build(
     at_least("hidden", width := usual_hidden if hidden is None else hidden, 1, whole=True)
     at_least("depth", layers := usual_depth if depth is None else depth, 1, whole=True)
     if norm == "none" and norm_position != "before":
-        raise InvalidValueError(f"norm_position must be before where nothing is normalised, but got {norm_position!r}.")
+        raise InvalidValueError(
+            f"norm_position must be before where nothing is normalised, but got {norm_position!r}."
+        )
     if backbone == "mlp":
         return MLP(math.prod(shape), classes, width, layers, norm, norm_position)
     if len(shape) != 3:
         raise InvalidValueError(
-            f"{backbone} must be given images, but got inputs of shape {shape}. Use mlp or image_shape."
+            f"{backbone} must be given images, but got inputs of shape {shape}. Use mlp or"
+            " image_shape."
         )
     image = (shape[0], shape[1], shape[2])
     if backbone == "lenet":
         if min(image[1:]) < 4:
-            raise InvalidValueError(f"lenet must be given images of at least 4×4, but got {image[1]}×{image[2]}.")
+            raise InvalidValueError(
+                f"lenet must be given images of at least 4×4, but got {image[1]}×{image[2]}."
+            )
         if layers != usual_depth:
-            raise InvalidValueError(f"depth must be left alone for lenet, but got {layers}. Use resnet for a depth.")
+            raise InvalidValueError(
+                f"depth must be left alone for lenet, but got {layers}. Use resnet for a depth."
+            )
         return LeNet(image, classes, width, norm, norm_position)
     if backbone == "resnet":
         return ResNet(image, classes, width, layers, norm, norm_position, residual)
@@ -75,10 +85,13 @@ def build(
     at_least("patch", patch, 1, whole=True)
     if norm != "layer" or norm_position != "before":
         raise InvalidValueError(
-            f"a transformer must have layer normalisation before a branch, but got {norm}. Leave it."
+            f"a transformer must have layer normalisation before a branch, but got {norm}."
+            " Leave it."
         )
     if width % heads:
         raise InvalidValueError(f"hidden must be a multiple of heads ({heads}), but got {width}.")
     if image[1] % patch or image[2] % patch:
-        raise InvalidValueError(f"patch must divide the image's {image[1]}×{image[2]} pixels, but got {patch}.")
+        raise InvalidValueError(
+            f"patch must divide the image's {image[1]}×{image[2]} pixels, but got {patch}."
+        )
     return VisionTransformer(image, classes, width, layers, patch, heads, residual)

@@ -1,8 +1,8 @@
 """Normalizing flows from zuko's transforms, every nonlinearity a site.
 
-A flow is a list of steps from data to a standard normal distribution. Elementwise bijections are sites named
-``bijection_1.activation``; the activations of a conditioner, the network that computes a step's parameters from other
-features, are sites named ``step_1.hyper.activation_1``.
+A flow is a list of steps from data to a standard normal distribution. Elementwise bijections are
+sites named ``bijection_1.activation``; the activations of a conditioner, the network that computes
+a step's parameters from other features, are sites named ``step_1.hyper.activation_1``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ try:
     )
     from zuko.utils import bisection
 except ImportError as error:
-    raise TaskError(f"flow needs zuko, which cannot be imported: {error}. Install it with pip install zuko.") from error
+    raise TaskError(
+        f"flow needs zuko, which cannot be imported: {error}. Install it with pip install zuko."
+    ) from error
 
 Architecture = Literal["linear", "coupling", "autoregressive"]
 Mixing = Literal["lu", "rotation"]
@@ -48,8 +50,9 @@ REQUIRES = "bijective and minimum == -inf and maximum == inf"
 class SiteTransform(Transform):
     r"""What stands at a site as an elementwise change of variables.
 
-    An activation of class :class:`Bijective` brings its inverse and its log-derivative. For any other that is one to
-    one, such as an expression, the derivative is taken by automatic differentiation and the inverse by bisection.
+    An activation of class :class:`Bijective` brings its inverse and its log-derivative. For any
+    other that is one to one, such as an expression, the derivative is taken by automatic
+    differentiation and the inverse by bisection.
 
     Args:
         site: the site; its present activation is looked up at every call.
@@ -73,7 +76,9 @@ class SiteTransform(Transform):
         if isinstance(self.site.activation, Bijective):
             return self.site.activation.inverse(y)
         low, high = torch.full_like(y, -self.bound), torch.full_like(y, self.bound)
-        x: Tensor = bisection(self.site, y, low, high, n=60)  # 2e3 / 2^60 is below float64's resolution
+        x: Tensor = bisection(
+            self.site, y, low, high, n=60
+        )  # 2e3 / 2^60 is below float64's resolution
         return x
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
@@ -102,8 +107,8 @@ class ElementwiseBijection(nn.Module):
 class Mix(nn.Module):
     r"""A learned linear map of the features and a shift.
 
-    ``lu``: :math:`y = LUx + b`, L with a positive diagonal, so that it never loses its inverse; ``rotation``:
-    :math:`y = e^s \odot Rx + b` with R orthogonal.
+    ``lu``: :math:`y = LUx + b`, L with a positive diagonal, so that it never loses its inverse;
+    ``rotation``: :math:`y = e^s \odot Rx + b` with R orthogonal.
 
     References:
         Glow: Generative Flow with Invertible 1x1 Convolutions, D. Kingma and P. Dhariwal, 2018,
@@ -121,7 +126,9 @@ class Mix(nn.Module):
         """Return the change of variables with the present parameters."""
         if self.kind == "rotation":
             affine = AffineTransform(self.shift, self.log_scale.exp(), event_dim=1)
-            rotation = RotationTransform(self.matrix.double())  # in float32 its inverse would not be its transpose
+            rotation = RotationTransform(
+                self.matrix.double()
+            )  # in float32 its inverse would not be its transpose
             rotation.R = rotation.R.to(self.matrix.dtype)
             return cast(Transform, ComposedTransform(rotation, affine))
         triangles = self.matrix.tril(-1) + self.matrix.triu(1) + torch.diag(self.log_scale.exp())
@@ -161,8 +168,12 @@ class NormalFlow(nn.Module):
     def distribution(self) -> Any:
         """Return the distribution with the present parameters: ``log_prob``, ``sample`` and its ``transform``."""
         # Values are not validated: a diverged training ends as a loss of NaN, not as an exception.
-        base = Independent(Normal(self.location, self.scale, validate_args=False), 1, validate_args=False)
-        return NormalizingFlow(ComposedTransform(*(self.get_submodule(name)() for name in self.order)), base)
+        base = Independent(
+            Normal(self.location, self.scale, validate_args=False), 1, validate_args=False
+        )
+        return NormalizingFlow(
+            ComposedTransform(*(self.get_submodule(name)() for name in self.order)), base
+        )
 
 
 def named(layers: nn.Sequential) -> nn.Sequential:
@@ -190,18 +201,28 @@ def build(
     one_of("architecture", architecture, ("linear", "coupling", "autoregressive"))
     one_of("mixing", mixing, ("lu", "rotation"))
     one_of("univariate", univariate, ("affine", "spline"))
-    for name, value, minimum in (("depth", depth, 1), ("hidden", hidden, 1), ("layers", layers, 1), ("bins", bins, 2)):
+    for name, value, minimum in (
+        ("depth", depth, 1),
+        ("hidden", hidden, 1),
+        ("layers", layers, 1),
+        ("bins", bins, 2),
+    ):
         at_least(name, value, minimum, whole=True)
     steps: OrderedDict[str, nn.Module] = OrderedDict()
     if architecture == "linear":
         for number in range(1, depth + 1):
             steps[f"mix_{number}"] = Mix(features, mixing)
-            # Slope 1/2: a small slope squeezes half of the space at each step, and several are hard to train away.
-            steps[f"bijection_{number}"] = ElementwiseBijection("learnable_leaky_relu", negative_slope=0.5)
+            # Slope 1/2: a small slope squeezes half of the space at each step, and several are hard
+            # to train away.
+            steps[f"bijection_{number}"] = ElementwiseBijection(
+                "learnable_leaky_relu", negative_slope=0.5
+            )
         steps[f"mix_{depth + 1}"] = Mix(features, mixing)
         return NormalFlow(features, steps)
     if features < 2:
-        raise InvalidValueError(f"{architecture} must be given at least two features, but got {features}. Use linear.")
+        raise InvalidValueError(
+            f"{architecture} must be given at least two features, but got {features}. Use linear."
+        )
     shapes = [(), ()] if univariate == "affine" else [(bins,), (bins,), (bins - 1,)]
     options: dict[str, Any] = {
         "univariate": MonotonicAffineTransform if univariate == "affine" else MonotonicRQSTransform,
@@ -214,7 +235,9 @@ def build(
         if architecture == "coupling":
             step = GeneralCouplingTransform(features, mask=forward % 2 == number % 2, **options)
         else:
-            step = MaskedAutoregressiveTransform(features, order=forward if number % 2 else forward.flip(0), **options)
+            step = MaskedAutoregressiveTransform(
+                features, order=forward if number % 2 else forward.flip(0), **options
+            )
         step.hyper = named(step.hyper)
         steps[f"step_{number}"] = step
         if bijection_sites:

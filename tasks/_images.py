@@ -26,30 +26,39 @@ def load_torchvision(name: str, data_home: str | None) -> Labelled:
     try:
         sets: Any = importlib.import_module("torchvision.datasets")
     except (ImportError, RuntimeError) as error:  # RuntimeError: a build for another torch
-        raise TaskError(f"torchvision:{name} needs torchvision, which cannot be imported: {error}.") from None
+        raise TaskError(
+            f"torchvision:{name} needs torchvision, which cannot be imported: {error}."
+        ) from None
     if name not in sets.__all__:
         raise UnknownNameError.among("torchvision data set", name, sets.__all__)
     try:
         data = getattr(sets, name)(data_home or "data", download=False)
         pairs = [(np.asarray(image), int(label)) for image, label in data]
     except Exception as error:  # each of torchvision's sets fails in its own way
-        raise TaskError(f"torchvision:{name} cannot be read from {data_home or 'data'}: {error}.") from error
-    images = np.stack([image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image, _ in pairs])
+        raise TaskError(
+            f"torchvision:{name} cannot be read from {data_home or 'data'}: {error}."
+        ) from error
+    images = np.stack(
+        [image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image, _ in pairs]
+    )
     return labelled(images.astype(np.float32) / 255, np.array([label for _, label in pairs]))
 
 
-def load(data: str, data_home: str | None = None, image_shape: tuple[int, int, int] | None = None) -> Labelled:
+def load(
+    data: str, data_home: str | None = None, image_shape: tuple[int, int, int] | None = None
+) -> Labelled:
     """Return labelled data by name.
 
     Args:
-        data: ``digits``, ``iris``, ``wine`` or ``breast_cancer``; ``openml:NAME``; ``torchvision:NAME``; or an ``.npz``
-            file.
+        data: ``digits``, ``iris``, ``wine`` or ``breast_cancer``; ``openml:NAME``;
+            ``torchvision:NAME``; or an ``.npz`` file.
         data_home: folder of downloaded data, where the set has one.
         image_shape: channels, height and width to read rows of a table as images.
 
     Raises:
         UnknownNameError: none of these.
-        InvalidValueError: data that is not labelled by class, or rows that do not fit ``image_shape``.
+        InvalidValueError: data that is not labelled by class, or rows that do not fit
+            ``image_shape``.
         TaskError: data that cannot be read.
     """
     source, _, name = data.partition(":")
@@ -76,6 +85,7 @@ def load(data: str, data_home: str | None = None, image_shape: tuple[int, int, i
         return found
     if min(image_shape) < 1 or np.prod(image_shape) != np.prod(found.x.shape[1:]):
         raise InvalidValueError(
-            f"image_shape must fit inputs of shape {found.x.shape[1:]}, but got {tuple(image_shape)}."
+            f"image_shape must fit inputs of shape {found.x.shape[1:]}, but got"
+            f" {tuple(image_shape)}."
         )
     return Labelled(found.x.reshape(-1, *image_shape), found.y, found.classes)

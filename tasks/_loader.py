@@ -17,8 +17,8 @@ from ._options import at_least, between
 class TensorLoader:
     """Iterate over aligned tensors in batches, without a worker and without collating single samples.
 
-    Shuffling has a generator of its own, seeded from torch's seed when the loader is built: the same seed gives the
-    same batches, whatever else draws random numbers on the way.
+    Shuffling has a generator of its own, seeded from torch's seed when the loader is built: the
+    same seed gives the same batches, whatever else draws random numbers on the way.
 
     Args:
         *tensors: tensors with the same first dimension.
@@ -36,7 +36,9 @@ class TensorLoader:
     [2, 2, 1]
     """
 
-    def __init__(self, *tensors: Tensor, batch_size: int, shuffle: bool = False, drop_last: bool = False) -> None:
+    def __init__(
+        self, *tensors: Tensor, batch_size: int, shuffle: bool = False, drop_last: bool = False
+    ) -> None:
         at_least("batch_size", batch_size, 1, whole=True)
         lengths = {len(tensor) for tensor in tensors}
         if len(lengths) != 1 or not lengths.pop():
@@ -54,10 +56,16 @@ class TensorLoader:
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        order = torch.randperm(len(self.tensors[0]), generator=self._generator) if self.shuffle else None
+        order = (
+            torch.randperm(len(self.tensors[0]), generator=self._generator)
+            if self.shuffle
+            else None
+        )
         for batch in range(len(self)):
             part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            yield tuple(tensor[part] if order is None else tensor[order[part]] for tensor in self.tensors)
+            yield tuple(
+                tensor[part] if order is None else tensor[order[part]] for tensor in self.tensors
+            )
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,11 @@ class Splits:
 
 
 def split(
-    count: int, seed: int, validation_share: float = 0.2, test_share: float = 0.2, labels: np.ndarray | None = None
+    count: int,
+    seed: int,
+    validation_share: float = 0.2,
+    test_share: float = 0.2,
+    labels: np.ndarray | None = None,
 ) -> Splits:
     """Divide ``count`` rows into training, validation and test, once and for all by ``seed``.
 
@@ -82,7 +94,8 @@ def split(
         labels: classes ``(count,)``; each part gets its share of every class.
 
     Raises:
-        InvalidValueError: shares that leave nothing to train on, or a class too rare to be in every part.
+        InvalidValueError: shares that leave nothing to train on, or a class too rare to be in every
+            part.
     """
     from sklearn.model_selection import train_test_split
 
@@ -90,15 +103,21 @@ def split(
     between("test_share", test_share, 0, 1 - validation_share)
     at_least("split_seed", seed, 0, whole=True)
     try:
-        rest, test = train_test_split(np.arange(count), test_size=test_share, random_state=seed, stratify=labels)
+        rest, test = train_test_split(
+            np.arange(count), test_size=test_share, random_state=seed, stratify=labels
+        )
         train, validation = train_test_split(
             rest,
             test_size=validation_share / (1 - test_share),
             random_state=seed,
             stratify=None if labels is None else labels[rest],
         )
-    except ValueError as error:  # scikit-learn names the class that is too small, or the part that would be empty
-        raise InvalidValueError(f"{count} rows cannot be split: {error} Choose other shares or other data.") from None
+    except (
+        ValueError
+    ) as error:  # scikit-learn names the class that is too small, or the part that would be empty
+        raise InvalidValueError(
+            f"{count} rows cannot be split: {error} Choose other shares or other data."
+        ) from None
     return Splits(*(torch.from_numpy(np.sort(part)) for part in (train, validation, test)))
 
 

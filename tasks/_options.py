@@ -12,7 +12,9 @@ def one_of(name: str, value: object, choices: Iterable[object]) -> None:
     """Raise :class:`InvalidValueError` where ``value`` is none of the choices."""
     known = list(choices)
     if value not in known:
-        raise InvalidValueError(f"{name} must be one of {', '.join(map(str, known))}, but got {value!r}.")
+        raise InvalidValueError(
+            f"{name} must be one of {', '.join(map(str, known))}, but got {value!r}."
+        )
 
 
 def at_least(name: str, value: float, minimum: float, *, whole: bool = False) -> None:
@@ -20,7 +22,9 @@ def at_least(name: str, value: float, minimum: float, *, whole: bool = False) ->
     kind = "a whole number" if whole else "a finite number"
     right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not right or not math.isfinite(value) or value < minimum:
-        raise InvalidValueError(f"{name} must be {kind} of at least {minimum:g}, but got {value!r}.")
+        raise InvalidValueError(
+            f"{name} must be {kind} of at least {minimum:g}, but got {value!r}."
+        )
 
 
 def between(name: str, value: float, low: float, high: float) -> None:

@@ -75,7 +75,9 @@ def scatter_pair(path: Path, left: Tensor, right: Tensor, titles: tuple[str, str
     figure.savefig(path, dpi=DPI)
 
 
-def density_map(path: Path, log_density: Callable[[Tensor], Tensor], points: Tensor, steps: int = 200) -> None:
+def density_map(
+    path: Path, log_density: Callable[[Tensor], Tensor], points: Tensor, steps: int = 200
+) -> None:
     """Draw a density in the plane, with some points of the data on it.
 
     Args:
@@ -90,8 +92,21 @@ def density_map(path: Path, log_density: Callable[[Tensor], Tensor], points: Ten
     density = log_density(grid).exp().view(steps, steps).T
     figure, axes = new_figure(size=4.0)
     ax = axes[0, 0]
-    ax.imshow(density.numpy(), origin="lower", extent=(low[0], high[0], low[1], high[1]), aspect="auto", cmap="Blues")
-    ax.scatter(points[:300, 0].numpy(), points[:300, 1].numpy(), s=3, color="C1", linewidths=0, label="validation rows")
+    ax.imshow(
+        density.numpy(),
+        origin="lower",
+        extent=(low[0], high[0], low[1], high[1]),
+        aspect="auto",
+        cmap="Blues",
+    )
+    ax.scatter(
+        points[:300, 0].numpy(),
+        points[:300, 1].numpy(),
+        s=3,
+        color="C1",
+        linewidths=0,
+        label="validation rows",
+    )
     ax.set(title=f"density: {float(log_density(points).mean()):.2f} nats a row")
     ax.legend(loc="lower left", fontsize=8, markerscale=2)
     figure.savefig(path, dpi=DPI)

@@ -21,23 +21,30 @@ def make(name: str, **options: Any) -> Env[Any, Any]:
 
     Raises:
         UnknownNameError: no environment of that name; the message has the nearest.
-        TaskError: gymnasium, or what the environment needs, is not installed; or spaces that are no boxes.
+        TaskError: gymnasium, or what the environment needs, is not installed; or spaces that are no
+            boxes.
     """
     try:
         import gymnasium
     except ImportError:
-        raise TaskError("rl needs gymnasium, which is not installed. Install actsearch[rl].") from None
+        raise TaskError(
+            "rl needs gymnasium, which is not installed. Install actsearch[rl]."
+        ) from None
     try:
         env = gymnasium.make(name, **options)
     except gymnasium.error.DependencyNotInstalled as error:
-        raise TaskError(f"environment {name!r} needs what is not installed: {' '.join(str(error).split())}") from None
+        raise TaskError(
+            f"environment {name!r} needs what is not installed: {' '.join(str(error).split())}"
+        ) from None
     except gymnasium.error.Error:
         raise UnknownNameError.among("environment", name, gymnasium.registry) from None
     box = gymnasium.spaces.Box
     spaces: dict[str, Any] = {"action": env.action_space, "observation": env.observation_space}
     for kind, space in spaces.items():
         if not isinstance(space, box) or len(space.shape) != 1:
-            raise TaskError(f"the {kind} space of {name} must be a Box of one dimension, but is {space}.")
+            raise TaskError(
+                f"the {kind} space of {name} must be a Box of one dimension, but is {space}."
+            )
     if not spaces["action"].is_bounded("both"):
         raise TaskError(f"the action space of {name} must be bounded, but is {spaces['action']}.")
     return env
@@ -51,7 +58,10 @@ def scale(action: np.ndarray, space: Any) -> np.ndarray:
 
 
 class Transitions(NamedTuple):
-    """What one step of ``envs`` environments brought; actions in (-1, 1), ``u`` before squashing."""
+    """What one step of ``envs`` environments brought.
+
+    Actions in (-1, 1), ``u`` before squashing.
+    """
 
     observation: np.ndarray
     u: np.ndarray
@@ -74,7 +84,9 @@ class Environments:
     def __init__(self, name: str, count: int, seed: int) -> None:
         from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-        self._envs = SyncVectorEnv([lambda: make(name)] * count, autoreset_mode=AutoresetMode.SAME_STEP)
+        self._envs = SyncVectorEnv(
+            [lambda: make(name)] * count, autoreset_mode=AutoresetMode.SAME_STEP
+        )
         self.count = count
         self.space: Any = self._envs.single_action_space
         self.observation: np.ndarray = self._envs.reset(seed=seed)[0]
@@ -112,7 +124,9 @@ class Evaluation:
     valid: float
 
 
-def evaluate(name: str, seeds: Sequence[int], policy: Callable[[np.ndarray], np.ndarray]) -> Evaluation:
+def evaluate(
+    name: str, seeds: Sequence[int], policy: Callable[[np.ndarray], np.ndarray]
+) -> Evaluation:
     """Run one episode for each seed, side by side, each until it ends.
 
     Args:
@@ -121,7 +135,9 @@ def evaluate(name: str, seeds: Sequence[int], policy: Callable[[np.ndarray], np.
         policy: actions in (-1, 1) for observations ``(N, observation)``.
     """
     envs = [make(name) for _ in seeds]
-    observations = np.stack([env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)])
+    observations = np.stack(
+        [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
+    )
     returns = np.zeros(len(envs))
     alive = np.arange(len(envs))
     met, valid, taken = [], 0, 0

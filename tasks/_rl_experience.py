@@ -17,8 +17,8 @@ Batch = dict[str, Tensor]
 class Replay:
     """Iterate over random batches of all transitions so far, acting between them: as many updates as steps.
 
-    Before the first batch, ``warm_up`` steps are taken with actions drawn uniformly from the box. An epoch takes
-    ``steps`` further steps, and gives ``steps × updates`` batches.
+    Before the first batch, ``warm_up`` steps are taken with actions drawn uniformly from the box.
+    An epoch takes ``steps`` further steps, and gives ``steps × updates`` batches.
 
     Args:
         envs: where to act.
@@ -57,12 +57,15 @@ class Replay:
         while self.taken < self.warm_up:
             shape = (self.envs.count, *self.envs.space.shape)
             action = self._random.uniform(-1, 1, shape).astype(np.float32)
-            self._keep(self.envs.step(action, action))  # u is of no use to what learns from this buffer
+            self._keep(
+                self.envs.step(action, action)
+            )  # u is of no use to what learns from this buffer
         batches, goal = 0, len(self)
         begin = self.taken
         while batches < goal:
             self._keep(self.envs.step(*self.policy(self.envs.observation)))
-            # Where the copies together step past the epoch's end, the last updates of the epoch go with them.
+            # Where the copies together step past the epoch's end, the last updates of the epoch go
+            # with them.
             due = min(goal, round((self.taken - begin) * self.updates))
             for _ in range(due - batches):
                 yield self._draw()
@@ -77,14 +80,18 @@ class Replay:
             "terminated": seen.terminated,
         }
         if not self._memory:
-            self._memory = {key: torch.zeros(self.capacity, *row.shape[1:]) for key, row in rows.items()}
+            self._memory = {
+                key: torch.zeros(self.capacity, *row.shape[1:]) for key, row in rows.items()
+            }
         at = np.arange(self.taken, self.taken + self.envs.count) % self.capacity
         for key, row in rows.items():
             self._memory[key][at] = torch.from_numpy(np.asarray(row, dtype=np.float32))
         self.taken += self.envs.count
 
     def _draw(self) -> Batch:
-        rows = torch.from_numpy(self._random.integers(0, min(self.taken, self.capacity), self.batch_size))
+        rows = torch.from_numpy(
+            self._random.integers(0, min(self.taken, self.capacity), self.batch_size)
+        )
         return {key: tensor[rows] for key, tensor in self._memory.items()}
 
 
@@ -94,7 +101,8 @@ class Rollout:
     Args:
         envs: where to act.
         policy: pre-squash samples and actions for observations.
-        prepare: adds to the rollout (of shape ``(steps, copies, ...)`` each) what learning needs, such as advantages.
+        prepare: adds to the rollout (of shape ``(steps, copies, ...)`` each) what learning needs,
+            such as advantages.
         steps: environment steps of an epoch, of all copies together.
         batch_size: transitions of a batch.
         passes: how often an epoch goes over its transitions.
@@ -125,7 +133,9 @@ class Rollout:
         seen = [self.envs.step(*self.policy(self.envs.observation)) for _ in range(self.length)]
         self.taken += self.length * self.envs.count
         columns = zip(Transitions._fields, zip(*seen, strict=True), strict=True)
-        rollout = self.prepare({key: torch.from_numpy(np.stack(column).astype(np.float32)) for key, column in columns})
+        rollout = self.prepare(
+            {key: torch.from_numpy(np.stack(column).astype(np.float32)) for key, column in columns}
+        )
         rows = {key: tensor.flatten(0, 1) for key, tensor in rollout.items()}
         count = self.length * self.envs.count
         for _ in range(self.passes):

@@ -13,7 +13,11 @@ from ._rl_networks import Actor
 
 @torch.no_grad()
 def soft_target(
-    batch: Batch, actor: Actor, target: Callable[[Tensor], Tensor], temperature: Tensor, discount: float
+    batch: Batch,
+    actor: Actor,
+    target: Callable[[Tensor], Tensor],
+    temperature: Tensor,
+    discount: float,
 ) -> Tensor:
     r"""Return what Q should be, from the least optimistic member of the target ensemble.
 
@@ -37,14 +41,21 @@ def soft_target(
 
 
 def generalised_advantages(
-    reward: Tensor, value: Tensor, next_value: Tensor, terminated: Tensor, ended: Tensor, discount: float, trace: float
+    reward: Tensor,
+    value: Tensor,
+    next_value: Tensor,
+    terminated: Tensor,
+    ended: Tensor,
+    discount: float,
+    trace: float,
 ) -> Tensor:
     r"""Return generalised advantage estimates of a rollout.
 
     .. math:: \hat A_t = \delta_t + \gamma\lambda\,(1 - e_t)\,\hat A_{t+1}, \quad
         \delta_t = r_t + \gamma (1 - d_t) V(o_{t+1}) - V(o_t)
 
-    with d where the episode terminated (nothing follows) and e where it ended for any reason (what follows is another).
+    with d where the episode terminated (nothing follows) and e where it ended for any reason (what
+    follows is another).
 
     Shapes:
         all ``(T, N)``.
@@ -59,8 +70,8 @@ def generalised_advantages(
         trace: :math:`\lambda`.
 
     References:
-        High-Dimensional Continuous Control Using Generalized Advantage Estimation, J. Schulman et al., 2015,
-        https://arxiv.org/abs/1506.02438
+        High-Dimensional Continuous Control Using Generalized Advantage Estimation, J. Schulman et
+        al., 2015, https://arxiv.org/abs/1506.02438
     """
     delta = reward + discount * (1 - terminated) * next_value - value
     advantage = torch.zeros_like(delta)
@@ -82,6 +93,7 @@ def clipped_objective(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
         clip: :math:`\epsilon`.
 
     References:
-        Proximal Policy Optimization Algorithms, J. Schulman et al., 2017, https://arxiv.org/abs/1707.06347
+        Proximal Policy Optimization Algorithms, J. Schulman et al., 2017,
+        https://arxiv.org/abs/1707.06347
     """
     return -torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage).mean()

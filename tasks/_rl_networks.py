@@ -33,7 +33,9 @@ class EnsembleLinear(nn.Module):
     def __init__(self, members: int, in_features: int, out_features: int) -> None:
         super().__init__()
         bound = in_features**-0.5
-        self.weight = nn.Parameter(torch.empty(members, in_features, out_features).uniform_(-bound, bound))
+        self.weight = nn.Parameter(
+            torch.empty(members, in_features, out_features).uniform_(-bound, bound)
+        )
         self.bias = nn.Parameter(torch.empty(members, 1, out_features).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,7 +43,9 @@ class EnsembleLinear(nn.Module):
         return torch.baddbmm(self.bias, x, self.weight)
 
 
-def trunk(linear: Callable[[int, int], nn.Module], inputs: int, hidden: int, depth: int) -> nn.Sequential:
+def trunk(
+    linear: Callable[[int, int], nn.Module], inputs: int, hidden: int, depth: int
+) -> nn.Sequential:
     """Return ``depth`` linear maps to ``hidden`` units, each with a site behind it."""
     layers = nn.Sequential()
     for i in range(1, depth + 1):
@@ -51,7 +55,9 @@ def trunk(linear: Callable[[int, int], nn.Module], inputs: int, hidden: int, dep
 
 
 class Critic(nn.Module):
-    r"""Ensemble of value functions of an observation, and of an action where there is one; they share their sites.
+    r"""Ensemble of value functions of an observation, and of an action where there is one.
+
+    They share their sites.
 
     Shapes:
         input ``(N, inputs)``, output ``(E, N)``.
@@ -83,9 +89,10 @@ class Actor(nn.Module):
         u \sim N(\mu(o), \sigma(o)^2), \quad y = \frac{\varphi(u) - m}{r}, \quad
         \log \pi(y) = \sum_i \log N(u_i; \mu_i, \sigma_i^2) - \log|\varphi'(u_i)| + \log r
 
-    with m the middle and r half the length of φ's range. The change of variables is exact: φ states its own
-    log-derivative, stable where φ saturates (for tanh, :math:`2(\log 2 - u - \mathrm{softplus}(-2u))`). The pre-squash
-    sample u is kept, so that the inverse, which has lost its digits there, is never needed.
+    with m the middle and r half the length of φ's range. The change of variables is exact: φ states
+    its own log-derivative, stable where φ saturates (for tanh, :math:`2(\log 2 - u -
+    \mathrm{softplus}(-2u))`). The pre-squash sample u is kept, so that the inverse, which has lost
+    its digits there, is never needed.
 
     Shapes:
         observations ``(N, observation)``, actions ``(N, action)``, log-densities ``(N,)``.
@@ -97,8 +104,8 @@ class Actor(nn.Module):
         depth: hidden layers.
 
     References:
-        Soft Actor-Critic: Off-Policy Maximum Entropy Deep Reinforcement Learning with a Stochastic Actor, T. Haarnoja,
-        A. Zhou, P. Abbeel and S. Levine, 2018, https://arxiv.org/abs/1801.01290
+        Soft Actor-Critic: Off-Policy Maximum Entropy Deep Reinforcement Learning with a Stochastic
+        Actor, T. Haarnoja, A. Zhou, P. Abbeel and S. Levine, 2018, https://arxiv.org/abs/1801.01290
     """
 
     def __init__(self, observation: int, action: int, hidden: int, depth: int) -> None:
@@ -116,7 +123,9 @@ class Actor(nn.Module):
         mean, log_std = self.head(self.trunk(observation)).chunk(2, -1)
         return mean, log_std.clamp(*LOG_STD)
 
-    def sample(self, observation: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def sample(
+        self, observation: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return pre-squash sample, action in (-1, 1) and log-density, differentiable in the policy's parameters."""
         mean, log_std = self.gaussian(observation)
         noise = torch.randn_like(mean) if noise is None else noise
@@ -129,9 +138,16 @@ class Actor(nn.Module):
         y: Tensor = self.squash(u)
         return y if (middle, half) == (0, 1) else (y - middle) / half
 
-    def log_density(self, u: Tensor, mean: Tensor, log_std: Tensor, correction: bool = True) -> Tensor:
-        """Return the log-density of the action that u becomes; without the correction, that of u itself."""
-        density = -0.5 * ((u - mean) * (-log_std).exp()).square() - log_std - 0.5 * math.log(2 * math.pi)
+    def log_density(
+        self, u: Tensor, mean: Tensor, log_std: Tensor, correction: bool = True
+    ) -> Tensor:
+        """Return the log-density of the action that u becomes.
+
+        Without the correction, that of u itself.
+        """
+        density = (
+            -0.5 * ((u - mean) * (-log_std).exp()).square() - log_std - 0.5 * math.log(2 * math.pi)
+        )
         if correction:
             density = density - self.bijection.log_abs_derivative(u) + math.log(self.range()[1])
         return density.sum(-1)
@@ -147,8 +163,8 @@ class Actor(nn.Module):
         if not isinstance(standing, Bijective):
             name = getattr(standing, "name", type(standing).__name__)
             raise TaskError(
-                f"squash must be a bijection that states its log-derivative, but got {name!r}. Choose one of the space "
-                "squashers."
+                f"squash must be a bijection that states its log-derivative, but got {name!r}."
+                " Choose one of the space squashers."
             )
         return standing
 
@@ -162,5 +178,7 @@ class Actor(nn.Module):
         facts = bijection.declare(**bijection.values)
         low, high = float(facts["minimum"]), float(facts["maximum"])
         if not math.isfinite(high - low):
-            raise TaskError(f"squash must be bounded, but {bijection.name} has range ({low}, {high}).")
+            raise TaskError(
+                f"squash must be bounded, but {bijection.name} has range ({low}, {high})."
+            )
         return (high + low) / 2, (high - low) / 2

@@ -33,7 +33,10 @@ class PolicyNoise:
 
 
 def policy_noise(
-    actor: Actor, observation: Tensor, value: Callable[[Tensor], Tensor | None], temperature: Tensor | float
+    actor: Actor,
+    observation: Tensor,
+    value: Callable[[Tensor], Tensor | None],
+    temperature: Tensor | float,
 ) -> PolicyNoise:
     r"""Measure a policy under fixed noise.
 

@@ -24,8 +24,8 @@ History = Sequence[tuple[int, Sequence[float]]]
 def learning_curve(path: Path, histories: Sequence[History], name: str) -> None:
     """Draw the mean return over environment steps, with a band.
 
-    Of one training the band goes from the worst to the best tenth of its evaluation episodes; of several, from the
-    worst to the best training's mean.
+    Of one training the band goes from the worst to the best tenth of its evaluation episodes; of
+    several, from the worst to the best training's mean.
 
     Args:
         path: the PNG to write.
@@ -33,7 +33,9 @@ def learning_curve(path: Path, histories: Sequence[History], name: str) -> None:
         name: of the environment.
     """
     steps = [step for step, _ in histories[0]]
-    returns = np.array([[found for _, found in history] for history in histories])  # trainings × steps × episodes
+    returns = np.array(
+        [[found for _, found in history] for history in histories]
+    )  # trainings × steps × episodes
     if len(histories) > 1:
         band, means = f"{len(histories)} seeds, worst to best", returns.mean(2)
         low, high = means.min(0), means.max(0)
@@ -50,7 +52,9 @@ def learning_curve(path: Path, histories: Sequence[History], name: str) -> None:
 
 
 def episode(folder: Path, name: str, seed: int, policy: Callable[[np.ndarray], np.ndarray]) -> None:
-    """Write ``episode.png``: what was seen and done; with frames also ``film_strip.png`` and ``episode.gif``.
+    """Write ``episode.png``: what was seen and done.
+
+    With frames also ``film_strip.png`` and ``episode.gif``.
 
     Args:
         folder: where to write.
@@ -58,10 +62,16 @@ def episode(folder: Path, name: str, seed: int, policy: Callable[[np.ndarray], n
         seed: of the episode.
         policy: actions in (-1, 1) for observations ``(N, observation)``.
     """
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # what draws many environments would look for a display
+    os.environ.setdefault(
+        "SDL_VIDEODRIVER", "dummy"
+    )  # what draws many environments would look for a display
     try:
         env = make(name, render_mode="rgb_array")
-    except (ActsearchError, ValueError, TypeError):  # it cannot be drawn, or what draws it is not installed
+    except (
+        ActsearchError,
+        ValueError,
+        TypeError,
+    ):  # it cannot be drawn, or what draws it is not installed
         env = make(name)
     observation, _ = env.reset(seed=seed)
     observations, actions, rewards = [], [], []
@@ -90,7 +100,13 @@ def episode(folder: Path, name: str, seed: int, policy: Callable[[np.ndarray], n
     shown = {step: frame for step, frame in frames.items() if frame is not None}
     if shown:
         first, *rest = shown.values()
-        first.save(folder / "episode.gif", save_all=True, append_images=rest, duration=50 * DRAWN_EVERY, loop=0)
+        first.save(
+            folder / "episode.gif",
+            save_all=True,
+            append_images=rest,
+            duration=50 * DRAWN_EVERY,
+            loop=0,
+        )
         _film_strip(folder / "film_strip.png", shown, np.asarray(observations), title)
 
 
@@ -99,7 +115,9 @@ def _frame(env: Any) -> Any:
 
     try:
         image = Image.fromarray(env.render())
-    except Exception:  # what draws it is missing, each environment says so in its own way; the plot stands without
+    except (
+        Exception
+    ):  # what draws it is missing, each environment says so in its own way; the plot stands without
         return None
     return image.resize((SIDE, SIDE * image.height // image.width))
 
@@ -107,8 +125,12 @@ def _frame(env: Any) -> Any:
 def _film_strip(path: Path, frames: dict[int, Any], observations: np.ndarray, title: str) -> None:
     """Draw frames evenly apart in how far the observation has moved, so that a policy at rest fills no strip."""
     steps = np.array(list(frames))
-    moved = np.linalg.norm(np.diff(observations, axis=0, prepend=observations[:1]), axis=1).cumsum()[steps]
-    moved = moved + 1e-6 * max(float(moved[-1]), 1.0) * steps / max(int(steps[-1]), 1)  # at rest, evenly apart in time
+    moved = np.linalg.norm(
+        np.diff(observations, axis=0, prepend=observations[:1]), axis=1
+    ).cumsum()[steps]
+    moved = moved + 1e-6 * max(float(moved[-1]), 1.0) * steps / max(
+        int(steps[-1]), 1
+    )  # at rest, evenly apart in time
     places = np.searchsorted(moved, np.linspace(moved[0], moved[-1], STRIP[0] * STRIP[1]))
     figure, axes = new_figure(*STRIP, size=1.5)
     for ax in axes.flat:

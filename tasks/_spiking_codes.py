@@ -17,11 +17,14 @@ from ._tables import Labelled, labelled
 Encoding = Literal["rate", "latency", "direct"]
 
 
-def encode(x: Tensor, encoding: Encoding, steps: int, generator: torch.Generator | None = None) -> Tensor:
+def encode(
+    x: Tensor, encoding: Encoding, steps: int, generator: torch.Generator | None = None
+) -> Tensor:
     r"""Return intensities as a train over time steps.
 
     - ``rate``: a spike with probability x at each step;
-    - ``latency``: one spike, at step :math:`\mathrm{round}((1 - x)(T - 1))`, the earlier the brighter; none for x = 0;
+    - ``latency``: one spike, at step :math:`\mathrm{round}((1 - x)(T - 1))`, the earlier the
+        brighter; none for x = 0;
     - ``direct``: the intensity itself at every step, a constant current.
 
     Shapes:
@@ -65,7 +68,8 @@ def read_events(path: str) -> Labelled | None:
     """Return an ``.npz`` file's arrays spikes ``(N, T, ...)`` and labels, or ``None`` where it has no such arrays.
 
     Raises:
-        InvalidValueError: not an ``.npz`` file, or spikes that are negative or without a time dimension.
+        InvalidValueError: not an ``.npz`` file, or spikes that are negative or without a time
+            dimension.
     """
     try:
         with np.load(Path(path).expanduser(), allow_pickle=False) as file:
@@ -78,8 +82,12 @@ def read_events(path: str) -> Labelled | None:
             f"{path} must be an .npz file of plain arrays, but reading it failed: {reason}."
         ) from None
     if spikes.ndim < 3 or spikes.size == 0:
-        raise InvalidValueError(f"spikes must have shape (samples, time steps, ...), but got {spikes.shape}.")
+        raise InvalidValueError(
+            f"spikes must have shape (samples, time steps, ...), but got {spikes.shape}."
+        )
     found = labelled(spikes.reshape(*spikes.shape[:2], -1), labels)
     if not (found.x >= 0).all():
-        raise InvalidValueError(f"spikes must be counts of at least 0, but got {float(np.nanmin(found.x))!r}.")
+        raise InvalidValueError(
+            f"spikes must be counts of at least 0, but got {float(np.nanmin(found.x))!r}."
+        )
     return found

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from actsearch import Site
 
-# What only the Heaviside step with a surrogate gradient has: it jumps from 0 to 1, and is 0 for half of all inputs.
+# What only the Heaviside step with a surrogate gradient has: it jumps from 0 to 1, and is 0 for
+# half of all inputs.
 HEAVISIDE = "smoothness == -1 and minimum == 0 and maximum == 1 and sparsity == 0.5"
 
 
@@ -21,8 +22,8 @@ class SpikingLayer(nn.Module):
         I_t = W x_t + b, \quad u_t = \beta u_{t-1} + I_t - \theta s_{t-1}, \quad s_t = \Theta(u_t - \theta),
         \quad u_0 = s_0 = 0
 
-    No gradient flows through the reset. Step for step, forward and backward, it equals ``snntorch.Leaky`` with the same
-    surrogate, which evaluates the surrogate twice a step.
+    No gradient flows through the reset. Step for step, forward and backward, it equals
+    ``snntorch.Leaky`` with the same surrogate, which evaluates the surrogate twice a step.
 
     Shapes:
         input ``(T, N, D)``; currents and spikes ``(T, N, H)``.
@@ -34,8 +35,8 @@ class SpikingLayer(nn.Module):
         threshold: firing threshold :math:`\theta`, above 0.
 
     References:
-        Training Spiking Neural Networks Using Lessons From Deep Learning, J. Eshraghian et al., 2021,
-        https://arxiv.org/abs/2109.12894
+        Training Spiking Neural Networks Using Lessons From Deep Learning, J. Eshraghian et al.,
+        2021, https://arxiv.org/abs/2109.12894
     """
 
     def __init__(self, inputs: int, neurons: int, decay: float, threshold: float) -> None:
@@ -66,7 +67,9 @@ class Activity(NamedTuple):
 
 
 class SpikingNetwork(nn.Module):
-    r"""Spiking layers and a readout that integrates without firing; the logits are its mean potential over time.
+    r"""Spiking layers and a readout that integrates without firing.
+
+    The logits are its mean potential over time.
 
     .. math:: v_t = \beta v_{t-1} + V s_t + c, \quad \text{logits} = \frac1T \sum_t v_t
 
@@ -82,12 +85,16 @@ class SpikingNetwork(nn.Module):
         threshold: firing threshold.
     """
 
-    def __init__(self, inputs: int, hidden: int, depth: int, classes: int, decay: float, threshold: float) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, depth: int, classes: int, decay: float, threshold: float
+    ) -> None:
         super().__init__()
         self.layers: list[str] = []
         for i in range(depth):
             self.layers.append(f"layer_{i + 1}")
-            self.add_module(self.layers[i], SpikingLayer(hidden if i else inputs, hidden, decay, threshold))
+            self.add_module(
+                self.layers[i], SpikingLayer(hidden if i else inputs, hidden, decay, threshold)
+            )
         self.readout = nn.Linear(hidden, classes)
         self.decay = decay
 
@@ -103,7 +110,8 @@ class SpikingNetwork(nn.Module):
             current, signal = self.get_submodule(name)(signal)
             currents.append(current)
             spikes.append(signal)
-        # Σ_t v_t of a leaky integrator is a weighted sum of its inputs: each echoes with β, β², ... to the end.
+        # Σ_t v_t of a leaky integrator is a weighted sum of its inputs: each echoes with β, β², ...
+        # to the end.
         steps = len(signal)
         left = torch.arange(steps, 0, -1, device=x.device, dtype=x.dtype)
         echo = (1 - self.decay**left) / (1 - self.decay) if self.decay < 1 else left

@@ -27,7 +27,9 @@ def spike_raster(path: Path, trains: Sequence[Tensor], layers: Sequence[str]) ->
         width = 70 / len(train)  # in points: somewhat more than half of a time step
         ax.vlines(step + 1, neuron - 0.4, neuron + 0.4, linewidth=width, color="black", alpha=shade)
         fired = int((train > 0).any(0).sum())
-        ax.set(title=f"{name}: {len(step)} spikes", xlabel="time step", xlim=(0.5, len(train) + 0.5))
+        ax.set(
+            title=f"{name}: {len(step)} spikes", xlabel="time step", xlim=(0.5, len(train) + 0.5)
+        )
         ax.set_ylabel(f"neuron ({fired} of {train.shape[1]} fire)", fontsize=9)
     figure.savefig(path, dpi=DPI)
 
@@ -64,7 +66,9 @@ def gradient_over_time(path: Path, norms: Tensor, layers: Sequence[str]) -> None
     figure, axes = new_figure(size=4.5)
     ax = axes[0, 0]
     for norm, name in zip(norms, layers, strict=True):
-        ax.semilogy(range(1, len(norm) + 1), norm.clamp_min(1e-12), marker="o", markersize=3, label=name)
+        ax.semilogy(
+            range(1, len(norm) + 1), norm.clamp_min(1e-12), marker="o", markersize=3, label=name
+        )
     ax.set(xlabel="time step", ylabel="gradient norm in the potential", title="gradient over time")
     ax.legend()
     figure.savefig(path, dpi=DPI)

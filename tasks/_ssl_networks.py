@@ -10,7 +10,9 @@ from actsearch import Site
 
 
 def encoder(channels: int, width: int) -> nn.Sequential:
-    """Return three convolutions with batch normalisation; the representation has ``8 × width`` features.
+    """Return three convolutions with batch normalisation.
+
+    The representation has ``8 × width`` features.
 
     Shapes:
         input ``(N, C, H, W)``, output ``(N, 8 width)``.
@@ -18,7 +20,9 @@ def encoder(channels: int, width: int) -> nn.Sequential:
     layers = nn.Sequential()
     sizes = (channels, width, 2 * width, 2 * width)
     for i, (before, after) in enumerate(pairwise(sizes), 1):
-        layers.add_module(f"conv_{i}", nn.Conv2d(before, after, 3, 1 if i == 1 else 2, 1, bias=False))
+        layers.add_module(
+            f"conv_{i}", nn.Conv2d(before, after, 3, 1 if i == 1 else 2, 1, bias=False)
+        )
         layers.add_module(f"norm_{i}", nn.BatchNorm2d(after))
         layers.add_module(f"activation_{i}", Site("relu"))
     layers.add_module("pool", nn.AdaptiveAvgPool2d(2))
@@ -29,7 +33,8 @@ def encoder(channels: int, width: int) -> nn.Sequential:
 def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """Return a linear map, batch normalisation, a site, and a linear map.
 
-    The output is not normalised: batch normalisation cannot be constant over a batch, and so would hide a collapse.
+    The output is not normalised: batch normalisation cannot be constant over a batch, and so would
+        hide a collapse.
 
     Shapes:
         input ``(N, inputs)``, output ``(N, outputs)``.

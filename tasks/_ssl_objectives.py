@@ -16,15 +16,19 @@ def negative_cosine(prediction: Tensor, target: Tensor) -> Tensor:
         both ``(N, D)``.
 
     References:
-        Exploring Simple Siamese Representation Learning, X. Chen and K. He, 2020, https://arxiv.org/abs/2011.10566;
-        Bootstrap your own latent: A new approach to self-supervised Learning, J.-B. Grill et al., 2020,
-        https://arxiv.org/abs/2006.07733
+        Exploring Simple Siamese Representation Learning, X. Chen and K. He, 2020,
+        https://arxiv.org/abs/2011.10566; Bootstrap your own latent: A new approach to
+        self-supervised Learning, J.-B. Grill et al., 2020, https://arxiv.org/abs/2006.07733
     """
     return -F.cosine_similarity(prediction, target, dim=1).mean()
 
 
 def vicreg(
-    first: Tensor, second: Tensor, variance: float = 25.0, invariance: float = 25.0, covariance: float = 1.0
+    first: Tensor,
+    second: Tensor,
+    variance: float = 25.0,
+    invariance: float = 25.0,
+    covariance: float = 1.0,
 ) -> Tensor:
     r"""Return the loss of VICReg.
 
@@ -47,8 +51,8 @@ def vicreg(
         covariance: :math:`\nu`.
 
     References:
-        VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning, A. Bardes, J. Ponce and
-        Y. LeCun, 2021, https://arxiv.org/abs/2105.04906
+        VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning, A.
+        Bardes, J. Ponce and Y. LeCun, 2021, https://arxiv.org/abs/2105.04906
     """
     loss = invariance * F.mse_loss(first, second)
     for z in (first, second):

@@ -35,15 +35,24 @@ def labelled(x: np.ndarray, y: np.ndarray, classes: tuple[str, ...] = ()) -> Lab
     """Check inputs and class labels, and number the classes.
 
     Raises:
-        InvalidValueError: lengths that differ, values that are not numbers, an infinite value, or a single class.
+        InvalidValueError: lengths that differ, values that are not numbers, an infinite value, or a
+            single class.
     """
     if x.ndim < 2 or y.ndim != 1 or len(x) != len(y):
-        raise InvalidValueError(f"data must be N inputs with N labels, but got shapes {x.shape} and {y.shape}.")
-    if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or np.issubdtype(x.dtype, np.complexfloating):
-        raise InvalidValueError(f"inputs must be real numbers, but got {x.dtype}. Encode categories as numbers first.")
+        raise InvalidValueError(
+            f"data must be N inputs with N labels, but got shapes {x.shape} and {y.shape}."
+        )
+    if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or np.issubdtype(
+        x.dtype, np.complexfloating
+    ):
+        raise InvalidValueError(
+            f"inputs must be real numbers, but got {x.dtype}. Encode categories as numbers first."
+        )
     x = np.ascontiguousarray(x, dtype=np.float32)
     if np.isinf(x).any():
-        raise InvalidValueError("inputs must be finite (NaN stands for a missing value), but got inf.")
+        raise InvalidValueError(
+            "inputs must be finite (NaN stands for a missing value), but got inf."
+        )
     found, numbers = np.unique(y, return_inverse=True)
     if len(found) < 2:
         raise InvalidValueError(f"labels must have at least two classes, but got {len(found)}.")
@@ -51,7 +60,10 @@ def labelled(x: np.ndarray, y: np.ndarray, classes: tuple[str, ...] = ()) -> Lab
 
 
 def load_table(name: str) -> Labelled:
-    """Return one of scikit-learn's tables by name; ``diabetes`` has values to predict, the others classes."""
+    """Return one of scikit-learn's tables by name.
+
+    ``diabetes`` has values to predict, the others classes.
+    """
     from sklearn import datasets
 
     if name not in SKLEARN_TABLES:
@@ -62,27 +74,38 @@ def load_table(name: str) -> Labelled:
 
 
 def load_openml(name: str, data_home: str | None = None) -> Labelled:
-    """Return an OpenML data set by name, downloaded once into scikit-learn's cache; categories become 0/1 columns."""
+    """Return an OpenML data set by name, downloaded once into scikit-learn's cache.
+
+    Categories become 0/1 columns.
+    """
     import pandas as pd  # type: ignore[import-untyped]  # its stubs are a package of their own
     from sklearn.datasets import fetch_openml
 
     try:
         found = fetch_openml(name, as_frame=True, data_home=data_home)
-    except Exception as error:  # no connection, no such set, a damaged cache: scikit-learn has a type for each
-        raise TaskError(f"OpenML data {name!r} cannot be read: {error}. Check the name and the connection.") from error
+    except (
+        Exception
+    ) as error:  # no connection, no such set, a damaged cache: scikit-learn has a type for each
+        raise TaskError(
+            f"OpenML data {name!r} cannot be read: {error}. Check the name and the connection."
+        ) from error
     columns = pd.get_dummies(found.data, dtype=np.float32)
     return labelled(columns.to_numpy(np.float32), found.target.astype(str).to_numpy(str))
 
 
 def read_npz(path: str) -> Labelled:
-    """Return a file's arrays ``x`` and ``y``, or ``images`` and ``labels``; pickled objects are refused.
+    """Return a file's arrays ``x`` and ``y``, or ``images`` and ``labels``.
 
-    Images may be ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)``; channels are taken to be last where the last
-    dimension is 1, 3 or 4 and the second is not.
+    Pickled objects are refused.
+
+    Images may be ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)``; channels are taken to be last
+    where the last dimension is 1, 3 or 4 and the second is not.
     """
     try:
         with np.load(Path(path).expanduser(), allow_pickle=False) as file:
-            arrays: Mapping[str, Any] = {key: file[key] for pair in NPZ_NAMES for key in pair if key in file.files}
+            arrays: Mapping[str, Any] = {
+                key: file[key] for pair in NPZ_NAMES for key in pair if key in file.files
+            }
             names = file.files
     except (OSError, ValueError, AttributeError, BadZipFile) as error:
         reason = str(error).splitlines()[0]
@@ -98,5 +121,6 @@ def read_npz(path: str) -> Labelled:
                 x = x.transpose(0, 3, 1, 2)
             return labelled(x, arrays[labels])
     raise InvalidValueError(
-        f"{path} must hold arrays x and y, or images and labels, but got {', '.join(names) or 'none'}."
+        f"{path} must hold arrays x and y, or images and labels, but got"
+        f" {', '.join(names) or 'none'}."
     )

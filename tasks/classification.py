@@ -37,20 +37,22 @@ class Classification(Task):
         input ``(N, C, H, W)`` or ``(N, D)``, output logits ``(N, classes)``.
 
     Args:
-        data: ``digits``, ``iris``, ``wine``, ``breast_cancer``, ``openml:NAME`` (downloaded), ``torchvision:NAME``
-            (where it is installed and the set lies in ``data_home``), or an ``.npz`` file with arrays x and y, or
-            images and labels.
+        data: ``digits``, ``iris``, ``wine``, ``breast_cancer``, ``openml:NAME`` (downloaded),
+            ``torchvision:NAME`` (where it is installed and the set lies in ``data_home``), or an
+            ``.npz`` file with arrays x and y, or images and labels.
         data_home: folder of downloaded data, where the set has one.
         image_shape: channels, height and width, to read rows of a table as images.
         backbone: ``mlp``, ``lenet``, ``resnet`` or ``transformer``; tables need ``mlp``.
-        hidden: width: units of a layer (mlp; last layer of lenet), channels of the first stage (resnet), dimension of a
-            token (transformer); the backbone's usual where not given.
-        depth: hidden layers (mlp) or blocks (resnet, transformer), at least 1; the backbone's usual where not given.
+        hidden: width: units of a layer (mlp; last layer of lenet), channels of the first stage
+            (resnet), dimension of a token (transformer); the backbone's usual where not given.
+        depth: hidden layers (mlp) or blocks (resnet, transformer), at least 1; the backbone's usual
+            where not given.
         normalisation: ``none``, ``batch`` or ``layer``; the backbone's usual where not given.
-        norm_position: whether normalisation stands ``before`` or ``after`` the activation; ``either`` puts a site on
-            both sides, so that the search decides.
-        residual: blocks of resnet and transformer: ``pre_activation`` (norm, activation and weights in the branch, a
-            clean shortcut) or ``post_activation`` (norm or activation after the sum).
+        norm_position: whether normalisation stands ``before`` or ``after`` the activation;
+            ``either`` puts a site on both sides, so that the search decides.
+        residual: blocks of resnet and transformer: ``pre_activation`` (norm, activation and weights
+            in the branch, a clean shortcut) or ``post_activation`` (norm or activation after the
+            sum).
         patch: transformer: side of a patch in pixels.
         heads: transformer: attention heads.
         batch_size: samples of a training step, at least 1.
@@ -60,14 +62,17 @@ class Classification(Task):
         validation_share: share of all samples for validation, in (0, 1).
         test_share: share of all samples for the test, in (0, 1).
         split_seed: seed of the splits.
-        log_gradient_flow: whether each validation also logs ``gradient_norm``, ``sparsity`` and ``dead`` of every site
-            (``gradient_norm/layer_1.activation``), measured on one training batch.
+        log_gradient_flow: whether each validation also logs ``gradient_norm``, ``sparsity`` and
+            ``dead`` of every site (``gradient_norm/layer_1.activation``), measured on one training
+            batch.
 
     Raises:
-        ActsearchError: an option out of its range, data that cannot be read, or that the backbone cannot take.
+        ActsearchError: an option out of its range, data that cannot be read, or that the backbone
+            cannot take.
 
     References:
-        Decoupled Weight Decay Regularization, I. Loshchilov and F. Hutter, 2017, https://arxiv.org/abs/1711.05101
+        Decoupled Weight Decay Regularization, I. Loshchilov and F. Hutter, 2017,
+        https://arxiv.org/abs/1711.05101
     """
 
     monitor = "val_accuracy"
@@ -126,7 +131,9 @@ class Classification(Task):
         """Return the training split in shuffled batches."""
         # Batch normalisation cannot train on a last batch of one sample.
         drop_last = len(self._splits.train) % self.hparams["batch_size"] == 1
-        return self._batches(self._splits.train, self.hparams["batch_size"], shuffle=True, drop_last=drop_last)
+        return self._batches(
+            self._splits.train, self.hparams["batch_size"], shuffle=True, drop_last=drop_last
+        )
 
     def val_dataloader(self) -> TensorLoader:
         """Return the validation split."""
@@ -137,10 +144,15 @@ class Classification(Task):
         return self._batches(self._splits.test, 1024)
 
     def _batches(self, rows: Tensor, batch_size: int, **options: bool) -> TensorLoader:
-        return TensorLoader(self._inputs[rows], self._labels[rows], batch_size=batch_size, **options)
+        return TensorLoader(
+            self._inputs[rows], self._labels[rows], batch_size=batch_size, **options
+        )
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Return the cross-entropy of a batch; nothing is logged here, which would cost more than the step."""
+        """Return the cross-entropy of a batch.
+
+        Nothing is logged here, which would cost more than the step.
+        """
         x, y = batch
         return F.cross_entropy(self(x), y)
 
@@ -171,27 +183,39 @@ class Classification(Task):
         self._log_counts("test")
 
     def _log_counts(self, part: str) -> None:
-        self.log_dict({f"{part}_loss": self.loss.compute(), f"{part}_accuracy": self.accuracy.compute()}, prog_bar=True)
+        self.log_dict(
+            {f"{part}_loss": self.loss.compute(), f"{part}_accuracy": self.accuracy.compute()},
+            prog_bar=True,
+        )
         self.loss.reset()
         self.accuracy.reset()
 
     def gradient_flow(self) -> list[SiteFlow]:
         """Measure each site on one training batch, as training sees it, and leave the model as it is."""
         with torch.inference_mode(False):
-            network = copy.deepcopy(self.network).train()  # a copy, since normalisation counts every batch it sees
+            network = copy.deepcopy(
+                self.network
+            ).train()  # a copy, since normalisation counts every batch it sees
             rows = self._splits.train[: self.hparams["batch_size"]]
             x, y = self._inputs[rows].to(self.device), self._labels[rows].to(self.device)
             return gradient_flow(network, lambda: F.cross_entropy(network(x), y))
 
     def configure_optimizers(self) -> Any:
         """Return AdamW, and the schedule where one is asked for."""
-        # The fused kernel unscales gradients by itself, which Lightning does not allow with float16 and clipping.
-        fused = self.device.type in ("cpu", "cuda", "mps", "xpu") and not str(self.trainer.precision).startswith("16")
-        groups = parameter_groups(self, lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"])
+        # The fused kernel unscales gradients by itself, which Lightning does not allow with float16
+        # and clipping.
+        fused = self.device.type in ("cpu", "cuda", "mps", "xpu") and not str(
+            self.trainer.precision
+        ).startswith("16")
+        groups = parameter_groups(
+            self, lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"]
+        )
         optimizer = torch.optim.AdamW(groups, fused=fused)
         if self.hparams["schedule"] == "constant" or (self.trainer.max_epochs or 0) < 1:
             return optimizer
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.trainer.max_epochs or 1)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            optimizer, T_max=self.trainer.max_epochs or 1
+        )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @torch.no_grad()
@@ -202,11 +226,15 @@ class Classification(Task):
         rows = self._splits.validation
         training = self.training
         self.eval()
-        predicted = torch.cat([self(x.to(self.device)).argmax(1).cpu() for x, _ in self.val_dataloader()])
+        predicted = torch.cat(
+            [self(x.to(self.device)).argmax(1).cpu() for x, _ in self.val_dataloader()]
+        )
         self.train(training)
         actual = self._labels[rows]
         confusion_matrix(folder / "confusion_matrix.png", actual, predicted, self.classes)
         wrong = (predicted != actual).nonzero().flatten()
         if self._inputs.ndim == 4 and len(wrong):
-            titles = [f"{self.classes[actual[i]]} taken for {self.classes[predicted[i]]}" for i in wrong]
+            titles = [
+                f"{self.classes[actual[i]]} taken for {self.classes[predicted[i]]}" for i in wrong
+            ]
             image_sheet(folder / "misclassified.png", self._inputs[rows[wrong]], titles)

@@ -29,24 +29,30 @@ class Coordinate(Task):
     .. math:: f(x) = \frac{1 + g(x)}{2}, \qquad L = \frac{1}{NC} \sum_n \lVert f(x_n) - y_n \rVert^2,
               \qquad \mathrm{PSNR} = -10 \log_{10} L
 
-    A multilayer perceptron g, which so starts near grey, maps the coordinates :math:`x_n` of a pixel to its intensities
-    :math:`y_n` in [0, 1]. It sees the pixels of the training split and is judged on others by the peak signal-to-noise
-    ratio in dB, of peak 1 and of the split as a whole. Logged: ``val_loss`` (L) and ``val_psnr`` once an epoch;
-    ``test_loss`` and ``test_psnr`` in test.
+    A multilayer perceptron g, which so starts near grey, maps the coordinates :math:`x_n` of a
+    pixel to its intensities :math:`y_n` in [0, 1]. It sees the pixels of the training split and is
+    judged on others by the peak signal-to-noise ratio in dB, of peak 1 and of the split as a whole.
+    Logged: ``val_loss`` (L) and ``val_psnr`` once an epoch; ``test_loss`` and ``test_psnr`` in
+    test.
 
-    Rectifiers fit what is smooth first and details late; a periodic activation draws them sooner. Layers start as
-    torch's do: from He's initialisation ``relu`` at its best learning rate is no better.
+    Rectifiers fit what is smooth first and details late; a periodic activation draws them sooner.
+    Layers start as torch's do: from He's initialisation ``relu`` at its best learning rate is no
+    better.
 
     Shapes:
-        input ``(N, 2)``: row and column, each in [-scale, scale]; output ``(N, C)``, C = 1 (grey) or 3.
+        input ``(N, 2)``: row and column, each in [-scale, scale]; output ``(N, C)``, C = 1 (grey)
+        or 3.
 
     Args:
-        image: ``china`` or ``flower``, photographs that come with scikit-learn, or a picture file of 8 bits a channel.
-        size: pixels of a side, at least 4, after the middle is cropped to a square and averaged over areas.
+        image: ``china`` or ``flower``, photographs that come with scikit-learn, or a picture file
+            of 8 bits a channel.
+        size: pixels of a side, at least 4, after the middle is cropped to a square and averaged
+            over areas.
         colour: whether red, green and blue are fitted rather than the luma.
         hidden: units of a layer, at least 1.
         depth: hidden layers, at least 1.
-        scale: coordinates of the picture's edges, above 0: the larger, the faster an activation sees the picture change.
+        scale: coordinates of the picture's edges, above 0: the larger, the faster an activation
+            sees the picture change.
         batch_size: pixels of a training step, at least 1.
         lr: learning rate :math:`\eta` of AdamW, above 0; it falls to 0 along a cosine.
         weight_decay: decoupled weight decay :math:`\lambda`, at least 0.
@@ -58,10 +64,10 @@ class Coordinate(Task):
         ActsearchError: an option out of its range, or a picture that cannot be read.
 
     References:
-        Implicit Neural Representations with Periodic Activation Functions, V. Sitzmann, J. Martel, A. Bergman,
-        D. Lindell and G. Wetzstein, 2020, https://arxiv.org/abs/2006.09661
-        On the Spectral Bias of Neural Networks, N. Rahaman, A. Baratin, D. Arpit, F. Draxler, M. Lin, F. Hamprecht,
-        Y. Bengio and A. Courville, 2019, https://arxiv.org/abs/1806.08734
+        Implicit Neural Representations with Periodic Activation Functions, V. Sitzmann, J. Martel,
+        A. Bergman, D. Lindell and G. Wetzstein, 2020, https://arxiv.org/abs/2006.09661 On the
+        Spectral Bias of Neural Networks, N. Rahaman, A. Baratin, D. Arpit, F. Draxler, M. Lin, F.
+        Hamprecht, Y. Bengio and A. Courville, 2019, https://arxiv.org/abs/1806.08734
     """
 
     monitor = "val_psnr"
@@ -120,10 +126,15 @@ class Coordinate(Task):
         return self._batches(self._splits.test, 4096)
 
     def _batches(self, rows: Tensor, batch_size: int, shuffle: bool = False) -> TensorLoader:
-        return TensorLoader(self._coordinates[rows], self._intensities[rows], batch_size=batch_size, shuffle=shuffle)
+        return TensorLoader(
+            self._coordinates[rows], self._intensities[rows], batch_size=batch_size, shuffle=shuffle
+        )
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Return the mean squared error of a batch; nothing is logged here, which would cost more than the step."""
+        """Return the mean squared error of a batch.
+
+        Nothing is logged here, which would cost more than the step.
+        """
         x, y = batch
         return F.mse_loss(self(x), y)
 
@@ -154,13 +165,20 @@ class Coordinate(Task):
 
     def configure_optimizers(self) -> Any:
         """Return AdamW, its rate falling along a cosine over the epochs of training."""
-        # The fused kernel unscales gradients by itself, which Lightning does not allow with float16 and clipping.
-        fused = self.device.type in ("cpu", "cuda", "mps", "xpu") and not str(self.trainer.precision).startswith("16")
-        groups = parameter_groups(self, lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"])
+        # The fused kernel unscales gradients by itself, which Lightning does not allow with float16
+        # and clipping.
+        fused = self.device.type in ("cpu", "cuda", "mps", "xpu") and not str(
+            self.trainer.precision
+        ).startswith("16")
+        groups = parameter_groups(
+            self, lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"]
+        )
         optimizer = torch.optim.AdamW(groups, fused=fused)
         if (self.trainer.max_epochs or 0) < 1:
             return optimizer
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.trainer.max_epochs or 1)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            optimizer, T_max=self.trainer.max_epochs or 1
+        )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @torch.no_grad()
@@ -199,7 +217,9 @@ def psnr(error: Tensor) -> Tensor:
 
 @cache
 def load(image: str, size: int, colour: bool = False) -> Tensor:
-    """Return a picture ``(size, size, C)`` with intensities in [0, 1]; read once a process, so leave it as it is.
+    """Return a picture ``(size, size, C)`` with intensities in [0, 1].
+
+    Read once a process, so leave it as it is.
 
     Args:
         image: ``china``, ``flower``, or a picture file that Pillow reads, of 8 bits a channel.
@@ -222,18 +242,26 @@ def load(image: str, size: int, colour: bool = False) -> Tensor:
         try:
             with Image.open(Path(image).expanduser()) as file:
                 found = ImageOps.exif_transpose(file)  # a copy, whose pixels are read
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's, by format
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            Image.DecompressionBombError,
+        ) as error:  # Pillow's, by format
             reason = str(error).splitlines()[0]
             raise InvalidValueError(
                 f"image must be a picture that Pillow reads, but got {image!r}: {reason}."
             ) from None
     if found.mode[0] in "IF":
         raise InvalidValueError(
-            f"image must have 8 bits a channel, but got {image!r} of mode {found.mode}. Convert it to an 8-bit file."
+            f"image must have 8 bits a channel, but got {image!r} of mode {found.mode}. Convert it"
+            " to an 8-bit file."
         )
     side = min(found.size)
     if size > side:
-        raise InvalidValueError(f"size must be at most the picture's {side} pixels, but got {size}.")
+        raise InvalidValueError(
+            f"size must be at most the picture's {side} pixels, but got {size}."
+        )
     left, top = (found.width - side) // 2, (found.height - side) // 2
     square = found.convert("RGB" if colour else "L").resize(
         (size, size), Image.Resampling.BOX, box=(left, top, left + side, top + side)

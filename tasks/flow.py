@@ -29,35 +29,37 @@ class Flow(Task):
     Rows are standardised with the mean and deviation of the training split; every density is that of the standardised
     rows.
 
-    Logged in validation: ``val_log_likelihood`` (nats), ``val_loss`` (its negative) and ``val_bits_per_dimension``
-    (:math:`-\log_2 p(x) / D`); the same in test, and there also ``round_trip_error`` (largest
-    :math:`|f^{-1}(f(x)) - x|`), ``log_det_error`` (largest difference to the log-determinant of the Jacobian by
-    automatic differentiation) and ``samples_per_second``.
+    Logged in validation: ``val_log_likelihood`` (nats), ``val_loss`` (its negative) and
+    ``val_bits_per_dimension`` (:math:`-\log_2 p(x) / D`); the same in test, and there also
+    ``round_trip_error`` (largest :math:`|f^{-1}(f(x)) - x|`), ``log_det_error`` (largest difference
+    to the log-determinant of the Jacobian by automatic differentiation) and ``samples_per_second``.
 
-    The site of an elementwise bijection requires one that is onto the whole real line: through a bounded one the
-    density would not integrate to 1.
+    The site of an elementwise bijection requires one that is onto the whole real line: through a
+    bounded one the density would not integrate to 1.
 
     Shapes:
         input ``(N, D)``, output log-density ``(N,)``.
 
     Args:
-        data: ``two_moons``, ``rings`` or ``checkerboard``; or a table, ``iris``, ``wine``, ``breast_cancer`` or
-            ``diabetes``, without its labels and without columns of fewer than 10 distinct values.
+        data: ``two_moons``, ``rings`` or ``checkerboard``; or a table, ``iris``, ``wine``,
+            ``breast_cancer`` or ``diabetes``, without its labels and without columns of fewer than
+            10 distinct values.
         samples: points to draw of a shape, for all three splits together, at least 50.
-        architecture: ``linear`` alternates linear maps with the searched bijection; ``coupling`` and ``autoregressive``
-            transform each feature by a function whose parameters a conditioner, a network with the searched activation,
-            computes from other features.
+        architecture: ``linear`` alternates linear maps with the searched bijection; ``coupling``
+            and ``autoregressive`` transform each feature by a function whose parameters a
+            conditioner, a network with the searched activation, computes from other features.
         depth: number of steps, at least 1; 8 (linear) or 3 where not given.
         mixing: linear: ``lu`` or ``rotation`` maps.
         hidden: coupling, autoregressive: units of a conditioner's layer, at least 1.
         layers: coupling, autoregressive: hidden layers of a conditioner, at least 1.
-        univariate: coupling, autoregressive: ``affine`` or rational-quadratic ``spline`` function of each feature.
+        univariate: coupling, autoregressive: ``affine`` or rational-quadratic ``spline`` function
+            of each feature.
         bins: bins of the spline, at least 2.
-        bijection_sites: coupling, autoregressive: whether a site for an elementwise bijection follows each step, with
-            ``identity`` in it at first.
+        bijection_sites: coupling, autoregressive: whether a site for an elementwise bijection
+            follows each step, with ``identity`` in it at first.
         batch_size: rows of a training step, at least 1.
-        lr: learning rate :math:`\eta` of AdamW, above 0; it falls to 0 along a cosine; 0.01 (linear) or 0.003 where not
-            given.
+        lr: learning rate :math:`\eta` of AdamW, above 0; it falls to 0 along a cosine; 0.01
+            (linear) or 0.003 where not given.
         weight_decay: decoupled weight decay :math:`\lambda`, at least 0.
         validation_share: share of all rows for validation, in (0, 1).
         test_share: share of all rows for the test, in (0, 1).
@@ -67,9 +69,10 @@ class Flow(Task):
         ActsearchError: an option out of its range, or data that does not exist.
 
     References:
-        Normalizing Flows for Probabilistic Modeling and Inference, G. Papamakarios, E. Nalisnick, D. Rezende,
-        S. Mohamed and B. Lakshminarayanan, 2021, https://arxiv.org/abs/1912.02762
-        Neural Spline Flows, C. Durkan, A. Bekasov, I. Murray and G. Papamakarios, 2019, https://arxiv.org/abs/1906.04032
+        Normalizing Flows for Probabilistic Modeling and Inference, G. Papamakarios, E. Nalisnick,
+        D. Rezende, S. Mohamed and B. Lakshminarayanan, 2021, https://arxiv.org/abs/1912.02762
+        Neural Spline Flows, C. Durkan, A. Bekasov, I. Murray and G. Papamakarios, 2019,
+        https://arxiv.org/abs/1906.04032
     """
 
     monitor = "val_log_likelihood"
@@ -120,7 +123,9 @@ class Flow(Task):
 
     def train_dataloader(self) -> TensorLoader:
         """Return the training split in shuffled batches."""
-        return TensorLoader(self._rows[self._splits.train], batch_size=self.hparams["batch_size"], shuffle=True)
+        return TensorLoader(
+            self._rows[self._splits.train], batch_size=self.hparams["batch_size"], shuffle=True
+        )
 
     def val_dataloader(self) -> TensorLoader:
         """Return the validation split."""
@@ -131,7 +136,10 @@ class Flow(Task):
         return TensorLoader(self._rows[self._splits.test], batch_size=4096)
 
     def training_step(self, batch: tuple[Tensor], batch_idx: int) -> Tensor:
-        """Return the mean negative log-likelihood of a batch; nothing is logged here, which would cost time."""
+        """Return the mean negative log-likelihood of a batch.
+
+        Nothing is logged here, which would cost time.
+        """
         return cast(Tensor, -self(batch[0]).mean())
 
     def validation_step(self, batch: tuple[Tensor], batch_idx: int) -> None:
@@ -165,13 +173,18 @@ class Flow(Task):
 
     def configure_optimizers(self) -> Any:
         """Return AdamW, its rate falling along a cosine over the epochs of training."""
-        # The fused kernel unscales gradients by itself, which Lightning does not allow with float16 and clipping.
-        fused = self.device.type in ("cpu", "cuda", "mps", "xpu") and not str(self.trainer.precision).startswith("16")
+        # The fused kernel unscales gradients by itself, which Lightning does not allow with float16
+        # and clipping.
+        fused = self.device.type in ("cpu", "cuda", "mps", "xpu") and not str(
+            self.trainer.precision
+        ).startswith("16")
         groups = parameter_groups(self, lr=self.rate, weight_decay=self.hparams["weight_decay"])
         optimizer = torch.optim.AdamW(groups, fused=fused)
         if (self.trainer.max_epochs or 0) < 1:
             return optimizer
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.trainer.max_epochs or 1)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            optimizer, T_max=self.trainer.max_epochs or 1
+        )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @torch.no_grad()
@@ -190,7 +203,10 @@ class Flow(Task):
         with torch.inference_mode(False), torch.enable_grad():
             x = x.clone().requires_grad_()
             y, log_det = self.flow.distribution().transform.call_and_ladj(x)
-            rows = [torch.autograd.grad(y[:, i].sum(), x, retain_graph=True)[0] for i in range(y.shape[1])]
+            rows = [
+                torch.autograd.grad(y[:, i].sum(), x, retain_graph=True)[0]
+                for i in range(y.shape[1])
+            ]
             jacobian = torch.stack(rows, 1).double()
         return float((torch.linalg.slogdet(jacobian).logabsdet - log_det).detach().abs().max())
 
@@ -201,6 +217,11 @@ class Flow(Task):
 
         actual = self._rows[self._splits.validation]
         drawn = self.sample(len(actual)).cpu()
-        scatter_pair(folder / "samples.png", actual[:, :2], drawn[:, :2], ("validation rows", "samples of the flow"))
+        scatter_pair(
+            folder / "samples.png",
+            actual[:, :2],
+            drawn[:, :2],
+            ("validation rows", "samples of the flow"),
+        )
         if actual.shape[1] == 2:
             density_map(folder / "density.png", lambda x: self(x.to(self.device)).cpu(), actual)

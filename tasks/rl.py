@@ -32,22 +32,26 @@ class ContinuousControl(Task):
     .. math:: \max_\pi E\left[\sum_t \gamma^t (r_t - \alpha \log \pi(a_t|o_t))\right], \quad a = \varphi(u),
         \quad u \sim N(\mu(o), \sigma(o)^2)
 
-    Sites: the trunk of the actor, the trunk of the critic (the members of its ensemble share them), and
-    ``actor.squash``, which must be a bounded bijection. An epoch is ``epoch_steps`` environment steps with their
-    updates, and ends with 20 episodes of fixed seeds under the deterministic policy; test episodes have seeds of their
-    own. Soft actor-critic takes ``warm_up`` steps at random before the first epoch, so that 14 epochs are 15,000 steps.
-    A checkpoint holds the networks, not the experience.
+    Sites: the trunk of the actor, the trunk of the critic (the members of its ensemble share them),
+    and ``actor.squash``, which must be a bounded bijection. An epoch is ``epoch_steps`` environment
+    steps with their updates, and ends with 20 episodes of fixed seeds under the deterministic
+    policy; test episodes have seeds of their own. Soft actor-critic takes ``warm_up`` steps at
+    random before the first epoch, so that 14 epochs are 15,000 steps. A checkpoint holds the
+    networks, not the experience.
 
-    Logged: ``val_return`` (mean of the 20 episodes), ``val_return_deviation``, ``val_entropy`` (nats, of actions in
-    (-1, 1)), ``valid_actions`` (share of actions inside of the action space), ``gradient_variance`` of the policy's
-    loss over its noise and ``gradient_variance_uncorrected`` without the change-of-variables term, ``env_steps`` and
-    ``steps_per_second``; ``test_return`` in test.
+    Logged: ``val_return`` (mean of the 20 episodes), ``val_return_deviation``, ``val_entropy``
+    (nats, of actions in (-1, 1)), ``valid_actions`` (share of actions inside of the action space),
+    ``gradient_variance`` of the policy's loss over its noise and ``gradient_variance_uncorrected``
+    without the change-of-variables term, ``env_steps`` and ``steps_per_second``; ``test_return`` in
+    test.
 
     Shapes:
-        input observations ``(N, observation)``; output actions in (-1, 1) ``(N, action)`` and their values ``(E, N)``.
+        input observations ``(N, observation)``; output actions in (-1, 1) ``(N, action)`` and their
+        values ``(E, N)``.
 
     Args:
-        env: any Gymnasium environment with a flat observation and a bounded action of one dimension.
+        env: any Gymnasium environment with a flat observation and a bounded action of one
+            dimension.
         algorithm: ``sac`` or ``ppo``.
         envs: copies of the environment that are stepped side by side, at least 1.
         epoch_steps: environment steps of an epoch, of all copies together; for ppo, its rollout.
@@ -59,7 +63,8 @@ class ContinuousControl(Task):
         warm_up: sac: random steps before the first epoch, at least ``batch_size``.
         capacity: sac: transitions that the replay buffer keeps.
         updates: sac: updates for each environment step, above 0.
-        smoothing: sac: share :math:`\tau` of the critic that its target takes over at each update, in (0, 1).
+        smoothing: sac: share :math:`\tau` of the critic that its target takes over at each update,
+            in (0, 1).
         trace: ppo: :math:`\lambda` of the generalised advantages, in (0, 1).
         clip: ppo: range :math:`\epsilon` of the density ratio, in (0, 1).
         passes: ppo: how often an epoch goes over its rollout, at least 1.
@@ -67,11 +72,13 @@ class ContinuousControl(Task):
         episodes: evaluation episodes, at least 1.
 
     Raises:
-        ActsearchError: an option out of its range, or an environment that is unknown, not installed, or has no boxes.
+        ActsearchError: an option out of its range, or an environment that is unknown, not
+            installed, or has no boxes.
 
     References:
-        Soft Actor-Critic Algorithms and Applications, T. Haarnoja et al., 2018, https://arxiv.org/abs/1812.05905;
-        Proximal Policy Optimization Algorithms, J. Schulman et al., 2017, https://arxiv.org/abs/1707.06347
+        Soft Actor-Critic Algorithms and Applications, T. Haarnoja et al., 2018,
+        https://arxiv.org/abs/1812.05905; Proximal Policy Optimization Algorithms, J. Schulman et
+        al., 2017, https://arxiv.org/abs/1707.06347
     """
 
     monitor = "val_return"
@@ -103,19 +110,33 @@ class ContinuousControl(Task):
     ) -> None:
         super().__init__()
         one_of("algorithm", algorithm, ("sac", "ppo"))
-        whole = {"envs": envs, "epoch_steps": epoch_steps, "hidden": hidden, "depth": depth, "batch_size": batch_size}
+        whole = {
+            "envs": envs,
+            "epoch_steps": epoch_steps,
+            "hidden": hidden,
+            "depth": depth,
+            "batch_size": batch_size,
+        }
         for name, count in {**whole, "passes": passes, "episodes": episodes}.items():
             at_least(name, count, 1, whole=True)
         at_least("warm_up", warm_up, batch_size if algorithm == "sac" else 0, whole=True)
         at_least("capacity", capacity, max(batch_size, envs), whole=True)
         for name, positive in (("lr", lr), ("updates", updates)):
             between(name, positive, 0, float("inf"))
-        for name, share in (("discount", discount), ("smoothing", smoothing), ("trace", trace), ("clip", clip)):
+        for name, share in (
+            ("discount", discount),
+            ("smoothing", smoothing),
+            ("trace", trace),
+            ("clip", clip),
+        ):
             between(name, share, 0, 1)
         at_least("entropy", entropy, 0)
         self.save_hyperparameters()
         made = make(env)
-        (observation,), (action,) = made.observation_space.shape or (), made.action_space.shape or ()
+        (observation,), (action,) = (
+            made.observation_space.shape or (),
+            made.action_space.shape or (),
+        )
         made.close()
         self.actor = Actor(observation, action, hidden, depth)
         if algorithm == "sac":
@@ -125,7 +146,9 @@ class ContinuousControl(Task):
             self.critic = Critic(observation, hidden, depth, members=1)
         self.example_input_array = torch.zeros(4, observation)
         self.automatic_optimization = False
-        self.history: list[tuple[int, list[float]]] = []  # environment steps, returns of the evaluation's episodes
+        self.history: list[
+            tuple[int, list[float]]
+        ] = []  # environment steps, returns of the evaluation's episodes
         self._target: dict[str, Tensor] = {}
         self._experience: Replay | Rollout | None = None
         self._begin = 0.0
@@ -133,7 +156,9 @@ class ContinuousControl(Task):
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Return the deterministic action in (-1, 1) and its value."""
         action = self.actor(observation)
-        return action, self.critic(torch.cat([observation, action], -1) if self._soft else observation)
+        return action, self.critic(
+            torch.cat([observation, action], -1) if self._soft else observation
+        )
 
     @property
     def _soft(self) -> bool:
@@ -144,12 +169,18 @@ class ContinuousControl(Task):
         options = self.hparams
         seed = torch.initial_seed() % 2**31
         envs = Environments(options["env"], options["envs"], seed)
-        common = {"steps": options["epoch_steps"], "batch_size": options["batch_size"], "seed": seed}
+        common = {
+            "steps": options["epoch_steps"],
+            "batch_size": options["batch_size"],
+            "seed": seed,
+        }
         if self._soft:
             more = {name: options[name] for name in ("capacity", "warm_up", "updates")}
             self._experience = Replay(envs, self._explore, **common, **more)
         else:
-            self._experience = Rollout(envs, self._explore, self._advantages, **common, passes=options["passes"])
+            self._experience = Rollout(
+                envs, self._explore, self._advantages, **common, passes=options["passes"]
+            )
         return self._experience
 
     def val_dataloader(self) -> TensorLoader:
@@ -165,8 +196,13 @@ class ContinuousControl(Task):
         return TensorLoader(torch.arange(first, first + count), batch_size=count)
 
     def on_fit_start(self) -> None:
-        """Start the target critic where the critic is; not a module, since its sites are the critic's."""
-        self._target = {name: tensor.detach().clone() for name, tensor in self.critic.named_parameters()}
+        """Start the target critic where the critic is.
+
+        Not a module, since its sites are the critic's.
+        """
+        self._target = {
+            name: tensor.detach().clone() for name, tensor in self.critic.named_parameters()
+        }
         self._begin = time.perf_counter()
 
     def on_fit_end(self) -> None:
@@ -195,7 +231,11 @@ class ContinuousControl(Task):
             return torch.optim.Adam(parameter_groups(module, lr=lr, weight_decay=0.0), fused=fused)
 
         optimisers = [adam(self.critic), adam(self.actor)]
-        return [*optimisers, torch.optim.Adam([self.log_temperature], lr=lr, fused=fused)] if self._soft else optimisers
+        return (
+            [*optimisers, torch.optim.Adam([self.log_temperature], lr=lr, fused=fused)]
+            if self._soft
+            else optimisers
+        )
 
     def _optimisers(self) -> list[Any]:
         found = self.optimizers()
@@ -235,17 +275,23 @@ class ContinuousControl(Task):
     def _proximal_step(self, batch: Batch) -> None:
         critic, actor = self._optimisers()
         values = self.critic(batch["observation"])[0]
-        self._descend(critic, 0.5 * (values - batch["return"]).square().mean(), self.critic, clip=0.5)
+        self._descend(
+            critic, 0.5 * (values - batch["return"]).square().mean(), self.critic, clip=0.5
+        )
         mean, log_std = self.actor.gaussian(batch["observation"])
         ratio = (self.actor.log_density(batch["u"], mean, log_std) - batch["log_density"]).exp()
         advantage = batch["advantage"]
         advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
         loss = clipped_objective(ratio, advantage, self.hparams["clip"])
         if self.hparams["entropy"]:
-            loss = loss + self.hparams["entropy"] * self.actor.sample(batch["observation"])[2].mean()
+            loss = (
+                loss + self.hparams["entropy"] * self.actor.sample(batch["observation"])[2].mean()
+            )
         self._descend(actor, loss, self.actor, clip=0.5)
 
-    def _descend(self, optimiser: Any, loss: Tensor, module: torch.nn.Module, clip: float | None = None) -> None:
+    def _descend(
+        self, optimiser: Any, loss: Tensor, module: torch.nn.Module, clip: float | None = None
+    ) -> None:
         """Take one step of one network; another that the loss runs through gets no gradient."""
         optimiser.zero_grad()
         parameters = list(module.parameters())
@@ -256,12 +302,21 @@ class ContinuousControl(Task):
 
     @torch.no_grad()
     def _advantages(self, rollout: Batch) -> Batch:
-        """Add to a rollout its log-densities, advantages and returns; what learning does not need is left out."""
+        """Add to a rollout its log-densities, advantages and returns.
+
+        What learning does not need is left out.
+        """
         seen = {name: tensor.to(self.device) for name, tensor in rollout.items()}
         value, after = (self._values(seen[name]) for name in ("observation", "next_observation"))
         options = self.hparams
         advantage = generalised_advantages(
-            seen["reward"], value, after, seen["terminated"], seen["ended"], options["discount"], options["trace"]
+            seen["reward"],
+            value,
+            after,
+            seen["terminated"],
+            seen["ended"],
+            options["discount"],
+            options["trace"],
         )
         mean, log_std = self.actor.gaussian(seen["observation"])
         log_density = self.actor.log_density(seen["u"], mean, log_std)
@@ -278,7 +333,11 @@ class ContinuousControl(Task):
         steps = self._experience.taken if self._experience is not None else 0
         if not self.trainer.sanity_checking:
             self.history.append((steps, found.returns.tolist()))
-        figures = {"val_return": found.returns.mean(), "val_return_deviation": found.returns.std(), "env_steps": steps}
+        figures = {
+            "val_return": found.returns.mean(),
+            "val_return_deviation": found.returns.std(),
+            "env_steps": steps,
+        }
         figures |= self.measure_policy(found)
         elapsed = time.perf_counter() - self._begin
         self.log_dict({**figures, "steps_per_second": steps / elapsed}, prog_bar=True, batch_size=1)
@@ -286,7 +345,9 @@ class ContinuousControl(Task):
     def test_step(self, batch: tuple[Tensor], batch_idx: int) -> None:
         """Run the test's episodes."""
         found = self._evaluate(batch)
-        self.log_dict({"test_return": found.returns.mean(), "test_valid_actions": found.valid}, batch_size=1)
+        self.log_dict(
+            {"test_return": found.returns.mean(), "test_valid_actions": found.valid}, batch_size=1
+        )
 
     def _evaluate(self, batch: tuple[Tensor]) -> Evaluation:
         return evaluate(self.hparams["env"], batch[0].tolist(), self._exploit)
@@ -294,7 +355,9 @@ class ContinuousControl(Task):
     def measure_policy(self, found: Evaluation) -> dict[str, float]:
         """Return entropy, share of valid actions and the gradient's variance, on observations that were met."""
         with torch.inference_mode(False):
-            rows = torch.randint(len(found.observations), (SAMPLE,), generator=torch.Generator().manual_seed(0))
+            rows = torch.randint(
+                len(found.observations), (SAMPLE,), generator=torch.Generator().manual_seed(0)
+            )
             noise = policy_noise(
                 self.actor,
                 self._tensor(found.observations[rows.numpy()]),

@@ -23,7 +23,9 @@ from ._spiking_network import SpikingNetwork
 
 
 class Spiking(Task):
-    r"""Classification by leaky integrate-and-fire neurons; the searched activation is each layer's surrogate gradient.
+    r"""Classification by leaky integrate-and-fire neurons.
+
+    The searched activation is each layer's surrogate gradient.
 
     .. math:: u_t = \beta u_{t-1} + W x_t + b - \theta s_{t-1}, \quad s_t = \Theta(u_t - \theta)
 
@@ -32,19 +34,22 @@ class Spiking(Task):
     learned one follows the gradient of the soft step, not of the loss. The readout integrates without firing, and the
     loss is the cross-entropy of its mean potential over time. The baseline is the arc tangent, snnTorch's default.
 
-    Logged once an epoch: ``val_loss``, ``val_accuracy``, ``val_spikes`` (spikes per sample of all layers, which an
-    event-driven chip's energy grows with), and of each layer ``spikes/layer_1``, ``silent/layer_1`` (share of neurons
-    that no validation sample made fire) and ``gradient_norm/layer_1``. Two objectives give a Pareto front:
-    ``--objective '[val_accuracy:max,val_spikes:min]'``.
+    Logged once an epoch: ``val_loss``, ``val_accuracy``, ``val_spikes`` (spikes per sample of all
+    layers, which an event-driven chip's energy grows with), and of each layer ``spikes/layer_1``,
+    ``silent/layer_1`` (share of neurons that no validation sample made fire) and
+    ``gradient_norm/layer_1``. Two objectives give a Pareto front: ``--objective
+    '[val_accuracy:max,val_spikes:min]'``.
 
     Shapes:
         input ``(N, T, D)``, output logits ``(N, classes)``.
 
     Args:
-        data: ``digits``, ``iris``, ``wine``, ``breast_cancer``, ``openml:NAME``, ``torchvision:NAME``, an ``.npz`` file
-            of images and labels, or one of event data: arrays spikes (samples, time steps, ...) and labels.
+        data: ``digits``, ``iris``, ``wine``, ``breast_cancer``, ``openml:NAME``,
+            ``torchvision:NAME``, an ``.npz`` file of images and labels, or one of event data:
+            arrays spikes (samples, time steps, ...) and labels.
         data_home: folder of downloaded data, where the set has one.
-        encoding: how intensities become spikes: ``rate`` (the default), ``latency`` or ``direct``; none for event data.
+        encoding: how intensities become spikes: ``rate`` (the default), ``latency`` or ``direct``;
+            none for event data.
         steps: time steps T of the encoding, at least 1; 16 by default, none for event data.
         decay: membrane decay :math:`\beta` per time step, in [0, 1].
         threshold: firing threshold :math:`\theta`, above 0.
@@ -57,15 +62,15 @@ class Spiking(Task):
         validation_share: share of all samples for validation, in (0, 1).
         test_share: share of all samples for the test, in (0, 1).
         split_seed: seed of the splits.
-        log_time_steps: whether each validation also logs the gradient norm of every layer at every time step
-            (``gradient_norm/layer_1/step_01``).
+        log_time_steps: whether each validation also logs the gradient norm of every layer at every
+            time step (``gradient_norm/layer_1/step_01``).
 
     Raises:
         ActsearchError: an option out of its range, or data that cannot be read.
 
     References:
-        Surrogate Gradient Learning in Spiking Neural Networks, E. Neftci, H. Mostafa and F. Zenke, 2019,
-        https://arxiv.org/abs/1901.09948
+        Surrogate Gradient Learning in Spiking Neural Networks, E. Neftci, H. Mostafa and F. Zenke,
+        2019, https://arxiv.org/abs/1901.09948
     """
 
     monitor = "val_accuracy"
@@ -112,7 +117,8 @@ class Spiking(Task):
             if encoding is not None or steps is not None:
                 given = {"encoding": encoding, "steps": steps}
                 raise InvalidValueError(
-                    f"event data must have no encoding and no steps, being spikes already, but got {given}."
+                    "event data must have no encoding and no steps, being spikes already, but got"
+                    f" {given}."
                 )
             self._encoding: Encoding | None = None
             self.steps = found.x.shape[1]
@@ -123,7 +129,9 @@ class Spiking(Task):
             self.steps = 16 if steps is None else steps
             at_least("steps", self.steps, 1, whole=True)
             self._inputs = intensities(torch.from_numpy(found.x), self._splits.train)
-        self.network = SpikingNetwork(self._inputs.shape[-1], hidden, depth, len(found.classes), decay, threshold)
+        self.network = SpikingNetwork(
+            self._inputs.shape[-1], hidden, depth, len(found.classes), decay, threshold
+        )
         self.example_input_array = self.encode(self._inputs[self._splits.train[:4]], seed=0)
         self.loss = MeanMetric()
         self.accuracy = MulticlassAccuracy(len(found.classes), average="micro", validate_args=False)
@@ -135,7 +143,10 @@ class Spiking(Task):
         return logits
 
     def encode(self, x: Tensor, seed: int | None = None) -> Tensor:
-        """Return inputs as trains ``(N, T, D)``; with a seed, the same train whenever it is called."""
+        """Return inputs as trains ``(N, T, D)``.
+
+        With a seed, the same train whenever it is called.
+        """
         if self._encoding is None:
             return x
         generator = None if seed is None else torch.Generator(x.device).manual_seed(seed)
@@ -154,7 +165,9 @@ class Spiking(Task):
         return self._batches(self._splits.test, 512)
 
     def _batches(self, rows: Tensor, batch_size: int, shuffle: bool = False) -> TensorLoader:
-        return TensorLoader(self._inputs[rows], self._labels[rows], batch_size=batch_size, shuffle=shuffle)
+        return TensorLoader(
+            self._inputs[rows], self._labels[rows], batch_size=batch_size, shuffle=shuffle
+        )
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the cross-entropy of a batch, encoded anew."""
@@ -186,7 +199,12 @@ class Spiking(Task):
             self.log(f"gradient_norm/{name}", steps.square().sum().sqrt())
             if self.hparams["log_time_steps"]:
                 width = len(str(self.steps))
-                self.log_dict({f"gradient_norm/{name}/step_{t + 1:0{width}}": norm for t, norm in enumerate(steps)})
+                self.log_dict(
+                    {
+                        f"gradient_norm/{name}/step_{t + 1:0{width}}": norm
+                        for t, norm in enumerate(steps)
+                    }
+                )
 
     def on_test_epoch_end(self) -> None:
         """Log ``test_loss``, ``test_accuracy`` and ``test_spikes``."""
@@ -196,7 +214,11 @@ class Spiking(Task):
         """Log what was counted, and return how often each neuron of each layer fired."""
         counts = torch.stack(self._spikes).sum(0)
         self._spikes.clear()
-        figures = {"loss": self.loss.compute(), "accuracy": self.accuracy.compute(), "spikes": counts.sum() / samples}
+        figures = {
+            "loss": self.loss.compute(),
+            "accuracy": self.accuracy.compute(),
+            "spikes": counts.sum() / samples,
+        }
         self.log_dict({f"{part}_{name}": value for name, value in figures.items()}, prog_bar=True)
         self.loss.reset()
         self.accuracy.reset()
@@ -206,19 +228,28 @@ class Spiking(Task):
         r"""Return :math:`\partial L / \partial u_t` on a training batch: layers × time steps × (samples × neurons)."""
         with torch.inference_mode(False), torch.enable_grad():
             rows = self._splits.train[: self.hparams["batch_size"]]
-            activity = self.network.run(self.encode(self._inputs[rows].to(self.device).clone(), seed=0))
+            activity = self.network.run(
+                self.encode(self._inputs[rows].to(self.device).clone(), seed=0)
+            )
             loss = F.cross_entropy(activity.logits, self._labels[rows].to(self.device))
-            # The current enters the potential with factor 1, so its gradient is that of the potential.
+            # The current enters the potential with factor 1, so its gradient is that of the
+            # potential.
             return torch.stack([g.flatten(1) for g in torch.autograd.grad(loss, activity.currents)])
 
     def configure_optimizers(self) -> Any:
         """Return AdamW, and the schedule where one is asked for."""
-        fused = self.device.type in ("cpu", "cuda", "mps", "xpu") and not str(self.trainer.precision).startswith("16")
-        groups = parameter_groups(self, lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"])
+        fused = self.device.type in ("cpu", "cuda", "mps", "xpu") and not str(
+            self.trainer.precision
+        ).startswith("16")
+        groups = parameter_groups(
+            self, lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"]
+        )
         optimizer = torch.optim.AdamW(groups, fused=fused)
         if self.hparams["schedule"] == "constant" or (self.trainer.max_epochs or 0) < 1:
             return optimizer
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.trainer.max_epochs or 1)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            optimizer, T_max=self.trainer.max_epochs or 1
+        )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def pictures(self, folder: Path) -> None:
@@ -230,10 +261,17 @@ class Spiking(Task):
         with torch.no_grad():
             spikes = self.network.run(train).spikes
         spike_raster(
-            folder / "spike_raster.png", [train[0].cpu(), *(s[:, 0].cpu() for s in spikes)], self.network.layers
+            folder / "spike_raster.png",
+            [train[0].cpu(), *(s[:, 0].cpu() for s in spikes)],
+            self.network.layers,
         )
-        sites = [self.network.get_submodule(name).get_submodule("surrogate") for name in self.network.layers]
+        sites = [
+            self.network.get_submodule(name).get_submodule("surrogate")
+            for name in self.network.layers
+        ]
         surrogate_curves(folder / "surrogates.png", sites, self.network.layers)
         gradient_over_time(
-            folder / "gradient.png", self.gradient_flow().norm(dim=-1).detach().cpu(), self.network.layers
+            folder / "gradient.png",
+            self.gradient_flow().norm(dim=-1).detach().cpu(),
+            self.network.layers,
         )

@@ -38,18 +38,20 @@ class SelfSupervised(Task):
 
     with encoder f, projector g and, for ``simsiam`` and ``byol``, predictor q. Labels serve the probes alone.
 
-    Without ``anti_collapse`` the embedding's deviation falls below a tenth of 1/√D within the default training for
-    ``simsiam`` and ``byol``, and within 200 epochs at ``lr`` 0.01 for ``vicreg``.
+    Without ``anti_collapse`` the embedding's deviation falls below a tenth of 1/√D within the
+    default training for ``simsiam`` and ``byol``, and within 200 epochs at ``lr`` 0.01 for
+    ``vicreg``.
 
     Sites: ``encoder.*``, ``projector.*`` and ``predictor.*``, each part a block of the search.
 
-    Logged once an epoch: ``val_probe_accuracy`` (ridge regression on h) and ``val_knn_accuracy`` (on h), both against
-    the training split; of the embedding z ``val_effective_rank`` (RankMe), ``val_isotropy`` (IsoScore),
-    ``val_embedding_deviation`` (1/√D where even, 0 after collapse), ``val_alignment`` and ``val_uniformity``;
-    ``val_loss``. The accuracies again in test. Objectives: ``val_probe_accuracy:max``, ``val_effective_rank:max``, both.
+    Logged once an epoch: ``val_probe_accuracy`` (ridge regression on h) and ``val_knn_accuracy``
+    (on h), both against the training split; of the embedding z ``val_effective_rank`` (RankMe),
+    ``val_isotropy`` (IsoScore), ``val_embedding_deviation`` (1/√D where even, 0 after collapse),
+    ``val_alignment`` and ``val_uniformity``; ``val_loss``. The accuracies again in test.
+    Objectives: ``val_probe_accuracy:max``, ``val_effective_rank:max``, both.
 
-    One activation at every site, simsiam on digits with the defaults, five seeds (mean ± standard deviation), in order of
-    isotropy:
+    One activation at every site, simsiam on digits with the defaults, five seeds (mean ± standard
+    deviation), in order of isotropy:
 
     ========  ===============  ==============  =================
     all       isotropy         effective rank  k-NN accuracy
@@ -62,19 +64,20 @@ class SelfSupervised(Task):
     identity  0.022 ± 0.005     6.4 ± 0.2      0.963 ± 0.003
     ========  ===============  ==============  =================
 
-    So identity ends least isotropic and of far lower rank; five seeds tell no order among the others, and the smooth
-    non-monotone ones are not more isotropic than PReLU.
+    So identity ends least isotropic and of far lower rank; five seeds tell no order among the
+    others, and the smooth non-monotone ones are not more isotropic than PReLU.
 
     Shapes:
-        input ``(N, C, H, W)``; output representation ``(N, 8 width)``, embedding and prediction ``(N, D)``.
+        input ``(N, C, H, W)``; output representation ``(N, 8 width)``, embedding and prediction
+        ``(N, D)``.
 
     Args:
         data: ``digits``, ``openml:NAME``, ``torchvision:NAME``, or an ``.npz`` file of images.
         data_home: folder of downloaded data, where the set has one.
         image_shape: channels, height and width, to read rows of a table as images.
         objective: ``simsiam``, ``byol`` or ``vicreg``.
-        anti_collapse: keep what prevents collapse: simsiam's stop-gradient, byol's momentum encoder with its
-            stop-gradient, vicreg's variance term.
+        anti_collapse: keep what prevents collapse: simsiam's stop-gradient, byol's momentum encoder
+            with its stop-gradient, vicreg's variance term.
         width: channels of the encoder's first layer, at least 1.
         embedding: dimensions D of the embedding, at least 2.
         momentum: byol: share of the target encoder that each step keeps, in (0, 1).
@@ -92,8 +95,9 @@ class SelfSupervised(Task):
         ActsearchError: an option out of its range, or data that cannot be read, or are no images.
 
     References:
-        RankMe: Assessing the downstream performance of pretrained self-supervised representations by their rank,
-        Q. Garrido, R. Balestriero, L. Najman and Y. LeCun, 2022, https://arxiv.org/abs/2210.02885
+        RankMe: Assessing the downstream performance of pretrained self-supervised representations
+        by their rank, Q. Garrido, R. Balestriero, L. Najman and Y. LeCun, 2022,
+        https://arxiv.org/abs/2210.02885
     """
 
     monitor = "val_probe_accuracy"
@@ -125,7 +129,11 @@ class SelfSupervised(Task):
         super().__init__()
         one_of("objective", objective, ("simsiam", "byol", "vicreg"))
         one_of("schedule", schedule, ("constant", "cosine"))
-        for name, count, least in (("width", width, 1), ("embedding", embedding, 2), ("batch_size", batch_size, 2)):
+        for name, count, least in (
+            ("width", width, 1),
+            ("embedding", embedding, 2),
+            ("batch_size", batch_size, 2),
+        ):
             at_least(name, count, least, whole=True)
         at_least("neighbours", neighbours, 1, whole=True)
         between("momentum", momentum, 0, 1)
@@ -136,7 +144,8 @@ class SelfSupervised(Task):
         found = images.load(data, data_home, image_shape)
         if found.x.ndim != 4:
             raise InvalidValueError(
-                f"data must be images, but {data} has rows of shape {found.x.shape[1:]}. Give image_shape or other data."
+                f"data must be images, but {data} has rows of shape {found.x.shape[1:]}. Give"
+                " image_shape or other data."
             )
         self.classes = found.classes
         self._splits = split(len(found.y), split_seed, validation_share, test_share, found.y)
@@ -144,7 +153,11 @@ class SelfSupervised(Task):
         self._labels = torch.from_numpy(found.y)
         self.encoder = encoder(found.x.shape[1], width)
         self.projector = perceptron(8 * width, 4 * width, embedding)
-        self.predictor = None if objective == "vicreg" else perceptron(embedding, max(1, embedding // 2), embedding)
+        self.predictor = (
+            None
+            if objective == "vicreg"
+            else perceptron(embedding, max(1, embedding // 2), embedding)
+        )
         self.example_input_array = self._inputs[self._splits.train[:4]]
         self.loss = MeanMetric()
         self._target: dict[str, dict[str, Tensor]] = {}
@@ -153,14 +166,23 @@ class SelfSupervised(Task):
         """Return representation, embedding, and prediction (the embedding again where there is no predictor)."""
         representation = self.encoder(x)
         embedding = self.projector(representation)
-        return representation, embedding, embedding if self.predictor is None else self.predictor(embedding)
+        return (
+            representation,
+            embedding,
+            embedding if self.predictor is None else self.predictor(embedding),
+        )
 
     def train_dataloader(self) -> TensorLoader:
         """Return the training split in shuffled batches."""
         rows = self._splits.train
-        drop_last = len(rows) % self.hparams["batch_size"] == 1  # batch normalisation cannot train on one sample
+        drop_last = (
+            len(rows) % self.hparams["batch_size"] == 1
+        )  # batch normalisation cannot train on one sample
         return TensorLoader(
-            self._inputs[rows], batch_size=self.hparams["batch_size"], shuffle=True, drop_last=drop_last
+            self._inputs[rows],
+            batch_size=self.hparams["batch_size"],
+            shuffle=True,
+            drop_last=drop_last,
         )
 
     def val_dataloader(self) -> TensorLoader:
@@ -175,10 +197,16 @@ class SelfSupervised(Task):
         return TensorLoader(self._inputs[rows], self._labels[rows], batch_size=1024)
 
     def on_fit_start(self) -> None:
-        """Start the momentum encoder where the encoder is; not a module, since its sites are the encoder's."""
+        """Start the momentum encoder where the encoder is.
+
+        Not a module, since its sites are the encoder's.
+        """
         if self._uses_momentum:
             self._target = {
-                name: {key: tensor.detach().clone() for key, tensor in self.get_submodule(name).state_dict().items()}
+                name: {
+                    key: tensor.detach().clone()
+                    for key, tensor in self.get_submodule(name).state_dict().items()
+                }
                 for name in ("encoder", "projector")
             }
 
@@ -257,7 +285,9 @@ class SelfSupervised(Task):
         }
 
     @torch.no_grad()
-    def _embed(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def _embed(
+        self, rows: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return representations and embeddings of images, or of random views of them where a generator is given."""
         parts = []
         for first in range(0, len(rows), 1024):
@@ -269,12 +299,18 @@ class SelfSupervised(Task):
 
     def configure_optimizers(self) -> Any:
         """Return AdamW, and the schedule where one is asked for."""
-        fused = self.device.type in ("cpu", "cuda", "mps", "xpu") and not str(self.trainer.precision).startswith("16")
-        groups = parameter_groups(self, lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"])
+        fused = self.device.type in ("cpu", "cuda", "mps", "xpu") and not str(
+            self.trainer.precision
+        ).startswith("16")
+        groups = parameter_groups(
+            self, lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"]
+        )
         optimizer = torch.optim.AdamW(groups, fused=fused)
         if self.hparams["schedule"] == "constant" or (self.trainer.max_epochs or 0) < 1:
             return optimizer
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.trainer.max_epochs or 1)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            optimizer, T_max=self.trainer.max_epochs or 1
+        )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def pictures(self, folder: Path) -> None:

@@ -27,7 +27,9 @@ def pytest_configure() -> None:
         found = Path(spec.origin).resolve().parent if spec and spec.origin else None
         here = Path(__file__).resolve().parents[1] / name.removeprefix("actsearch_")
         if found != here:
-            raise pytest.UsageError(f"{name} must be {here}, but is {found}. Install this checkout: make install")
+            raise pytest.UsageError(
+                f"{name} must be {here}, but is {found}. Install this checkout: make install"
+            )
 
 
 OWN_MODULE = '''
@@ -125,7 +127,9 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a user's own module ``own.Own``, one of pytorch_lightning ``plain.Own``, and a search space."""
     for name, namespace in (("own", "lightning.pytorch"), ("plain", "pytorch_lightning")):
         (tmp_path / f"{name}.py").write_text(OWN_MODULE.replace("{namespace}", namespace))
-    (tmp_path / "space.yaml").write_text("# Three of a kind.\nactivations:\n  relu:\n  tanh:\n  elu:\n")
+    (tmp_path / "space.yaml").write_text(
+        "# Three of a kind.\nactivations:\n  relu:\n  tanh:\n  elu:\n"
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
@@ -135,7 +139,10 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def actsearch(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Run a command in this process, which spares each test the imports; trials still run in processes of their own."""
+    """Run a command in this process, which spares each test the imports.
+
+    Trials still run in processes of their own.
+    """
 
     def run(*arguments: object) -> Ended:
         with pytest.raises(SystemExit) as exit_:

@@ -15,7 +15,11 @@ import pytest
 import actsearch
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = {"actsearch": "actsearch", "actsearch_tasks": "tasks", "actsearch_search_spaces": "search_spaces"}
+FOLDERS = {
+    "actsearch": "actsearch",
+    "actsearch_tasks": "tasks",
+    "actsearch_search_spaces": "search_spaces",
+}
 
 
 def test_installed_names_lead_to_the_folders_of_this_checkout():
@@ -34,13 +38,23 @@ def test_no_other_project_ships_our_names():
 
 def test_nothing_imports_a_folder_by_a_name_that_only_the_checkout_knows():
     folder = re.compile(r"^\s*(from|import) +(tasks|search_spaces)\b", re.MULTILINE)
-    files = [file for name in (*FOLDERS.values(), "tests", "benchmarks") for file in (ROOT / name).rglob("*.py")]
+    files = [
+        file
+        for name in (*FOLDERS.values(), "tests", "benchmarks")
+        for file in (ROOT / name).rglob("*.py")
+    ]
     assert [str(file) for file in files if folder.search(file.read_text(encoding="utf-8"))] == []
 
 
 def test_the_wheel_holds_every_file_under_its_installed_name(tmp_path):
     build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", build, tmp_path], cwd=ROOT, capture_output=True, timeout=120, check=True)
+    subprocess.run(
+        [sys.executable, "-c", build, tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
     with ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert shipped == {
@@ -66,7 +80,9 @@ def test_the_wheel_holds_every_file_under_its_installed_name(tmp_path):
 )
 def test_imports_are_light(statement, absent):
     check = f"{statement}; import sys; print([name for name in {absent!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 

@@ -18,7 +18,9 @@ DOCS = Path(__file__).parent.parent / "docs" / "schemas"
 
 @pytest.mark.parametrize("name", schemas())
 def test_published_schema_is_current(name):
-    assert (DOCS / name).read_text() == schemas()[name], "run: python -m actsearch.schemas docs/schemas"
+    assert (DOCS / name).read_text() == schemas()[name], (
+        "run: python -m actsearch.schemas docs/schemas"
+    )
 
 
 @pytest.mark.parametrize("name", plugins.members("search_spaces"))
@@ -31,4 +33,6 @@ def test_placements_fulfil_the_schema():
     schema = json.loads((DOCS / "placement.schema.json").read_text())
     jsonschema.validate(json.loads(Placement.uniform("relu", ["a"]).dumps()), schema)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"schema": 1, "sites": {"a": {"activation": "relu", "module": "os.system"}}}, schema)
+        jsonschema.validate(
+            {"schema": 1, "sites": {"a": {"activation": "relu", "module": "os.system"}}}, schema
+        )

@@ -26,11 +26,13 @@ class Parameter:
 
     Args:
         default: value when none is given.
-        constraint: the set of allowed values. A learned parameter is stored unconstrained and mapped into the
-            set by :func:`torch.distributions.transform_to`, so training cannot leave it.
+        constraint: the set of allowed values. A learned parameter is stored unconstrained and
+            mapped into the set by :func:`torch.distributions.transform_to`, so training cannot
+            leave it.
         learn: whether it is learned unless the user says otherwise.
         symbol: how the formula writes it.
-        learnable: whether it can be learned at all; not where its gradient is zero almost everywhere.
+        learnable: whether it can be learned at all; not where its gradient is zero almost
+            everywhere.
     """
 
     default: float
@@ -48,12 +50,18 @@ class Parameter:
 
     def check(self, name: str, value: object) -> float:
         """Return ``value`` as a float, or raise :class:`InvalidValueError` with the rule that it breaks."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not math.isfinite(value)
+        ):
             raise InvalidValueError(
                 f"{name} must be a finite number, but got {value!r}. Its default is {self.default}."
             )
         if not bool(self.constraint.check(torch.tensor(float(value), dtype=torch.float64))):
-            raise InvalidValueError(f"{name} must be in {self.constraint}, but got {value!r}. Default: {self.default}.")
+            raise InvalidValueError(
+                f"{name} must be in {self.constraint}, but got {value!r}. Default: {self.default}."
+            )
         return float(value)
 
 
@@ -74,7 +82,9 @@ class Option:
     def check(self, name: str, value: Any) -> Any:
         """Return ``value``, or raise :class:`InvalidValueError` with the allowed choices."""
         if self.choices is not None and value not in self.choices:
-            raise InvalidValueError(f"{name} must be one of {list(self.choices)}, but got {value!r}.")
+            raise InvalidValueError(
+                f"{name} must be one of {list(self.choices)}, but got {value!r}."
+            )
         return value
 
 
@@ -82,32 +92,39 @@ def arguments_of(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments that :meth:`Activation.spec` stands for.
 
     Raises:
-        InvalidValueError: a parameter called as what stands beside the parameters, such as ``learn``.
+        InvalidValueError: a parameter called as what stands beside the parameters, such as
+            ``learn``.
     """
     parameters = spec.get("parameters", {})
     for key in BESIDE_PARAMETERS:
         if key in parameters:
             raise InvalidValueError(
-                f"parameters of {spec['activation']} must be its own, but got {key!r} among them. Write {key} beside them."
+                f"parameters of {spec['activation']} must be its own, but got {key!r} among them."
+                f" Write {key} beside them."
             )
-    return {key: spec[key] for key in BESIDE_PARAMETERS if spec.get(key) is not None} | dict(parameters)
+    return {key: spec[key] for key in BESIDE_PARAMETERS if spec.get(key) is not None} | dict(
+        parameters
+    )
 
 
 class Activation(nn.Module):
     r"""An elementwise function :math:`y = \varphi(x; \theta)` with named parameters :math:`\theta`.
 
-    A member of the catalogue is a subclass, decorated with :func:`actsearch.activations.registry.register`, that states
+    A member of the catalogue is a subclass, decorated with
+    :func:`actsearch.activations.registry.register`, that states
 
     - ``name``: the field's standard name; the family is the stem of its file;
     - ``arguments``: its parameters and options, by name;
-    - ``formula``: one line of text in Python's notation, with ``x`` and the parameters' symbols; ``reference`` is taken
-      from the docstring's References;
+    - ``formula``: one line of text in Python's notation, with ``x`` and the parameters' symbols;
+      ``reference`` is taken from the docstring's References;
     - :meth:`function`: the formula as code;
-    - ``facts``, or :meth:`declare` where they depend on parameters: what is known analytically, by the names of
+    - ``facts``, or :meth:`declare` where they depend on parameters: what is known analytically, by
+    the names of
       :class:`Properties`. A learnable member declares for every value that its constraints allow.
 
-    Laws, checked for every member by ``tests/laws``: shape, dtype and device of the input are kept; the function acts on
-    each element alone (a per-channel parameter aside); every declared fact holds numerically; ``spec`` rebuilds it.
+    Laws, checked for every member by ``tests/laws``: shape, dtype and device of the input are kept;
+    the function acts on each element alone (a per-channel parameter aside); every declared fact
+    holds numerically; ``spec`` rebuilds it.
 
     Args:
         learn: names of the parameters to learn; ``None`` takes each parameter's own default.
@@ -117,11 +134,13 @@ class Activation(nn.Module):
         **values: parameter and option values by name; a learned parameter starts at its value.
 
     Shapes:
-        input ``(*)``, output ``(*)``; with ``share="channel"`` the size of ``channel_dim`` must be ``channels``.
+        input ``(*)``, output ``(*)``; with ``share="channel"`` the size of ``channel_dim`` must be
+        ``channels``.
 
     Raises:
         UnknownNameError: a value or learned name that the activation does not have.
-        InvalidValueError: a value outside of its constraint, or ``share="channel"`` without ``channels``.
+        InvalidValueError: a value outside of its constraint, or ``share="channel"`` without
+            ``channels``.
     """
 
     name: ClassVar[str]
@@ -133,7 +152,11 @@ class Activation(nn.Module):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "reference" not in cls.__dict__:  # written once, in the docstring
-            _, _, listed = (inspect.getdoc(cls) or "").partition("References:\n") if cls.__doc__ else ("", "", "")
+            _, _, listed = (
+                (inspect.getdoc(cls) or "").partition("References:\n")
+                if cls.__doc__
+                else ("", "", "")
+            )
             cls.reference = " ".join(listed.split())
 
     def __init__(
@@ -151,11 +174,18 @@ class Activation(nn.Module):
             if given not in self.arguments:
                 raise UnknownNameError.among(f"parameter of {self.name}", given, self.arguments)
         self.values = {
-            key: argument.check(key, values.get(key, argument.default)) for key, argument in self.arguments.items()
+            key: argument.check(key, values.get(key, argument.default))
+            for key, argument in self.arguments.items()
         }
-        learnable = {key: argument for key, argument in self.arguments.items() if isinstance(argument, Parameter)}
+        learnable = {
+            key: argument
+            for key, argument in self.arguments.items()
+            if isinstance(argument, Parameter)
+        }
         self.learn = (
-            tuple(key for key, a in learnable.items() if a.learn) if learn is None else tuple(sorted(set(learn)))
+            tuple(key for key, a in learnable.items() if a.learn)
+            if learn is None
+            else tuple(sorted(set(learn)))
         )
         for given in self.learn:
             if given not in learnable or not learnable[given].learnable:
@@ -164,7 +194,9 @@ class Activation(nn.Module):
         if share not in ("layer", "channel"):
             raise InvalidValueError(f"share must be 'layer' or 'channel', but got {share!r}.")
         if share == "channel" and not channels:
-            raise InvalidValueError(f"channels must be given where share is 'channel', but got {channels!r}.")
+            raise InvalidValueError(
+                f"channels must be given where share is 'channel', but got {channels!r}."
+            )
         self.share: Share = share
         self.channels = channels if share == "channel" else None
         self.channel_dim = channel_dim
@@ -173,7 +205,8 @@ class Activation(nn.Module):
             raw = transform_to(learnable[key].constraint).inv(start)
             if not bool(raw.isfinite().all()):
                 raise InvalidValueError(
-                    f"{key} must start inside of {learnable[key].constraint} to be learned, but got {self.values[key]!r}."
+                    f"{key} must start inside of {learnable[key].constraint} to be learned, but got"
+                    f" {self.values[key]!r}."
                 )
             self.register_parameter(f"raw_{key}", nn.Parameter(raw.to(torch.get_default_dtype())))
 
@@ -188,7 +221,11 @@ class Activation(nn.Module):
             return present
         for key, value in present.items():
             if isinstance(value, Tensor):
-                present[key] = value.to(x.dtype) if x.ndim or value.numel() > 1 else value.to(x.dtype).reshape(())
+                present[key] = (
+                    value.to(x.dtype)
+                    if x.ndim or value.numel() > 1
+                    else value.to(x.dtype).reshape(())
+                )
         return present
 
     def function(self, x: Tensor, *args: Any, **values: Any) -> Tensor:
@@ -201,14 +238,21 @@ class Activation(nn.Module):
         return dict(cls.facts)
 
     def current(self, ndim: int = 0) -> dict[str, Any]:
-        """Return every parameter's present value; learned ones as tensors shaped for an input of ``ndim`` dimensions."""
+        """Return every parameter's present value.
+
+        Learned ones as tensors shaped for an input of ``ndim`` dimensions.
+        """
         if not self.learn:
             return self.values
         present = dict(self.values)
         for key in self.learn:
             argument = self.arguments[key]
             raw = getattr(self, f"raw_{key}")
-            value = raw if argument.constraint is constraints.real else transform_to(argument.constraint)(raw)  # type: ignore[union-attr]  # learn holds Parameters only
+            value = (
+                raw
+                if argument.constraint is constraints.real
+                else transform_to(argument.constraint)(raw)
+            )  # type: ignore[union-attr]  # learn holds Parameters only
             if self.share == "channel" and ndim:
                 shape = [1] * ndim
                 shape[self.channel_dim] = -1

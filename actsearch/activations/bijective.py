@@ -16,11 +16,12 @@ class Bijective(Activation):
     A member states, beside :meth:`Activation.function`,
 
     - :meth:`inverse_function`: the inverse on the interval that ``declare`` states;
-    - :meth:`log_slope`: :math:`\log|\varphi'(x)|`, written so that it stays finite and accurate where φ saturates.
+    - :meth:`log_slope`: :math:`\log|\varphi'(x)|`, written so that it stays finite and accurate
+    where φ saturates.
 
-    Laws: ``inverse(φ(x)) = x`` to 1e-5 (float32, relative to the conditioning of φ) and 1e-10 (float64);
-    ``log_abs_derivative`` equals the logarithm of autograd's derivative; both are differentiable in x and in every
-    learned parameter.
+    Laws: ``inverse(φ(x)) = x`` to 1e-5 (float32, relative to the conditioning of φ) and 1e-10
+    (float64); ``log_abs_derivative`` equals the logarithm of autograd's derivative; both are
+    differentiable in x and in every learned parameter.
     """
 
     def inverse(self, y: Tensor) -> Tensor:

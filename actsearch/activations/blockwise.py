@@ -1,7 +1,8 @@
 """A function of x and one parameter with gradients in closed form: little memory, few passes.
 
-A large input on a processor is worked on in blocks by kernels of torch, so that temporaries stay small and in its cache.
-Elsewhere, and where second derivatives are wanted, the same is written in differentiable operations.
+A large input on a processor is worked on in blocks by kernels of torch, so that temporaries stay
+small and in its cache. Elsewhere, and where second derivatives are wanted, the same is written in
+differentiable operations.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ BLOCK = 1 << 18  # elements; smaller blocks cost more in calls than they save in
 class Fused(Function):
     """A function φ of x and one parameter θ.
 
-    A subclass states it twice. ``value(x, θ)`` and ``gradients(g, x, θ)`` are made of differentiable operations; the
-    latter returns the gradient for x, and two factors whose product, summed, is the gradient for θ. ``fill`` and
-    ``fill_gradient`` do the same to one block, into memory that is there, with θ a number.
+    A subclass states it twice. ``value(x, θ)`` and ``gradients(g, x, θ)`` are made of
+    differentiable operations; the latter returns the gradient for x, and two factors whose product,
+    summed, is the gradient for θ. ``fill`` and ``fill_gradient`` do the same to one block, into
+    memory that is there, with θ a number.
 
-    ``keeps_output`` tells whether ``fill_gradient`` reads φ(x). Where that was overwritten, ``gradients`` serves.
+    ``keeps_output`` tells whether ``fill_gradient`` reads φ(x). Where that was overwritten,
+    ``gradients`` serves.
     """
 
     generate_vmap_rule = True
@@ -47,7 +50,9 @@ class Fused(Function):
         raise NotImplementedError
 
     @staticmethod
-    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
+    def fill_gradient(
+        out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
+    ) -> Tensor | float:
         """Write g φ'(x), given y = φ(x) where it is kept, and return the gradient for θ, which counts where it is learned."""
         raise NotImplementedError
 
@@ -58,7 +63,10 @@ class Fused(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep the input and the parameter; not the output, so that what follows may work in place."""
+        """Keep the input and the parameter.
+
+        Not the output, so that what follows may work in place.
+        """
         ctx.save_for_backward(*inputs)
 
     def __init_subclass__(cls) -> None:
@@ -87,7 +95,9 @@ class Blockwise(Function):
             rule.fill(out, block, ctx.θ)
         ctx.save_for_backward(x, parameter)
         # Not saved as torch saves it, which would forbid what follows to work in place.
-        kept = rule.keeps_output and not output.is_inference()  # a tensor of inference mode has no version
+        kept = (
+            rule.keeps_output and not output.is_inference()
+        )  # a tensor of inference mode has no version
         ctx.y, ctx.version = (output.detach(), output._version) if kept else (None, 0)
         return output
 
@@ -110,7 +120,11 @@ def quick(x: Tensor, parameter: Tensor) -> bool:
     """Whether to work in blocks: a large input in one piece on a processor, one parameter for all of it, nothing traced."""
     large = x.numel() > LARGE and parameter.numel() == 1 and x.device.type == "cpu"
     plain = large and x.is_contiguous() and x.dtype in (torch.float32, torch.float64)
-    return plain and not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
+    return (
+        plain
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+    )
 
 
 def blocks(x: Tensor) -> tuple[Tensor, ...]:
@@ -132,5 +146,7 @@ def apply(rule: type[Fused], x: Tensor, parameter: Value) -> Tensor:
     """Evaluate a rule; a parameter that is a number is not learned."""
     if not isinstance(parameter, Tensor):
         parameter = torch.full((), parameter, dtype=x.dtype, device=x.device)
-    result: Tensor = Blockwise.apply(rule, x, parameter) if quick(x, parameter) else rule.apply(x, parameter)  # type: ignore[no-untyped-call]  # torch has no types here
+    result: Tensor = (
+        Blockwise.apply(rule, x, parameter) if quick(x, parameter) else rule.apply(x, parameter)
+    )  # type: ignore[no-untyped-call]  # torch has no types here
     return result

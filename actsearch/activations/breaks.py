@@ -13,7 +13,9 @@ HIGHEST_ORDER = 3
 CANDIDATES = 16  # cells looked at for every derivative and both criteria
 PARTS = 32  # into which a cell is divided in every round
 ROUNDS = 9
-PERSISTENT = 1e-5  # a jump that stays this large, relative to the derivative, in a cell of 1e-13 is one
+PERSISTENT = (
+    1e-5  # a jump that stays this large, relative to the derivative, in a cell of 1e-13 is one
+)
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,18 @@ def derivatives(function: Function, x: Tensor, order: int) -> list[Tensor]:
                 break
             slope = None
             if current.requires_grad:
-                (slope,) = torch.autograd.grad(current.sum(), x, create_graph=k + 1 < order, allow_unused=True)
+                (slope,) = torch.autograd.grad(
+                    current.sum(), x, create_graph=k + 1 < order, allow_unused=True
+                )
             current = torch.zeros_like(x) if slope is None else slope
     return [values.detach() for values in found]
 
 
 def grid() -> Tensor:
-    """Return the points of the search: dense on ±12, where N(0, 1) is, then sparse to ±10⁴; 0 and 1 are none of them."""
+    """Return the points of the search: dense on ±12, where N(0, 1) is, then sparse to ±10⁴.
+
+    0 and 1 are none of them.
+    """
     dense = torch.linspace(-12.0123, 12.0171, 4002, dtype=torch.float64)
     outer = torch.logspace(1.0807, 4, 120, dtype=torch.float64)
     return torch.cat([-outer.flip(0), dense, outer])
@@ -69,7 +76,10 @@ def _breaks_of_order(function: Function, order: int, x: Tensor, value: Tensor) -
         return []
     jump = torch.where(jump.isfinite(), jump, torch.inf)
     neighbours = (
-        torch.nn.functional.avg_pool1d(torch.nn.functional.pad(jump.clamp_max(1e300)[None], (2, 2)), 5, 1)[0] * 5
+        torch.nn.functional.avg_pool1d(
+            torch.nn.functional.pad(jump.clamp_max(1e300)[None], (2, 2)), 5, 1
+        )[0]
+        * 5
     )
     isolated = jump / (neighbours - jump.clamp_max(1e300)).clamp_min(1e-300)
     count = min(CANDIDATES, jump.numel())
@@ -85,8 +95,11 @@ def _breaks_of_order(function: Function, order: int, x: Tensor, value: Tensor) -
         last, where = steps.max(dim=1)
         row = torch.arange(len(where))
         below, above = points[row, where], points[row, where + 1]
-        size = torch.minimum(level[row, where].abs(), level[row, where + 1].abs()).nan_to_num(0.0, 0.0, 0.0)
-        # A smooth cell loses a factor near PARTS a round; it leaves when its jump is below what would count in the end.
+        size = torch.minimum(level[row, where].abs(), level[row, where + 1].abs()).nan_to_num(
+            0.0, 0.0, 0.0
+        )
+        # A smooth cell loses a factor near PARTS a round; it leaves when its jump is below what
+        # would count in the end.
         keep = last > PERSISTENT * (size + 1e-2)
         below, above = below[keep], above[keep]
         if not len(below):

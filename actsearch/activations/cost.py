@@ -9,19 +9,76 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# Operations per element; what is not named counts one. A division or root takes about four additions' time on current
-# processors, a transcendental function about ten; a fused kernel counts as the sum of its formula.
+# Operations per element; what is not named counts one. A division or root takes about four
+# additions' time on current processors, a transcendental function about ten; a fused kernel counts
+# as the sum of its formula.
 COSTS = {
     **dict.fromkeys(
-        ["view", "_unsafe_view", "reshape", "expand", "detach", "clone", "_to_copy", "alias", "unsqueeze"], 0
+        [
+            "view",
+            "_unsafe_view",
+            "reshape",
+            "expand",
+            "detach",
+            "clone",
+            "_to_copy",
+            "alias",
+            "unsqueeze",
+        ],
+        0,
     ),
     **dict.fromkeys(
-        ["squeeze", "t", "permute", "slice", "select", "unbind", "split", "empty", "zeros", "ones", "full"], 0
+        [
+            "squeeze",
+            "t",
+            "permute",
+            "slice",
+            "select",
+            "unbind",
+            "split",
+            "empty",
+            "zeros",
+            "ones",
+            "full",
+        ],
+        0,
     ),
-    **dict.fromkeys(["zeros_like", "ones_like", "full_like", "empty_like", "scalar_tensor", "lift_fresh", "copy_"], 0),
-    **dict.fromkeys(["div", "div_", "reciprocal", "sqrt", "rsqrt", "addcdiv", "remainder", "fmod"], 4),
-    **dict.fromkeys(["exp", "exp2", "expm1", "log", "log1p", "log2", "sin", "cos", "tan", "sinh", "cosh", "tanh"], 10),
-    **dict.fromkeys(["asin", "acos", "atan", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "sinc", "pow"], 10),
+    **dict.fromkeys(
+        [
+            "zeros_like",
+            "ones_like",
+            "full_like",
+            "empty_like",
+            "scalar_tensor",
+            "lift_fresh",
+            "copy_",
+        ],
+        0,
+    ),
+    **dict.fromkeys(
+        ["div", "div_", "reciprocal", "sqrt", "rsqrt", "addcdiv", "remainder", "fmod"], 4
+    ),
+    **dict.fromkeys(
+        [
+            "exp",
+            "exp2",
+            "expm1",
+            "log",
+            "log1p",
+            "log2",
+            "sin",
+            "cos",
+            "tan",
+            "sinh",
+            "cosh",
+            "tanh",
+        ],
+        10,
+    ),
+    **dict.fromkeys(
+        ["asin", "acos", "atan", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "sinc", "pow"],
+        10,
+    ),
     "sigmoid": 10 + 1 + 4,
     "silu": 10 + 1 + 4 + 1,
     "gelu": 10 + 4,
@@ -52,7 +109,9 @@ class _Counter(TorchDispatchMode):
         first = result[0] if isinstance(result, tuple) else result
         if isinstance(first, Tensor) and first.numel() >= self.elements:
             name = func.overloadpacket.__name__
-            self.total += COSTS.get(name, COSTS.get(name.removesuffix("_"), 1)) * (first.numel() // self.elements)
+            self.total += COSTS.get(name, COSTS.get(name.removesuffix("_"), 1)) * (
+                first.numel() // self.elements
+            )
         return result
 
 

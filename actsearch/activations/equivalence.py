@@ -18,12 +18,16 @@ from actsearch.activations.vocabulary import LEARNABLE
 
 TOLERANCE = 1e-6
 
-SETTINGS: tuple[tuple[float, float, float], ...] = ((1.0, 1.0, 1.0), (0.7310585, 1.3790321, -0.5176381))
+SETTINGS: tuple[tuple[float, float, float], ...] = (
+    (1.0, 1.0, 1.0),
+    (0.7310585, 1.3790321, -0.5176381),
+)
 """Values of a, b, c that functions with learnable constants are compared at: the start, and a point of no symmetry."""
 
 
 def _grid() -> Tensor:
-    # Multiples of the golden ratio fill the interval evenly with no symmetry and without 0, where x/x has no value.
+    # Multiples of the golden ratio fill the interval evenly with no symmetry and without 0, where
+    # x/x has no value.
     golden = (1 + 5**0.5) / 2
     near = 10 * ((torch.arange(1, 65, dtype=torch.float64) * golden) % 1) - 5
     far = 40 * ((torch.arange(1, 17, dtype=torch.float64) * golden) % 1) - 20
@@ -45,7 +49,8 @@ def fingerprints(candidates: Sequence[str | Node | Activation]) -> list[str]:
     does not. Steps are told apart by the gradients that stand in for theirs.
 
     Args:
-        candidates: names, expressions (as text or parsed; their constants count as learned), or activations.
+        candidates: names, expressions (as text or parsed; their constants count as learned), or
+            activations.
 
     >>> len(set(fingerprints(["add(x,tanh(x))", "add(tanh(x),x)", "swish(x)", "mul(x,sigmoid(x))"])))
     2
@@ -57,7 +62,11 @@ def fingerprints(candidates: Sequence[str | Node | Activation]) -> list[str]:
     for i, (entry, _) in enumerate(entries):
         if _jumps(entry):
             keys[i] += _digests(slopes[i : i + 1])[0]
-    free = {i: node for i, (node, _) in enumerate(entries) if isinstance(node, Node) and _constants(node)}
+    free = {
+        i: node
+        for i, (node, _) in enumerate(entries)
+        if isinstance(node, Node) and _constants(node)
+    }
     for i, key in zip(free, _free_keys(list(free.values())), strict=True):
         keys[i] = key
     return keys
@@ -71,8 +80,8 @@ def fingerprint(candidate: str | Node | Activation) -> str:
 def mirrored_fingerprint(candidate: Activation) -> str:
     """Return a key that an activation shares with its mirror images -φ(x), φ(-x) and -φ(-x).
 
-    Between layers whose weights have either sign as often, these are one function. Steps, which are told apart by the
-    gradients that stand in for theirs, have no mirror images here.
+    Between layers whose weights have either sign as often, these are one function. Steps, which are
+    told apart by the gradients that stand in for theirs, have no mirror images here.
 
     >>> from actsearch.activations import activation
     >>> mirrored = activation("negative(softplus(negative(x)))")
@@ -84,10 +93,16 @@ def mirrored_fingerprint(candidate: Activation) -> str:
         return fingerprint(candidate)
     values, _ = evaluate([candidate], torch.cat([GRID, -GRID]))
     halves = values.view(2, len(GRID))
-    return min(_digests((sign * image).view(1, -1))[0] for image in (halves, halves.flip(0)) for sign in (1, -1))
+    return min(
+        _digests((sign * image).view(1, -1))[0]
+        for image in (halves, halves.flip(0))
+        for sign in (1, -1)
+    )
 
 
-def equivalent(first: str | Node | Activation, second: str | Node | Activation, tolerance: float = TOLERANCE) -> bool:
+def equivalent(
+    first: str | Node | Activation, second: str | Node | Activation, tolerance: float = TOLERANCE
+) -> bool:
     r"""Whether two candidates are the same function at their start values: on the grid, up to a tolerance.
 
     .. math:: |\varphi(x_j) - \psi(x_j)| \le \tau \max(1, |\varphi(x_j)|, |\psi(x_j)|) \text{ for all } j
@@ -151,8 +166,12 @@ def _free_keys(nodes: Sequence[Node]) -> list[str]:
     for order in itertools.permutations(range(3)):
         digests = [""] * len(nodes)
         for setting in SETTINGS:
-            values, _ = evaluate(nodes, GRID, {key: setting[i] for key, i in zip(LEARNABLE, order, strict=True)})
-            digests = [before + after for before, after in zip(digests, _digests(values), strict=True)]
+            values, _ = evaluate(
+                nodes, GRID, {key: setting[i] for key, i in zip(LEARNABLE, order, strict=True)}
+            )
+            digests = [
+                before + after for before, after in zip(digests, _digests(values), strict=True)
+            ]
         best = [min(b, d) if b else d for b, d in zip(best, digests, strict=True)]
     return best
 

@@ -13,7 +13,15 @@ import torch
 from torch import Tensor
 
 from actsearch.activations.base import Activation, Parameter
-from actsearch.activations.breaks import HIGHEST_ORDER, Break, Function, derivatives, find_breaks, grid, smoothness
+from actsearch.activations.breaks import (
+    HIGHEST_ORDER,
+    Break,
+    Function,
+    derivatives,
+    find_breaks,
+    grid,
+    smoothness,
+)
 from actsearch.activations.cost import cost
 from actsearch.activations.precision import safe_range
 from actsearch.activations.properties import STRUCTURAL, YES_OR_NO, Properties
@@ -27,11 +35,14 @@ SATURATED = 0.01  # |φ'| below which a unit counts as saturated
 FAR = torch.tensor([1e4, 1e6, 1e8], dtype=torch.float64)
 
 
-def properties(name_or_expression: str | Activation, *, scope: Scope = "every value", **parameters: Any) -> Properties:
+def properties(
+    name_or_expression: str | Activation, *, scope: Scope = "every value", **parameters: Any
+) -> Properties:
     """Return the facts of an activation.
 
-    Where parameters are learned, facts of shape are the weakest over all values that the constraints allow, and
-    those of initialisation (κ, gains, sparsity, saturation, safe range, cost) are of the start values.
+    Where parameters are learned, facts of shape are the weakest over all values that the
+    constraints allow, and those of initialisation (κ, gains, sparsity, saturation, safe range,
+    cost) are of the start values.
 
     Args:
         name_or_expression: a name of the catalogue, an expression in ``x``, or an activation.
@@ -43,15 +54,24 @@ def properties(name_or_expression: str | Activation, *, scope: Scope = "every va
     >>> properties("prelu").monotone, properties("prelu", scope="initial value").monotone
     (False, True)
     """
-    entry = activation(name_or_expression, **parameters) if isinstance(name_or_expression, str) else name_or_expression
+    entry = (
+        activation(name_or_expression, **parameters)
+        if isinstance(name_or_expression, str)
+        else name_or_expression
+    )
     if scope not in ("every value", "initial value"):
-        raise InvalidValueError(f"scope must be 'every value' or 'initial value', but got {scope!r}.")
+        raise InvalidValueError(
+            f"scope must be 'every value' or 'initial value', but got {scope!r}."
+        )
     text = json.dumps(entry.spec(), sort_keys=True, default=repr)
     return _cached(_Key(type(entry), text, scope, entry))
 
 
 def derivative(function: Function, x: Tensor) -> Tensor:
-    """Return φ'(x) by automatic differentiation; zeros where the output does not depend on the input."""
+    """Return φ'(x) by automatic differentiation.
+
+    Zeros where the output does not depend on the input.
+    """
     return derivatives(function, x, 1)[1]
 
 
@@ -80,7 +100,10 @@ def _cached(key: _Key) -> Properties:
 
 
 def _weakest(entry: Activation) -> dict[str, Any] | None:
-    """Return facts of shape that hold for every value of the learned parameters; ``None`` where they are not declared."""
+    """Return facts of shape that hold for every value of the learned parameters.
+
+    ``None`` where they are not declared.
+    """
     if len(list(entry.parameters())) != len(entry.learn):
         return None  # it learns more than its scalar parameters
     probes = {key: [value] for key, value in entry.values.items()}
@@ -89,7 +112,8 @@ def _weakest(entry: Activation) -> dict[str, Any] | None:
         assert isinstance(argument, Parameter)
         probes[key] = _probes(argument, entry.values[key])
     found = [
-        type(entry).declare(**dict(zip(probes, values, strict=True))) for values in itertools.product(*probes.values())
+        type(entry).declare(**dict(zip(probes, values, strict=True)))
+        for values in itertools.product(*probes.values())
     ]
     if any(fact not in facts for facts in found for fact in STRUCTURAL):
         return None
@@ -110,12 +134,16 @@ def _probes(argument: Parameter, start: float) -> list[float]:
     """Return values that reach into the corners of a parameter's allowed set."""
     low, high = argument.bounds
     if math.isfinite(low) and math.isfinite(high):
-        return sorted({start, *(low + (high - low) * part for part in (1e-9, 0.25, 0.5, 0.75, 1 - 1e-9))})
+        return sorted(
+            {start, *(low + (high - low) * part for part in (1e-9, 0.25, 0.5, 0.75, 1 - 1e-9))}
+        )
     if math.isfinite(low):
         return sorted({start, *(low + step for step in (1e-12, 1e-3, 1.0, 1e3, 1e12))})
     if math.isfinite(high):
         return sorted({start, *(high - step for step in (1e-12, 1e-3, 1.0, 1e3, 1e12))})
-    return sorted({start, 0.0, *(sign * size for sign in (-1, 1) for size in (1e-12, 1e-3, 1.0, 1e3, 1e12))})
+    return sorted(
+        {start, 0.0, *(sign * size for sign in (-1, 1) for size in (1e-12, 1e-3, 1.0, 1e3, 1e12))}
+    )
 
 
 def _unbounded(value: float) -> float:
@@ -153,7 +181,9 @@ def _differentiated(φ: Function, order: int) -> tuple[Tensor, list[Tensor]]:
     return x[inside], [value[inside] for value in values]
 
 
-def moments(φ: Function, deviation: float = 1.0, breaks: list[Break] | None = None) -> dict[str, float]:
+def moments(
+    φ: Function, deviation: float = 1.0, breaks: list[Break] | None = None
+) -> dict[str, float]:
     """Return κ, gains, sparsity and saturation under N(0, deviation²).
 
     Args:
@@ -199,12 +229,18 @@ def shape(φ: Function) -> dict[str, Any]:
     return _shape_from(φ, x, values, find_breaks(φ, x, values))
 
 
-def _shape_from(φ: Function, x: Tensor, values: list[Tensor], breaks: list[Break]) -> dict[str, Any]:
+def _shape_from(
+    φ: Function, x: Tensor, values: list[Tensor], breaks: list[Break]
+) -> dict[str, Any]:
     """Return facts of shape from what is known on the grid, at the breaks, and from values far away."""
     y, slope = values[0], values[1]
     finite = bool(y.isfinite().all())
-    smooth = min(smoothness(breaks), math.inf if len(values) > HIGHEST_ORDER else 1) if finite else -1
-    ends = torch.tensor([end for found in breaks for end in (found.below, found.above)], dtype=torch.float64)
+    smooth = (
+        min(smoothness(breaks), math.inf if len(values) > HIGHEST_ORDER else 1) if finite else -1
+    )
+    ends = torch.tensor(
+        [end for found in breaks for end in (found.below, found.above)], dtype=torch.float64
+    )
     zoomed = [_around(x, values) for values in (y, -y, slope, -slope)]
     points = torch.cat([*zoomed, ends, torch.zeros(1, dtype=torch.float64), -FAR, FAR])
     more, more_slope = derivatives(φ, points, 1)
@@ -212,7 +248,9 @@ def _shape_from(φ: Function, x: Tensor, values: list[Tensor], breaks: list[Brea
     sample = torch.linspace(0.0137, 40, 257, dtype=torch.float64)
     at, mirrored, double, zero = (
         values.detach()
-        for values in φ(torch.cat([sample, -sample, 2 * sample, -2 * sample, sample[:1] * 0])).split([257, 257, 514, 1])
+        for values in φ(
+            torch.cat([sample, -sample, 2 * sample, -2 * sample, sample[:1] * 0])
+        ).split([257, 257, 514, 1])
     )
     near, near_slope = torch.cat([y, more[:-6]]), torch.cat([slope, more_slope[:-6]])
     lowest = _bound(-near, -left_far, -right_far)
@@ -249,7 +287,9 @@ def _same(a: Tensor, b: Tensor) -> bool:
 def _around(x: Tensor, value: Tensor) -> Tensor:
     """Return a fine grid in the two cells next to the largest finite value."""
     best = int(torch.where(value.isfinite(), value, -torch.inf).argmax())
-    return torch.linspace(float(x[max(best - 1, 0)]), float(x[min(best + 1, len(x) - 1)]), 2001, dtype=torch.float64)
+    return torch.linspace(
+        float(x[max(best - 1, 0)]), float(x[min(best + 1, len(x) - 1)]), 2001, dtype=torch.float64
+    )
 
 
 def _bound(values: Tensor, *tails: Tensor) -> float:
@@ -259,9 +299,15 @@ def _bound(values: Tensor, *tails: Tensor) -> float:
     if bool((values == torch.inf).any()) or bool(values.isnan().any()):
         return math.inf
     limits = [_limit(tail) for tail in tails]
-    if math.inf in limits and bool(max(tail[-1].nan_to_num(math.inf) for tail in tails) > 1.5 * abs(near)):
+    if math.inf in limits and bool(
+        max(tail[-1].nan_to_num(math.inf) for tail in tails) > 1.5 * abs(near)
+    ):
         return math.inf  # and no accident of an oscillation
-    return max(near, *(float(tail.max()) for tail in tails), *(limit for limit in limits if math.isfinite(limit)))
+    return max(
+        near,
+        *(float(tail.max()) for tail in tails),
+        *(limit for limit in limits if math.isfinite(limit)),
+    )
 
 
 def _limit(tail: Tensor) -> float:
@@ -281,7 +327,10 @@ def _limit(tail: Tensor) -> float:
 
 
 def _strict(x: Tensor, slope: Tensor, breaks: list[Break]) -> bool:
-    """Whether the slope vanishes over no interval; far out, where it underflows smoothly, it may seem to."""
+    """Whether the slope vanishes over no interval.
+
+    Far out, where it underflows smoothly, it may seem to.
+    """
     flat = (slope[:-1] == 0) & (slope[1:] == 0)
     if bool(flat[(x[1:].abs() < 6)].any()):
         return False
@@ -292,7 +341,9 @@ def _strict(x: Tensor, slope: Tensor, breaks: list[Break]) -> bool:
 
 def _pieces(x: Tensor, y: Tensor, slope: Tensor, breaks: list[Break]) -> int | None:
     """Return the number of linear pieces, where the slope is constant between breaks."""
-    ends = torch.tensor(sorted({found.above for found in breaks if found.order <= 1}), dtype=torch.float64)
+    ends = torch.tensor(
+        sorted({found.above for found in breaks if found.order <= 1}), dtype=torch.float64
+    )
     piece = torch.bucketize(x, ends)
     same = piece[1:] == piece[:-1]
     constant = slope.diff().abs() <= 1e-9 * (1 + slope[1:].abs())

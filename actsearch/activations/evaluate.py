@@ -14,13 +14,18 @@ from actsearch.activations.registry import canonical_name, catalogue
 from actsearch.activations.vocabulary import BINARY, LEARNABLE, UNARY, Operand
 
 CHUNK = 512
-"""Trees that share their parts; between chunks the parts are forgotten, so that memory stays bounded."""
+"""Trees that share their parts.
+
+Between chunks the parts are forgotten, so that memory stays bounded.
+"""
 
 STARTS: Mapping[str, float] = MappingProxyType(dict.fromkeys(LEARNABLE, 1.0))
 
 
 def evaluate(
-    candidates: Sequence[str | Node | Activation], grid: Tensor, constants: Mapping[str, float] = STARTS
+    candidates: Sequence[str | Node | Activation],
+    grid: Tensor,
+    constants: Mapping[str, float] = STARTS,
 ) -> tuple[Tensor, Tensor]:
     r"""Return values and derivatives of candidates at the points of a grid, in float64.
 
@@ -33,7 +38,8 @@ def evaluate(
         ``grid`` :math:`(N)`; both results :math:`(C, N)` for :math:`C` candidates.
 
     Args:
-        candidates: names of the catalogue, expressions (as text or parsed), or activations, in any mixture.
+        candidates: names of the catalogue, expressions (as text or parsed), or activations, in any
+            mixture.
         grid: the points :math:`x_j`.
         constants: values of ``a``, ``b``, ``c`` in expressions given as text or parsed.
 
@@ -69,7 +75,11 @@ Dual = tuple[Tensor, Tensor | None]
 
 
 def _evaluate_trees(
-    trees: Sequence[tuple[int, Node]], grid: Tensor, constants: Mapping[str, float], values: Tensor, slopes: Tensor
+    trees: Sequence[tuple[int, Node]],
+    grid: Tensor,
+    constants: Mapping[str, float],
+    values: Tensor,
+    slopes: Tensor,
 ) -> None:
     known: dict[Node, Dual] = {Node("x"): (grid, torch.ones_like(grid))}
     known |= {Node(key): (torch.full_like(grid, value), None) for key, value in constants.items()}
@@ -81,7 +91,8 @@ def _evaluate_trees(
             if all(n.name == CONSTANT or n.arguments for n in node.walk()):
                 return value_of(node)
             known[node] = _apply(
-                UNARY.get(node.name) or BINARY[node.name], [of(argument) for argument in node.arguments]
+                UNARY.get(node.name) or BINARY[node.name],
+                [of(argument) for argument in node.arguments],
             )
         return known[node]
 
@@ -94,14 +105,22 @@ def _evaluate_trees(
 
 
 def _apply(function: Callable[..., Operand], operands: Sequence[Dual | float]) -> Dual:
-    """Return f(u, v) and f_u u' + f_v v'; autograd gives the partial derivatives, so that no table of them is kept."""
-    inner = [(o[0].detach().requires_grad_(o[1] is not None), o[1]) if isinstance(o, tuple) else None for o in operands]
+    """Return f(u, v) and f_u u' + f_v v'.
+
+    Autograd gives the partial derivatives, so that no table of them is kept.
+    """
+    inner = [
+        (o[0].detach().requires_grad_(o[1] is not None), o[1]) if isinstance(o, tuple) else None
+        for o in operands
+    ]
     arguments = [o[0] if o else number for o, number in zip(inner, operands, strict=True)]
     moving = [(u, slope) for u, slope in filter(None, inner) if slope is not None]
     with torch.enable_grad():
         value = torch.as_tensor(function(*arguments))
     if not value.requires_grad:
         return value, None
-    partials = torch.autograd.grad(value, [u for u, _ in moving], torch.ones_like(value), materialize_grads=True)
+    partials = torch.autograd.grad(
+        value, [u for u, _ in moving], torch.ones_like(value), materialize_grads=True
+    )
     terms = [partial * slope for partial, (_, slope) in zip(partials, moving, strict=True)]
     return value.detach(), sum(terms, torch.zeros_like(value))

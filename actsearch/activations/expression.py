@@ -33,20 +33,23 @@ class Expression(Activation):
     computed once.
 
     Shapes:
-        input ``(*)``, output ``(*)``; with ``share="channel"`` the size of ``channel_dim`` must be ``channels``.
+        input ``(*)``, output ``(*)``; with ``share="channel"`` the size of ``channel_dim`` must be
+        ``channels``.
 
     Args:
         text: the expression, as :func:`actsearch.activations.grammar.parse` reads it.
-        **values: start values of the learnable constants ``a``, ``b``, ``c`` that occur (each 1 unless given, any real
-            number, learned unless ``learn`` says otherwise), and ``learn``, ``share``, ``channels``, ``channel_dim``.
+        **values: start values of the learnable constants ``a``, ``b``, ``c`` that occur (each 1
+            unless given, any real number, learned unless ``learn`` says otherwise), and ``learn``,
+            ``share``, ``channels``, ``channel_dim``.
 
     Raises:
         ExpressionError: text outside of the grammar; the message says where.
         UnknownNameError: a value for a constant that does not occur.
 
     References:
-        Searching for Activation Functions, P. Ramachandran, B. Zoph and Q. V. Le, 2017, https://arxiv.org/abs/1710.05941
-        Discovering Parametric Activation Functions, G. Bingham and R. Miikkulainen, 2022, https://arxiv.org/abs/2006.03179
+        Searching for Activation Functions, P. Ramachandran, B. Zoph and Q. V. Le, 2017,
+        https://arxiv.org/abs/1710.05941 Discovering Parametric Activation Functions, G. Bingham and
+        R. Miikkulainen, 2022, https://arxiv.org/abs/2006.03179
 
     >>> Expression("mul(sigmoid(x),x)")(torch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.7311])

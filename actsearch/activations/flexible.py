@@ -17,15 +17,20 @@ COEFFICIENTS = "coefficients"
 
 
 class Flexible(Activation):
-    r"""An activation :math:`y = \varphi(x; c)` with :math:`n` learned coefficients per layer or per channel.
+    r"""An activation :math:`y = \varphi(x.
+
+    C)` with :math:`n` learned coefficients per layer or per channel.
 
     A member states, beside what :class:`Activation` asks for (its ``arguments`` are options),
 
     - :meth:`start`: the coefficients to begin with;
-    - :meth:`Activation.function`, which takes ``coefficients`` of shape :math:`(n)` or, with one vector a channel,
-      :math:`(n, 1, \dots, C, \dots, 1)`: in either case ``coefficients[i]`` broadcasts against ``x``.
+    - :meth:`Activation.function`, which takes ``coefficients`` of shape :math:`(n)` or, with one
+    vector a channel,
+      :math:`(n, 1, \dots, C, \dots, 1)`: in either case ``coefficients[i]`` broadcasts against
+      ``x``.
 
-    Numerics: evaluated in the wider of the dtypes of input and coefficients, returned in that of the input.
+    Numerics: evaluated in the wider of the dtypes of input and coefficients, returned in that of
+        the input.
 
     Args:
         learn: ``["coefficients"]`` (also where not given), or ``[]`` for a fixed function.
@@ -36,7 +41,8 @@ class Flexible(Activation):
 
     Raises:
         UnknownNameError: an option or learned name that does not exist.
-        InvalidValueError: an option's value out of range, or ``share="channel"`` without ``channels``.
+        InvalidValueError: an option's value out of range, or ``share="channel"`` without
+            ``channels``.
 
     """
 
@@ -50,10 +56,14 @@ class Flexible(Activation):
         channel_dim: int = 1,
         **values: Any,
     ) -> None:
-        super().__init__(learn=(), share=share, channels=channels, channel_dim=channel_dim, **values)
+        super().__init__(
+            learn=(), share=share, channels=channels, channel_dim=channel_dim, **values
+        )
         for given in () if learn is None else learn:
             if given != COEFFICIENTS:
-                raise UnknownNameError.among(f"learnable parameter of {self.name}", given, [COEFFICIENTS])
+                raise UnknownNameError.among(
+                    f"learnable parameter of {self.name}", given, [COEFFICIENTS]
+                )
         start = self.start().to(torch.get_default_dtype()).repeat(self.channels or 1, 1)
         if learn is None or list(learn):
             self.coefficients = nn.Parameter(start)
@@ -74,7 +84,10 @@ class Flexible(Activation):
         if self.share == "channel" and ndim:
             shape = [1] * ndim
             shape[self.channel_dim] = -1
-            return {**self.values, COEFFICIENTS: self.coefficients.T.reshape(self.coefficients.shape[1], *shape)}
+            return {
+                **self.values,
+                COEFFICIENTS: self.coefficients.T.reshape(self.coefficients.shape[1], *shape),
+            }
         return {**self.values, COEFFICIENTS: self.coefficients[0]}
 
     @property
@@ -100,10 +113,13 @@ class Flexible(Activation):
 
 
 def pick(table: Tensor, index: Tensor) -> Tensor:
-    r"""Return ``table[index]`` element by element; a table per channel is read in the channel of each element.
+    r"""Return ``table[index]`` element by element.
+
+    A table per channel is read in the channel of each element.
 
     Shapes:
-        ``table`` :math:`(m)` or :math:`(m, 1, \dots, C, \dots, 1)`; ``index`` and the result ``(*)``.
+        ``table`` :math:`(m)` or :math:`(m, 1, \dots, C, \dots, 1)`; ``index`` and the result
+        ``(*)``.
     """
     if table.ndim == 1:
         return table.index_select(0, index.flatten()).view(index.shape)
@@ -115,7 +131,9 @@ def pick(table: Tensor, index: Tensor) -> Tensor:
 def whole(name: str, value: object, low: int, high: int) -> int:
     """Return an option's value if it is a whole number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidValueError(f"{name} must be a whole number from {low} to {high}, but got {value!r}.")
+        raise InvalidValueError(
+            f"{name} must be a whole number from {low} to {high}, but got {value!r}."
+        )
     return value
 
 

@@ -32,7 +32,9 @@ class Leaky(Fused):
         aten.leaky_relu.out(x, parameter, out=out)
 
     @staticmethod
-    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
+    def fill_gradient(
+        out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
+    ) -> Tensor | float:
         """Write the gradient for x, and return that for a."""
         aten.leaky_relu_backward.grad_input(g, x, parameter, False, grad_input=out)
         return torch.dot(g, x.clamp_max(0)) if learned else 0.0
@@ -61,8 +63,13 @@ class Exponential(Fused):
         aten.elu.out(x, parameter, out=out)
 
     @staticmethod
-    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
-        """Write the gradient for x, and return that for α; for negative x, φ' = φ + α and ∂φ/∂α = φ/α."""
+    def fill_gradient(
+        out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
+    ) -> Tensor | float:
+        """Write the gradient for x, and return that for α.
+
+        For negative x, φ' = φ + α and ∂φ/∂α = φ/α.
+        """
         aten.elu_backward.grad_input(g, parameter, 1, 1, True, y, grad_input=out)
         return torch.dot(g, y.clamp_max(0)) / parameter if learned else 0.0
 
@@ -92,8 +99,13 @@ class ScaledExponential(Fused):
         aten.elu.out(x, parameter, 1, 1 / parameter, out=out)
 
     @staticmethod
-    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
-        """Write the gradient for x, and return that for α; for negative x, φ' = φ/α + 1 and ∂φ/∂α = (φ - φ' x)/α."""
+    def fill_gradient(
+        out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
+    ) -> Tensor | float:
+        """Write the gradient for x, and return that for α.
+
+        For negative x, φ' = φ/α + 1 and ∂φ/∂α = (φ - φ' x)/α.
+        """
         aten.elu_backward.grad_input(g, parameter, 1, 1 / parameter, True, y, grad_input=out)
         return (torch.dot(g, y) - torch.dot(out, x)) / parameter if learned else 0.0
 
@@ -103,7 +115,10 @@ class Symmetric(Fused):
 
     @staticmethod
     def value(x: Tensor, parameter: Tensor) -> Tensor:
-        """Return φ(x; c); min(max()) of tensors trips ONNX's optimizer where a model has it twice."""
+        """Return φ(x; c).
+
+        Min(max()) of tensors trips ONNX's optimizer where a model has it twice.
+        """
         return x.sign() * torch.minimum(x.abs(), parameter)
 
     @staticmethod
@@ -118,7 +133,9 @@ class Symmetric(Fused):
         torch.clamp(x, -parameter, parameter, out=out)
 
     @staticmethod
-    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
+    def fill_gradient(
+        out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
+    ) -> Tensor | float:
         """Write the gradient for x, and return that for c."""
         aten.hardtanh_backward.grad_input(g, x, -parameter, parameter, grad_input=out)
         return torch.dot(g - out, x.sign()) if learned else 0.0
@@ -144,7 +161,9 @@ class Shrink(Fused):
         aten.softshrink.out(x, parameter, out=out)
 
     @staticmethod
-    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
+    def fill_gradient(
+        out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
+    ) -> Tensor | float:
         """Write the gradient for x, and return that for λ."""
         aten.softshrink_backward.grad_input(g, x, parameter, grad_input=out)
         return -torch.dot(out, x.sign()) if learned else 0.0
@@ -170,7 +189,9 @@ class Ceiling(Fused):
         torch.clamp(x, 0.0, parameter, out=out)
 
     @staticmethod
-    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
+    def fill_gradient(
+        out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
+    ) -> Tensor | float:
         """Write the gradient for x, and return that for c."""
         aten.hardtanh_backward.grad_input(g, x, 0.0, parameter, grad_input=out)
         return aten.threshold_backward(g, x, parameter).sum() if learned else 0.0
@@ -196,7 +217,9 @@ class Softsign(Fused):
         torch.div(x, torch.abs(x, out=out).add_(parameter), out=out)
 
     @staticmethod
-    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
+    def fill_gradient(
+        out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
+    ) -> Tensor | float:
         """Write the gradient for x over the squared denominator, and return that for a."""
         torch.div(g, torch.abs(x, out=out).add_(parameter).square_(), out=out)
         total = -torch.dot(out, x) if learned else 0.0
@@ -225,7 +248,9 @@ class InverseSquareRoot(Fused):
         _inverse_root(out, 1.0, x, parameter).mul_(x)
 
     @staticmethod
-    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
+    def fill_gradient(
+        out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
+    ) -> Tensor | float:
         """Write the gradient for x, and return that for α, for which ∂φ/∂α = -φ' x³/2."""
         _inverse_root(out, 1.0, x, parameter).pow_(3).mul_(g)
         return -0.5 * torch.dot(out, x.pow(3)) if learned else 0.0
@@ -246,16 +271,24 @@ class Squareplus(Fused):
         """Return the gradients; with h = √(x² + b), φ' = φ/h, ∂φ/∂b = 1/(4h)."""
         h = torch.sqrt(x.square() + parameter)
         scaled = gradient / h
-        return scaled * (F.relu(x) + 0.5 * parameter / (h + x.abs())), scaled, torch.full_like(parameter, 0.25)
+        return (
+            scaled * (F.relu(x) + 0.5 * parameter / (h + x.abs())),
+            scaled,
+            torch.full_like(parameter, 0.25),
+        )
 
     @staticmethod
     def fill(out: Tensor, x: Tensor, parameter: float) -> None:
         """Write φ(x; b)."""
         h = _inverse_root(torch.empty_like(x), parameter, x, 1.0).reciprocal_()
-        torch.addcdiv(torch.clamp_min(x, 0, out=out), x.new_tensor(0.5 * parameter), h.add_(x.abs()), out=out)
+        torch.addcdiv(
+            torch.clamp_min(x, 0, out=out), x.new_tensor(0.5 * parameter), h.add_(x.abs()), out=out
+        )
 
     @staticmethod
-    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
+    def fill_gradient(
+        out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
+    ) -> Tensor | float:
         """Write the gradient for x, and return that for b; √(x² + b) is 2φ - x."""
         torch.div(g, torch.lerp(x, y, 2.0, out=out), out=out)
         total = 0.25 * out.sum() if learned else 0.0
@@ -289,7 +322,9 @@ class Tanh(Fused):
             out.tanh_()
 
     @staticmethod
-    def fill_gradient(out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool) -> Tensor | float:
+    def fill_gradient(
+        out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
+    ) -> Tensor | float:
         """Write the gradient for x, and return that for a."""
         aten.tanh_backward.grad_input(g, y, grad_input=out)
         total = torch.dot(out, x) if learned else 0.0
@@ -298,5 +333,8 @@ class Tanh(Fused):
 
 
 def _inverse_root(out: Tensor, constant: float, x: Tensor, factor: float) -> Tensor:
-    """Write and return 1/√(constant + factor x²); ``pow`` takes less than half the time of ``rsqrt`` here."""
+    """Write and return 1/√(constant + factor x²).
+
+    ``pow`` takes less than half the time of ``rsqrt`` here.
+    """
     return torch.addcmul(x.new_tensor(constant), x, x, value=factor, out=out).pow_(-0.5)

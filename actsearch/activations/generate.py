@@ -93,7 +93,8 @@ def cross(first: str, second: str, rng: Random) -> str:
 def pool(count: int, depth: int, seed: int, *, learnable: bool = False) -> list[str]:
     """Return ``count`` usable expressions, no two of them the same function.
 
-    Usable: value and derivative are finite in float32 on [-5, 5], and the function is not constant there.
+    Usable: value and derivative are finite in float32 on [-5, 5], and the function is not constant
+        there.
 
     Args:
         count: how many, at least 1.
@@ -118,7 +119,9 @@ def _pool(count: int, depth: int, seed: int, learnable: bool) -> tuple[str, ...]
     seen: set[str] = set()
     fruitless = 0
     while len(found) < count:
-        drawn = dict.fromkeys(random_expression(rng, depth, learnable=learnable) for _ in range(max(64, count // 2)))
+        drawn = dict.fromkeys(
+            random_expression(rng, depth, learnable=learnable) for _ in range(max(64, count // 2))
+        )
         texts = dict.fromkeys(str(canonical(parse(text))) for text in drawn)
         fresh = usable([text for text in texts if text not in seen])
         seen.update(texts)
@@ -127,20 +130,26 @@ def _pool(count: int, depth: int, seed: int, learnable: bool) -> tuple[str, ...]
             found.setdefault(key, text)
         fruitless = 0 if len(found) > before else fruitless + 1
         if fruitless == ATTEMPTS:
-            raise InvalidValueError(f"count must be at most {len(found)} at depth {depth}, but got {count!r}.")
+            raise InvalidValueError(
+                f"count must be at most {len(found)} at depth {depth}, but got {count!r}."
+            )
     return tuple(found.values())[:count]
 
 
 def usable(texts: list[str]) -> list[str]:
     """Return the expressions that are finite in value and derivative on [-5, 5], and not constant there.
 
-    Numerics: judged on 201 points, 0 among them. A pole between two points shows as a derivative that grows with the
-    number of points: where the steepest one of 201 exceeds 10, 1,601 points must not find one four times as steep.
+    Numerics: judged on 201 points, 0 among them. A pole between two points shows as a derivative
+        that grows with the
+    number of points: where the steepest one of 201 exceeds 10, 1,601 points must not find one four
+        times as steep.
     """
     if not texts:
         return []
     values, slopes = evaluate(texts, _range(100))
-    finite = (values.abs() <= LARGEST).all(1) & (slopes.abs() <= LARGEST).all(1)  # false for NaN too
+    finite = (values.abs() <= LARGEST).all(1) & (slopes.abs() <= LARGEST).all(
+        1
+    )  # false for NaN too
     varies = values.amax(1) - values.amin(1) > 1e-6
     steepest = slopes.abs().amax(1)
     steep = (finite & varies & (steepest > 10)).nonzero().flatten().tolist()
@@ -179,7 +188,11 @@ def _grow(rng: Random, depth: int, learnable: bool, *, root: bool = False) -> No
         second = _number(rng) if word == "pow" else _grow(rng, depth - 1, learnable)
         node = Node(word, (_grow(rng, depth - 1, learnable), second))
     # A function of numbers alone is a number: a leaf says it shorter.
-    return node if root or any(n.name == "x" or n.name in LEARNABLE for n in node.walk()) else _number(rng)
+    return (
+        node
+        if root or any(n.name == "x" or n.name in LEARNABLE for n in node.walk())
+        else _number(rng)
+    )
 
 
 def _size(node: Node) -> int:
@@ -220,12 +233,18 @@ def _wrap(tree: Node, rng: Random, learnable: bool) -> Node:
 
 
 def _unwrap(tree: Node, rng: Random, learnable: bool) -> Node:
-    return _at(tree, rng.randrange(_size(tree)), lambda node: rng.choice(node.arguments) if node.arguments else node)
+    return _at(
+        tree,
+        rng.randrange(_size(tree)),
+        lambda node: rng.choice(node.arguments) if node.arguments else node,
+    )
 
 
 def _exchange(tree: Node, rng: Random, learnable: bool) -> Node:
     def exchanged(node: Node) -> Node:
-        words = {1: _UNARY, 2: tuple(word for word in _BINARY if word != "pow")}.get(len(node.arguments))
+        words = {1: _UNARY, 2: tuple(word for word in _BINARY if word != "pow")}.get(
+            len(node.arguments)
+        )
         return Node(rng.choice(words), node.arguments) if words else node
 
     return _at(tree, rng.randrange(_size(tree)), exchanged)
@@ -235,4 +254,8 @@ def _move_number(tree: Node, rng: Random, learnable: bool) -> Node:
     places = [place for place, node in enumerate(tree.walk()) if node.name == CONSTANT]
     if not places:
         return tree
-    return _at(tree, rng.choice(places), lambda node: constant(round(node.value * rng.uniform(0.5, 2.0), 4)))
+    return _at(
+        tree,
+        rng.choice(places),
+        lambda node: constant(round(node.value * rng.uniform(0.5, 2.0), 4)),
+    )

@@ -39,7 +39,8 @@ class ExpressionError(InvalidValueError):
 class Node:
     """A node of an expression: ``x``, a learnable constant, a number (``name`` is ``"constant"``), a function of nodes.
 
-    Equal trees compare and hash equal; the hash is computed once, so that a node is a cheap key of a dictionary.
+    Equal trees compare and hash equal; the hash is computed once, so that a node is a cheap key of
+    a dictionary.
     """
 
     name: str
@@ -81,11 +82,12 @@ def constant(value: float) -> Node:
 def parse(text: str) -> Node:
     """Read ``x``, a number, ``a``, ``b``, ``c``, ``unary(expression)`` or ``binary(expression,expression)``.
 
-    A word is looked up in a closed table and nothing else is done with it. Spaces are ignored. ``swish`` is ``silu``.
+    A word is looked up in a closed table and nothing else is done with it. Spaces are ignored.
+    ``swish`` is ``silu``.
 
     Args:
-        text: at most 512 characters, 64 nodes, 16 functions deep; numbers at most 10⁶ in size; the exponent of ``pow``
-            is a number; ``x`` must occur.
+        text: at most 512 characters, 64 nodes, 16 functions deep; numbers at most 10⁶ in size; the
+            exponent of ``pow`` is a number; ``x`` must occur.
 
     Raises:
         ExpressionError: anything else; the message says at which column, counted from 1.
@@ -93,8 +95,8 @@ def parse(text: str) -> Node:
     >>> str(parse("min( abs(x), cos(x) )"))
     'min(abs(x),cos(x))'
     >>> parse("add(x,foo(x))")
-    Traceback (most recent call last):
-    actsearch.activations.grammar.ExpressionError: expression must use known words, but got 'foo' at column 7. ...
+    Traceback (most recent call last): actsearch.activations.grammar.ExpressionError: expression
+    must use known words, but got 'foo' at column 7. ...
 
     """
     if not isinstance(text, str):
@@ -109,7 +111,10 @@ def parse(text: str) -> Node:
 
 
 def checked(node: Node) -> Node:
-    """Return a tree built by hand if the grammar's limits hold for it; :class:`ExpressionError` where they do not."""
+    """Return a tree built by hand if the grammar's limits hold for it.
+
+    :class:`ExpressionError` where they do not.
+    """
     return parse(str(node))
 
 
@@ -125,12 +130,18 @@ class _Parser:
         node = self.expression(0)
         self.space()
         if self.at < len(self.text):
-            self.refuse("end after one expression", self.here(), "Join two by a function, as in add(x,tanh(x)).")
+            self.refuse(
+                "end after one expression",
+                self.here(),
+                "Join two by a function, as in add(x,tanh(x)).",
+            )
         if all(n.name != "x" for n in node.walk()):
             self.at = 0  # the whole text is at fault
             self.refuse("contain x", self.text, "A constant is no activation.")
         if len(str(node)) > MAX_CHARACTERS:
-            self.at = 0  # 1e6 is printed as 1000000: what is read must be readable again once printed
+            self.at = (
+                0  # 1e6 is printed as 1000000: what is read must be readable again once printed
+            )
             self.refuse(f"have at most {MAX_CHARACTERS} characters as printed", self.text)
         return node
 
@@ -195,7 +206,8 @@ class _Parser:
 def canonical(node: Node) -> Node:
     """Return a simpler tree of the same function: arguments in order, arithmetic on numbers done, neutral terms gone.
 
-    Equal functions may still have different canonical forms; :mod:`actsearch.activations.equivalence` compares values.
+    Equal functions may still have different canonical forms;
+    :mod:`actsearch.activations.equivalence` compares values.
 
     >>> str(canonical(parse("add(tanh(x),mul(1,x))")))
     'add(tanh(x),x)'
@@ -208,7 +220,10 @@ def canonical(node: Node) -> Node:
 
 
 def value_of(node: Node) -> float:
-    """Return the value of a tree of numbers alone, in float64; NaN or infinite outside of its domain."""
+    """Return the value of a tree of numbers alone, in float64.
+
+    NaN or infinite outside of its domain.
+    """
     if node.name == CONSTANT:
         return node.value
     tensors = [torch.tensor(value_of(argument), dtype=torch.float64) for argument in node.arguments]
@@ -226,17 +241,28 @@ def _neutral(node: Node) -> Node:
     match node:
         case Node("identity", (e,)) | Node("negative", (Node("negative", (e,)),)):
             return e
-        case Node("abs", (Node("abs" | "square" | "exp" | "sigmoid" | "relu" | "cosh" | "gaussian") as e,)):
+        case Node(
+            "abs", (Node("abs" | "square" | "exp" | "sigmoid" | "relu" | "cosh" | "gaussian") as e,)
+        ):
             return e
-        case Node("relu", (Node("relu" | "abs" | "square" | "exp" | "sigmoid" | "cosh" | "gaussian") as e,)):
+        case Node(
+            "relu",
+            (Node("relu" | "abs" | "square" | "exp" | "sigmoid" | "cosh" | "gaussian") as e,),
+        ):
             return e
         case Node("max" | "min", (e, f)) if e == f:
             return e
-        case Node("add", (Node("constant", value=0.0), e)) | Node("mul", (Node("constant", value=1.0), e)):
+        case Node("add", (Node("constant", value=0.0), e)) | Node(
+            "mul", (Node("constant", value=1.0), e)
+        ):
             return e
-        case Node("sub", (e, Node("constant", value=0.0))) | Node("div" | "pow", (e, Node("constant", value=1.0))):
+        case Node("sub", (e, Node("constant", value=0.0))) | Node(
+            "div" | "pow", (e, Node("constant", value=1.0))
+        ):
             return e
-        case Node("mul", (Node("constant", value=-1.0), e)) | Node("sub", (Node("constant", value=0.0), e)):
+        case Node("mul", (Node("constant", value=-1.0), e)) | Node(
+            "sub", (Node("constant", value=0.0), e)
+        ):
             return _neutral(Node("negative", (e,)))
         case Node("pow", (e, Node("constant", value=2.0))):
             return Node("square", (e,))

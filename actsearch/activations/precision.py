@@ -27,7 +27,9 @@ def safe_range(start: Activation) -> dict[str, float]:
 def _range(start: Activation, dtype: torch.dtype) -> float:
     largest = torch.finfo(dtype).max
     octaves = torch.arange(-20, math.log2(largest), 0.25, dtype=torch.float64)
-    radii = torch.cat([torch.zeros(1, dtype=torch.float64), torch.exp2(octaves), torch.tensor([largest]).double()])
+    radii = torch.cat(
+        [torch.zeros(1, dtype=torch.float64), torch.exp2(octaves), torch.tensor([largest]).double()]
+    )
     for _ in range(3):
         finite = _finite(start, radii, dtype)
         if bool(finite.all()):
@@ -35,7 +37,9 @@ def _range(start: Activation, dtype: torch.dtype) -> float:
         first = int(finite.logical_not().nonzero()[0])
         if first == 0:
             return 0.0
-        radii = torch.linspace(float(radii[first - 1]), float(radii[first]), 33, dtype=torch.float64)
+        radii = torch.linspace(
+            float(radii[first - 1]), float(radii[first]), 33, dtype=torch.float64
+        )
     return float(radii[0].to(dtype))
 
 

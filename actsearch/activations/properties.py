@@ -16,8 +16,10 @@ class Properties:
     With :math:`z \\sim N(0, 1)` throughout.
 
     Args:
-        smoothness: largest k with φ in C^k; -1 where φ itself jumps, ``inf`` where every derivative exists.
-        derivative_bound: :math:`L_\varphi = \sup |\varphi'|` over the real line; ``inf`` where there is none.
+        smoothness: largest k with φ in C^k; -1 where φ itself jumps, ``inf`` where every derivative
+            exists.
+        derivative_bound: :math:`L_\varphi = \sup |\varphi'|` over the real line; ``inf`` where
+            there is none.
         minimum: greatest lower bound of φ.
         maximum: least upper bound of φ.
         monotone: φ never decreases.
@@ -28,18 +30,20 @@ class Properties:
         bijective: φ is one to one onto the open interval (minimum, maximum).
         positively_homogeneous: φ(cx) = cφ(x) for c > 0.
         pieces: number of linear pieces of a piecewise linear φ; ``None`` for any other.
-        left: limit of φ(x)/x as x → -∞ (the slope of the left asymptote; ``inf`` where it grows faster).
+        left: limit of φ(x)/x as x → -∞ (the slope of the left asymptote; ``inf`` where it grows
+            faster).
         right: limit of φ(x)/x as x → ∞.
         kappa: relative gradient noise :math:`E[\varphi'(z)^2] / E[\varphi'(z)]^2`.
         forward_gain: :math:`1 / E[\varphi(z)^2]`, the variance-preserving gain of the forward pass.
         backward_gain: :math:`1 / E[\varphi'(z)^2]`, that of the backward pass.
         sparsity: :math:`P(\varphi(z) = 0)`.
         saturation: :math:`P(|\varphi'(z)| < 0.01)`.
-        safe_range: by dtype (``float32``, ``float16``, ``bfloat16``), the largest R such that value and derivative
-            are finite on [-R, R].
+        safe_range: by dtype (``float32``, ``float16``, ``bfloat16``), the largest R such that value
+            and derivative are finite on [-R, R].
         cost: elementwise floating-point operations of one forward pass.
         declared: names of the facts that are known analytically; the others are estimated.
-        scope: the parameter values that the facts hold for: ``"fixed"``, ``"initial value"`` or ``"every value"``.
+        scope: the parameter values that the facts hold for: ``"fixed"``, ``"initial value"`` or
+            ``"every value"``.
     """
 
     smoothness: float
@@ -87,11 +91,22 @@ class Properties:
         return None if self.pieces is None else self.pieces - 1
 
     def fact(self, name: str) -> Any:
-        """Return a fact, stated or derived, by name; :class:`AttributeError` where there is none."""
+        """Return a fact, stated or derived, by name.
+
+        :class:`AttributeError` where there is none.
+        """
         return getattr(self, name)
 
 
-YES_OR_NO = ("monotone", "odd", "even", "zero_preserving", "convex", "bijective", "positively_homogeneous")
+YES_OR_NO = (
+    "monotone",
+    "odd",
+    "even",
+    "zero_preserving",
+    "convex",
+    "bijective",
+    "positively_homogeneous",
+)
 
 STRUCTURAL = (
     *YES_OR_NO,

@@ -58,7 +58,9 @@ def probability_below(level: float, x: Tensor, value: Tensor, deviation: float =
     middle = start + (end - start) * crossing
     below_first = torch.where(low < level, middle, start)
     left = torch.where(low < level, start, middle)
-    right = torch.where((low < level) & (high < level), end, torch.where(low < level, below_first, end))
+    right = torch.where(
+        (low < level) & (high < level), end, torch.where(low < level, below_first, end)
+    )
     inside = (low < level) | (high < level)
     measure = torch.special.ndtr(right / deviation) - torch.special.ndtr(left / deviation)
     return float(measure[inside].sum())

@@ -18,7 +18,10 @@ Entry = TypeVar("Entry", bound=type[Activation])
 
 
 def register(entry: Entry) -> Entry:
-    """Add a class to the catalogue under its ``name``; two classes of one name are a mistake, not a choice."""
+    """Add a class to the catalogue under its ``name``.
+
+    Two classes of one name are a mistake, not a choice.
+    """
     if entry.name in _entries:
         raise InvalidValueError(
             f"activation name {entry.name!r} must be unique, but {_entries[entry.name]} has it too."
@@ -40,9 +43,12 @@ def catalogue() -> Mapping[str, type[Activation]]:
 
 
 def canonical_name(text: str) -> str | None:
-    """Return the catalogue's name for a name in another spelling, such as torch's; ``None`` where it has none of it.
+    """Return the catalogue's name for a name in another spelling, such as torch's.
 
-    Case, underscores and the prefixes ``nn.`` and ``torch.nn.`` do not count; the rest must be the same.
+    ``None`` where it has none of it.
+
+    Case, underscores and the prefixes ``nn.`` and ``torch.nn.`` do not count; the rest must be the
+    same.
 
     >>> canonical_name("nn.LeakyReLU"), canonical_name("hard_swish"), canonical_name("mul(x,x)")
     ('leaky_relu', 'hardswish', None)
@@ -73,9 +79,10 @@ def activation(name_or_expression: str, /, **parameters: Any) -> Activation:
     """Build an activation as a plain module.
 
     Args:
-        name_or_expression: a name of the catalogue (``"swish"``), in torch's spelling too (``"nn.SiLU"``), or an
-            expression in ``x`` (``"mul(sigmoid(x),x)"``).
-        **parameters: its values by name, and ``learn``, ``share``, ``channels``, ``channel_dim`` as in :class:`Activation`.
+        name_or_expression: a name of the catalogue (``"swish"``), in torch's spelling too
+            (``"nn.SiLU"``), or an expression in ``x`` (``"mul(sigmoid(x),x)"``).
+        **parameters: its values by name, and ``learn``, ``share``, ``channels``, ``channel_dim`` as
+            in :class:`Activation`.
 
     Raises:
         UnknownNameError: no such name; the message has the nearest.
@@ -93,7 +100,9 @@ def activation(name_or_expression: str, /, **parameters: Any) -> Activation:
         return catalogue()[name](**parameters)
     if is_expression(name_or_expression):
         return Expression(name_or_expression, **parameters)
-    raise UnknownNameError.among("activation", name_or_expression, catalogue(), "`actsearch activations` lists them.")
+    raise UnknownNameError.among(
+        "activation", name_or_expression, catalogue(), "`actsearch activations` lists them."
+    )
 
 
 def from_spec(spec: Mapping[str, Any]) -> Activation:

@@ -50,7 +50,8 @@ class Requirement:
     def _tree(self) -> ast.expr:
         if len(self.text) > MAX_LENGTH:
             raise InvalidValueError(
-                f"a requirement must have at most {MAX_LENGTH} characters, but got {len(self.text)}."
+                f"a requirement must have at most {MAX_LENGTH} characters, but got"
+                f" {len(self.text)}."
             )
         try:
             return ast.parse(self.text.strip(), mode="eval").body
@@ -62,7 +63,9 @@ class Requirement:
         if not self.text.strip() or _holds(self._tree, facts):
             return None
         names = dict.fromkeys(
-            node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name) and node.id in FACTS
+            node.id
+            for node in ast.walk(self._tree)
+            if isinstance(node, ast.Name) and node.id in FACTS
         )
         state = ", ".join(f"{name} is {_show(facts.fact(name))}" for name in names)
         return f"{state}, but the site requires {self.text.strip()}"
@@ -74,8 +77,8 @@ class Requirement:
 
 def _outside(text: str) -> InvalidValueError:
     return InvalidValueError(
-        f"a requirement must join facts like 'bounded' or 'smoothness >= 2' by and, or, not, but got {text!r}. "
-        f"Facts: {', '.join(FACTS)}."
+        "a requirement must join facts like 'bounded' or 'smoothness >= 2' by and, or, not, but"
+        f" got {text!r}. Facts: {', '.join(FACTS)}."
     )
 
 

@@ -1,4 +1,7 @@
-"""Activations f(x; β) = φ(βx)/β, whose gradient for β follows from that for x: ∂f/∂β = (x f' - f)/β, Euler's relation."""
+"""Activations f(x.
+
+Β) = φ(βx)/β, whose gradient for β follows from that for x: ∂f/∂β = (x f' - f)/β, Euler's relation.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ aten = torch.ops.aten
 class Scaled(Fused):
     """A function φ(βx)/β.
 
-    A subclass states ``phi(u)`` and ``slope(g, u)``, the product g φ'(u), of differentiable operations; and for blocks
-    ``fill``, and ``fill_slope(out, g, x, β)``, which writes g φ'(βx).
+    A subclass states ``phi(u)`` and ``slope(g, u)``, the product g φ'(u), of differentiable
+    operations; and for blocks ``fill``, and ``fill_slope(out, g, x, β)``, which writes g φ'(βx).
     """
 
     keeps_output = True
@@ -47,12 +50,18 @@ class Scaled(Fused):
         return cls.phi(β * x) / β
 
     @classmethod
-    def gradients(cls, gradient: Tensor, x: Tensor, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def gradients(
+        cls, gradient: Tensor, x: Tensor, parameter: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradients."""
         β = not_zero(parameter)
         u = β * x
         for_x = cls.slope(gradient, u)
-        return for_x, torch.addcmul(for_x * u, gradient, cls.phi(u), value=-1), β.square().reciprocal()
+        return (
+            for_x,
+            torch.addcmul(for_x * u, gradient, cls.phi(u), value=-1),
+            β.square().reciprocal(),
+        )
 
     @classmethod
     def fill_gradient(
@@ -139,7 +148,10 @@ class Softplus(Scaled):
 
 
 class Mish(Scaled):
-    """x tanh(log(1 + eᵝˣ)); with s = σ(βx) and h = s - s²/2, the gate tanh(…) is h/(1 - h): one transcendental function."""
+    """x tanh(log(1 + eᵝˣ)).
+
+    With s = σ(βx) and h = s - s²/2, the gate tanh(…) is h/(1 - h): one transcendental function.
+    """
 
     @staticmethod
     def phi(u: Tensor) -> Tensor:
@@ -193,9 +205,7 @@ class Snake(Scaled):
         torch.addcmul(g, g, torch.mul(x, 2 * parameter, out=out).sin_(), out=out)
 
 
-THRESHOLD = (
-    40.0  # torch's own, 20, beyond which softplus is the identity, would leave an error of 2e-9, which float64 sees
-)
+THRESHOLD = 40.0  # torch's own, 20, beyond which softplus is the identity, would leave an error of 2e-9, which float64 sees
 
 
 def softplus(u: Tensor, beta: float = 1.0) -> Tensor:

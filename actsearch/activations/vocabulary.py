@@ -125,7 +125,15 @@ UNARY: MappingProxyType[str, Callable[[Tensor], Tensor]] = MappingProxyType(
 """Words of one argument: ``gaussian`` is exp(-x²), ``sinc`` is sin(x)/x, ``leaky_relu`` has slope 0.01."""
 
 BINARY: MappingProxyType[str, Callable[..., Operand]] = MappingProxyType(
-    {"add": _add, "sub": _sub, "mul": _mul, "div": _div, "max": _maximum, "min": _minimum, "pow": torch.pow}
+    {
+        "add": _add,
+        "sub": _sub,
+        "mul": _mul,
+        "div": _div,
+        "max": _maximum,
+        "min": _minimum,
+        "pow": torch.pow,
+    }
 )
 """Words of two arguments; the second one of ``pow`` is a number."""
 

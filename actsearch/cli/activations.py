@@ -14,7 +14,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from actsearch.activations import Activation, Properties, Requirement, activation, catalogue, properties
+from actsearch.activations import (
+    Activation,
+    Properties,
+    Requirement,
+    activation,
+    catalogue,
+    properties,
+)
 from actsearch.activations.base import Parameter
 from actsearch.activations.properties import FACTS
 from actsearch.activations.registry import family
@@ -39,23 +46,34 @@ def run(arguments: list[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
         prog="actsearch activations",
-        description="List activations with their properties, or show one whole: actsearch activations show NAME.",
+        description=(
+            "List activations with their properties, or show one whole: actsearch activations show"
+            " NAME."
+        ),
         epilog=f"Facts for --where: {', '.join(FACTS)}.",
     )
     parser.add_argument(
-        "command", nargs="?", choices=["show"], help="show one entry: formula, reference, properties, plot"
+        "command",
+        nargs="?",
+        choices=["show"],
+        help="show one entry: formula, reference, properties, plot",
     )
     parser.add_argument("name", nargs="?", help="a name or an expression, with show")
-    parser.add_argument("--where", default="", help='a condition such as "smoothness >= 2 and bounded"')
+    parser.add_argument(
+        "--where", default="", help='a condition such as "smoothness >= 2 and bounded"'
+    )
     parser.add_argument("--family", default="", help="one family only")
     parser.add_argument(
-        "--picture", default="", help="draw the curves and derivatives of what is listed into this file"
+        "--picture",
+        default="",
+        help="draw the curves and derivatives of what is listed into this file",
     )
     options = parse(parser, arguments)
     if options.command == "show":
         if not options.name:
             raise InvalidValueError(
-                "show must be followed by a name or an expression. `actsearch activations` lists them."
+                "show must be followed by a name or an expression. `actsearch activations` lists"
+                " them."
             )
         chosen = {options.name: activation(options.name)}
         _show(options.name, chosen[options.name])
@@ -75,8 +93,16 @@ def _chosen(where: str, wanted: str) -> dict[str, Activation]:
     if wanted and wanted not in families:
         raise UnknownNameError.among("family", wanted, families)
     requirement = Requirement(where)
-    entries = {name: activation(name) for name, entry in catalogue().items() if not wanted or family(entry) == wanted}
-    return {name: entry for name, entry in entries.items() if not where or requirement.allows(properties(entry))}
+    entries = {
+        name: activation(name)
+        for name, entry in catalogue().items()
+        if not wanted or family(entry) == wanted
+    }
+    return {
+        name: entry
+        for name, entry in entries.items()
+        if not where or requirement.allows(properties(entry))
+    }
 
 
 def _list(chosen: dict[str, Activation]) -> None:
@@ -90,7 +116,11 @@ def _list(chosen: dict[str, Activation]) -> None:
         facts = properties(entry)
         flags = ", ".join(flag.replace("_", " ") for flag in FLAGS if facts.fact(flag))
         table.add_row(
-            name, family(type(entry)), entry.formula, *(_number(facts.fact(column)) for column in COLUMNS), flags
+            name,
+            family(type(entry)),
+            entry.formula,
+            *(_number(facts.fact(column)) for column in COLUMNS),
+            flags,
         )
     console = Console(width=None if sys.stdout.isatty() else 240)  # piped: one line a row
     console.print(table, highlight=False)
@@ -101,7 +131,8 @@ def _show(name: str, entry: Activation) -> None:
     reference = entry.reference or "(no single source)"
     document = inspect.cleandoc(type(entry).__doc__ or "").splitlines()
     print(
-        f"{name}: {document[0] if document else ''}\n\n  φ(x) = {entry.formula or name}\n  {textwrap.shorten(reference, 400)}\n"
+        f"{name}: {document[0] if document else ''}\n\n  φ(x) = {entry.formula or name}\n "
+        f" {textwrap.shorten(reference, 400)}\n"
     )
     for key, argument in entry.arguments.items():
         if isinstance(argument, Parameter):
@@ -120,9 +151,10 @@ def _show(name: str, entry: Activation) -> None:
 
 
 def _scope(facts: Properties) -> str:
-    return {"fixed": "nothing is learned", "every value": "hold for every value that training may reach"}.get(
-        facts.scope, "hold for the initial values; training may change them"
-    )
+    return {
+        "fixed": "nothing is learned",
+        "every value": "hold for every value that training may reach",
+    }.get(facts.scope, "hold for the initial values; training may change them")
 
 
 def _number(value: Any) -> str:
@@ -139,7 +171,10 @@ def _plot(entry: Activation, width: int = 61, height: int = 15, reach: float = 4
     """Return the curve as text: φ as ●, axes as lines."""
     x = torch.linspace(-reach, reach, width, dtype=torch.float64)
     y = entry.plain()(x).detach()
-    low, high = float(y[y.isfinite()].min().clamp(-reach, 0)), float(y[y.isfinite()].max().clamp(0.5, reach))
+    low, high = (
+        float(y[y.isfinite()].min().clamp(-reach, 0)),
+        float(y[y.isfinite()].max().clamp(0.5, reach)),
+    )
     rows = [[" "] * width for _ in range(height)]
 
     def row_of(value: float) -> int:
@@ -152,5 +187,6 @@ def _plot(entry: Activation, width: int = 61, height: int = 15, reach: float = 4
         if low <= value <= high:
             rows[row_of(value)][column] = "●"
     return "\n".join(
-        f"    {high - (high - low) * index / (height - 1):6.2f} {''.join(line)}" for index, line in enumerate(rows)
+        f"    {high - (high - low) * index / (height - 1):6.2f} {''.join(line)}"
+        for index, line in enumerate(rows)
     )

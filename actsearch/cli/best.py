@@ -12,9 +12,13 @@ from actsearch.errors import ActsearchWarning, StudyError
 
 def run(arguments: list[str]) -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="actsearch best", description="Print or write the best placement of a study.")
+    parser = argparse.ArgumentParser(
+        prog="actsearch best", description="Print or write the best placement of a study."
+    )
     parser.add_argument("study", help="name of the study")
-    parser.add_argument("--output", default="", help="file to write, such as best.json; printed where not given")
+    parser.add_argument(
+        "--output", default="", help="file to write, such as best.json; printed where not given"
+    )
     add_store(parser)
     options = parse(parser, arguments)
 
@@ -25,11 +29,15 @@ def run(arguments: list[str]) -> int:
     opened = StudyRun.load(Store(options.store), options.study)
     path = placement_file(opened)
     if path is None:
-        raise StudyError(f"study {options.study!r} must have a completed trial besides the baseline. Run more trials.")
+        raise StudyError(
+            f"study {options.study!r} must have a completed trial besides the baseline. Run more"
+            " trials."
+        )
     placement = Placement.load(path)
     if path.name != BEST:
         warnings.warn(
-            f"{options.study} has no confirmed winner; this is its candidate, and apply will say so.",
+            f"{options.study} has no confirmed winner; this is its candidate, and apply will"
+            " say so.",
             ActsearchWarning,
             stacklevel=2,
         )
@@ -37,5 +45,8 @@ def run(arguments: list[str]) -> int:
         print(placement.dumps(), end="")
         return 0
     placement.save(Path(options.output))
-    print(f"{options.output}: {len(placement.sites)} sites. `actsearch show {options.study}` tells how to reuse it.")
+    print(
+        f"{options.output}: {len(placement.sites)} sites. `actsearch show {options.study}` tells"
+        " how to reuse it."
+    )
     return 0

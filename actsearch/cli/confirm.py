@@ -11,15 +11,25 @@ def run(arguments: list[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
         prog="actsearch confirm",
-        description="Retrain the best placements of a study and its baseline on the same new seeds, and compare on the test split.",
+        description=(
+            "Retrain the best placements of a study and its baseline on the same new seeds, and"
+            " compare on the test split."
+        ),
     )
     parser.add_argument("study", help="name of the study")
-    parser.add_argument("--top", type=int, default=3, help="how many of the best are confirmed (default: 3)")
     parser.add_argument(
-        "--seeds", type=int, default=16, help="trainings per arm on average; (top + 1) * seeds at most (default: 16)"
+        "--top", type=int, default=3, help="how many of the best are confirmed (default: 3)"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=16,
+        help="trainings per arm on average; (top + 1) * seeds at most (default: 16)",
     )
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: 1)")
-    parser.add_argument("--trial-timeout", type=float, default=None, help="stop a training after so many seconds")
+    parser.add_argument(
+        "--trial-timeout", type=float, default=None, help="stop a training after so many seconds"
+    )
     add_store(parser)
     options = parse(parser, arguments)
 

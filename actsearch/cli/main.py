@@ -12,7 +12,9 @@ from actsearch.errors import ActsearchError, ActsearchWarning, UnknownNameError
 
 COMMANDS = {
     "search": "search which activation belongs where, and confirm the best",
-    "confirm": "retrain the best of a study beside its baseline, on paired seeds and the test split",
+    "confirm": (
+        "retrain the best of a study beside its baseline, on paired seeds and the test split"
+    ),
     "best": "print or write the best placement of a study",
     "show": "print a study as a table, and write its pictures",
     "ui": "open MLflow's pages on the store, on this machine alone",
@@ -31,7 +33,10 @@ HELP = "\n".join(
         "",
         *(f"  {name:<12} {text}" for name, text in COMMANDS.items()),
         "",
-        "actsearch COMMAND --help explains each. Start with: actsearch search classification --trials 30",
+        (
+            "actsearch COMMAND --help explains each. Start with: actsearch search classification"
+            " --trials 30"
+        ),
     ]
 )
 
@@ -51,14 +56,19 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     warnings.showwarning = _show_warning
     try:
         if given[0] not in COMMANDS:
-            raise UnknownNameError.among("command", given[0], COMMANDS, "`actsearch --help` explains them.")
+            raise UnknownNameError.among(
+                "command", given[0], COMMANDS, "`actsearch --help` explains them."
+            )
         sys.exit(importlib.import_module(f"actsearch.cli.{given[0]}").run(given[1:]) or 0)
     except ActsearchError as error:
         print(f"actsearch: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
         code = stop.args[0] if stop.args else 130
-        print(f"\nactsearch: stopped. Go on with the same command: actsearch {' '.join(given)}", file=sys.stderr)
+        print(
+            f"\nactsearch: stopped. Go on with the same command: actsearch {' '.join(given)}",
+            file=sys.stderr,
+        )
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.exit(code)
     except BrokenPipeError:
@@ -72,7 +82,12 @@ def _terminate(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt(128 + number)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Print our own warnings as one line; those of libraries are no concern of the user of a command."""
+def _show_warning(
+    message: Warning | str, category: type[Warning], *where: Any, **more: Any
+) -> None:
+    """Print our own warnings as one line.
+
+    Those of libraries are no concern of the user of a command.
+    """
     if issubclass(category, ActsearchWarning):
         print(f"actsearch: note: {message}", file=sys.stderr)

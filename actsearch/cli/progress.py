@@ -59,21 +59,33 @@ class Progress(Listener):
         """Take the trial's bar away and move the bar of trials."""
         self.bars.remove_task(self.rows.pop(trial.number))
         ranked = self.run.ranked()
-        best = f"best {self.metric} {ranked[0].values[0]:.4f} (trial {ranked[0].number})" if ranked else ""
+        best = (
+            f"best {self.metric} {ranked[0].values[0]:.4f} (trial {ranked[0].number})"
+            if ranked
+            else ""
+        )
         self.bars.update(self.trials, advance=int(counts(trial)), note=best)
         if not self.console.is_terminal:
-            value = f"{trial.values[0]:.4f}" if trial.state == TrialState.COMPLETE else outcome_of(trial)["reason"]
+            value = (
+                f"{trial.values[0]:.4f}"
+                if trial.state == TrialState.COMPLETE
+                else outcome_of(trial)["reason"]
+            )
             done = sum(t.state.is_finished() and counts(t) for t in self.run.trials)
             name = f"trial {trial.number}, {done} of {self.total}, {trial.user_attrs['stage']}"
             what = short(self.run, trial)
             self.console.print(
-                f"{name}: {what}: {trial.state.name.lower()} {value}; {best}", highlight=False, soft_wrap=True
+                f"{name}: {what}: {trial.state.name.lower()} {value}; {best}",
+                highlight=False,
+                soft_wrap=True,
             )
 
     def confirming(self, done: int, of: int) -> None:
         """Show the bar of the confirmation."""
         if self.confirmation is None:
-            self.confirmation = self.bars.add_task("confirming", total=of, note="paired seeds, test split")
+            self.confirmation = self.bars.add_task(
+                "confirming", total=of, note="paired seeds, test split"
+            )
         self.bars.update(self.confirmation, completed=done, total=of)
         if not self.console.is_terminal and (done, of) != self.confirmed:
             self.confirmed = (done, of)

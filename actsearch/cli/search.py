@@ -21,7 +21,8 @@ def run(arguments: list[str]) -> int:
         return 0 if arguments else 2
     if arguments[0].startswith("-"):
         raise InvalidValueError(
-            f"TASK must come first, but got {arguments[0]!r}. Write: actsearch search TASK [options]."
+            f"TASK must come first, but got {arguments[0]!r}. Write: actsearch search TASK"
+            " [options]."
         )
     task = arguments[0]
     data, rest = take_data(arguments[1:])
@@ -89,11 +90,19 @@ def build_parser(task: str) -> ArgumentParser:
     parser = ArgumentParser(
         prog=f"actsearch search {task}",
         exit_on_error=False,
-        description="Search, then confirm. A LightningDataModule is given by --data CLASS, and its options by --data.*.",
+        description=(
+            "Search, then confirm. A LightningDataModule is given by --data CLASS, and its options"
+            " by --data.*."
+        ),
     )
     add = parser.add_argument
     add("--config", action="config", help="read options from a YAML file")
-    add("--space", type=str, default="", help="a search space by name or file (default: the task's own)")
+    add(
+        "--space",
+        type=str,
+        default="",
+        help="a search space by name or file (default: the task's own)",
+    )
     add(
         "--granularity",
         choices=["", "model", "block", "layer", "staged"],
@@ -101,28 +110,62 @@ def build_parser(task: str) -> ArgumentParser:
         help="one choice for what; staged is all three in turn (default: the space's)",
     )
     add("--trials", type=int, default=30, help="total trials of the study, the baseline included")
-    add("--time", type=float | None, default=None, help="seconds for all, the confirmation included, beside --trials")
-    add("--jobs", type=int, default=1, help="trainings at a time; with 1 the same seed gives the same trials")
-    add("--sampler", type=str, default="function_space", help="function_space, tpe, random, cmaes, gp, nsga2, qmc")
+    add(
+        "--time",
+        type=float | None,
+        default=None,
+        help="seconds for all, the confirmation included, beside --trials",
+    )
+    add(
+        "--jobs",
+        type=int,
+        default=1,
+        help="trainings at a time; with 1 the same seed gives the same trials",
+    )
+    add(
+        "--sampler",
+        type=str,
+        default="function_space",
+        help="function_space, tpe, random, cmaes, gp, nsga2, qmc",
+    )
     add("--pruner", type=str, default="median", help="median, asha, hyperband, none")
     add(
         "--fidelity",
         choices=["epochs", "data", "both"],
         default="epochs",
-        help="what the pruner judges by: epochs, trainings on a ninth and a third of the batches first, or both",
+        help=(
+            "what the pruner judges by: epochs, trainings on a ninth and a third of the batches"
+            " first, or both"
+        ),
     )
     add(
         "--learning_rate",
         "--learning-rate",
         choices=["tuned", "searched", "fixed"],
         default="tuned",
-        help="a factor on the task's own: tuned for the baseline first, searched with the activations, or left at 1",
+        help=(
+            "a factor on the task's own: tuned for the baseline first, searched with the"
+            " activations, or left at 1"
+        ),
     )
     add(
-        "--monitor", type=str, default="", help="the logged metric to optimise (default: the task's own, else val_loss)"
+        "--monitor",
+        type=str,
+        default="",
+        help="the logged metric to optimise (default: the task's own, else val_loss)",
     )
-    add("--mode", choices=["", "min", "max"], default="", help="its better direction (default: told by its name)")
-    add("--objective", type=list[str], default=[], help="several objectives: METRIC:min or METRIC:max, as a list")
+    add(
+        "--mode",
+        choices=["", "min", "max"],
+        default="",
+        help="its better direction (default: told by its name)",
+    )
+    add(
+        "--objective",
+        type=list[str],
+        default=[],
+        help="several objectives: METRIC:min or METRIC:max, as a list",
+    )
     add(
         "--require",
         type=list[str],
@@ -138,9 +181,23 @@ def build_parser(task: str) -> ArgumentParser:
     )
     add("--seed", type=int, default=0, help="seed of the search and its trainings")
     add("--store", type=str, default="mlruns", help="folder of the studies")
-    add("--study", type=str, default="", help="name of the study; the same command again resumes it")
-    add("--warm_start", "--warm-start", type=str, default="", help="try the best of this earlier study first")
-    add("--learn_from", "--learn-from", type=list[str], default=[], help="studies that the sampler learns from; a list")
+    add(
+        "--study", type=str, default="", help="name of the study; the same command again resumes it"
+    )
+    add(
+        "--warm_start",
+        "--warm-start",
+        type=str,
+        default="",
+        help="try the best of this earlier study first",
+    )
+    add(
+        "--learn_from",
+        "--learn-from",
+        type=list[str],
+        default=[],
+        help="studies that the sampler learns from; a list",
+    )
     add(
         "--experience",
         choices=["on", "off"],
@@ -151,15 +208,20 @@ def build_parser(task: str) -> ArgumentParser:
         "--score",
         choices=["", "last", "best"],
         default="",
-        help="the epoch a training counts with (default: the best where the module keeps its best weights, else the last)",
+        help=(
+            "the epoch a training counts with (default: the best where the module keeps its best"
+            " weights, else the last)"
+        ),
     )
     add(
         "--split_option",
         "--split-option",
         type=str,
         default="",
-        help="the option that seeds the division of the data, so that a confirmation takes new ones "
-        "(default: task.split_seed or data.split_seed, where there is one)",
+        help=(
+            "the option that seeds the division of the data, so that a confirmation takes new ones "
+            "(default: task.split_seed or data.split_seed, where there is one)"
+        ),
     )
     add("--confirm", type=int, default=3, help="how many of the best are confirmed; 0 for none")
     add("--seeds", type=int, default=8, help="trainings per arm of the confirmation, on average")
@@ -170,7 +232,12 @@ def build_parser(task: str) -> ArgumentParser:
         default=None,
         help="stop a training after so many seconds",
     )
-    add("--executor", choices=["local", "inline"], default="local", help="a process for each training, or this one")
+    add(
+        "--executor",
+        choices=["local", "inline"],
+        default="local",
+        help="a process for each training, or this one",
+    )
     add(
         "--force",
         type=bool,

@@ -23,8 +23,12 @@ def run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="actsearch show", description="Print a study as a table, and write its pictures."
     )
-    parser.add_argument("study", nargs="?", help="name of the study; without it the store's studies are listed")
-    parser.add_argument("--top", type=int, default=10, help="how many of the best trials (default: 10)")
+    parser.add_argument(
+        "study", nargs="?", help="name of the study; without it the store's studies are listed"
+    )
+    parser.add_argument(
+        "--top", type=int, default=10, help="how many of the best trials (default: 10)"
+    )
     add_store(parser)
     options = parse(parser, arguments)
     store = Store(options.store)
@@ -43,19 +47,29 @@ def print_study(opened: StudyRun, top: int = 10) -> None:
     """Print the best trials, and the confirmation where there is one."""
     console = Console()
     console.print(_table(f"{opened.name}: the ladder, in validation", *ladder.rows(opened)))
-    console.print(_table(f"{opened.name}: the best of the search, one training each", *rows(opened, top)))
+    console.print(
+        _table(f"{opened.name}: the best of the search, one training each", *rows(opened, top))
+    )
     confirmation = Confirmation.read(opened)
     if confirmation is not None and confirmation.comparisons:
         seeds = f"{len(confirmation.seeds)} paired seeds, {confirmation.split} split"
-        console.print(_table(f"{opened.name}: confirmation, {seeds}", *confirmation_rows(confirmation)))
-        console.print(confirmation.verdict()[0].upper() + confirmation.verdict()[1:], highlight=False)
+        console.print(
+            _table(f"{opened.name}: confirmation, {seeds}", *confirmation_rows(confirmation))
+        )
+        console.print(
+            confirmation.verdict()[0].upper() + confirmation.verdict()[1:], highlight=False
+        )
 
 
 def print_result(result: SearchResult, store: str) -> None:
     """Print what a search found, and what to do with it."""
     print_study(StudyRun.load(Store(store), result.study))
     print(f"\n{result.advice}\n")
-    folder = result.folder.relative_to(Path.cwd()) if result.folder.is_relative_to(Path.cwd()) else result.folder
+    folder = (
+        result.folder.relative_to(Path.cwd())
+        if result.folder.is_relative_to(Path.cwd())
+        else result.folder
+    )
     print(f"Pictures: {folder / 'report'}    MLflow's pages: actsearch ui --store {store}")
 
 
@@ -63,7 +77,9 @@ def _table(title: str, header: list[str], lines: list[list[str]]) -> Table:
     table = Table(title=title, title_justify="left", expand=False)
     for name in header:
         table.add_column(
-            name, overflow="fold", justify="left" if name in ("placement", "the best of it", "step", "") else "right"
+            name,
+            overflow="fold",
+            justify="left" if name in ("placement", "the best of it", "step", "") else "right",
         )
     for line in lines:
         table.add_row(*line, style="bold" if line[0] == "baseline" else None)

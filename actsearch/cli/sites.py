@@ -15,11 +15,21 @@ if TYPE_CHECKING:
 
 def run(arguments: list[str]) -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="actsearch sites", description="Show what would be searched in a model.")
-    parser.add_argument("target", help="a task, or the dotted path of a LightningModule or of any torch module")
-    parser.add_argument("--data", help="its LightningDataModule, by dotted path; its options: --data.NAME")
-    parser.add_argument("--include-gates", action="store_true", help="list gates as sites of their own")
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the target: --task.hidden 128")
+    parser = argparse.ArgumentParser(
+        prog="actsearch sites", description="Show what would be searched in a model."
+    )
+    parser.add_argument(
+        "target", help="a task, or the dotted path of a LightningModule or of any torch module"
+    )
+    parser.add_argument(
+        "--data", help="its LightningDataModule, by dotted path; its options: --data.NAME"
+    )
+    parser.add_argument(
+        "--include-gates", action="store_true", help="list gates as sites of their own"
+    )
+    parser.add_argument(
+        "options", nargs=argparse.REMAINDER, help="options of the target: --task.hidden 128"
+    )
     data, rest = take_data(arguments)
     options = parse(parser, rest)
 
@@ -29,17 +39,30 @@ def run(arguments: list[str]) -> int:
     sites = _sites(options.target, data, options.options, options.include_gates)
     table = Table(title=f"{options.target}: sites found by {sites.method}", title_justify="left")
     for name in ("site", "kind", "stands there", "block", "elements", "share", "status"):
-        table.add_column(name, overflow="fold", justify="right" if name in ("elements", "share") else "left")
+        table.add_column(
+            name, overflow="fold", justify="right" if name in ("elements", "share") else "left"
+        )
     for row in sites.table():
         share = f"{row['share']:.1%}" if row["share"] else ""
         status = f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]
-        cells = (row["site"], row["kind"], row["activation"], row["block"], row["elements"], share, status)
-        table.add_row(*(str(cell or "") for cell in cells), style=None if row["status"] == "open" else "dim")
+        cells = (
+            row["site"],
+            row["kind"],
+            row["activation"],
+            row["block"],
+            row["elements"],
+            share,
+            status,
+        )
+        table.add_row(
+            *(str(cell or "") for cell in cells), style=None if row["status"] == "open" else "dim"
+        )
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
     totals = sites.totals()
     console.print(
-        f"{totals['open']} to search, {totals['protected']} left alone, {totals['missed']} missed", highlight=False
+        f"{totals['open']} to search, {totals['protected']} left alone, {totals['missed']} missed",
+        highlight=False,
     )
     return 0
 
@@ -70,7 +93,8 @@ def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
         if not lightning:
             return sites_of(parser.instantiate(options)["task"], None, include_gates)
         config = target.freeze(options)
-        # One batch of training, as a search begins: what runs there may be more than what forward calls.
+        # One batch of training, as a search begins: what runs there may be more than what forward
+        # calls.
         job = Specification(name, config, [], data=data, stage="probe", include_gates=include_gates)
         probed = run_trial(job, lambda *_: False)
         if probed.probe:
@@ -80,6 +104,7 @@ def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
         raise
     except Exception as error:
         raise TaskError(
-            f"{name} cannot be built: {type(error).__name__}: {error}. Give its options as --task.NAME."
+            f"{name} cannot be built: {type(error).__name__}: {error}. Give its options as"
+            " --task.NAME."
         ) from None
     return sites_of(module, example_input(module, source, trainer), include_gates)

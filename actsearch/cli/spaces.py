@@ -9,12 +9,18 @@ from actsearch.cli.options import parse
 
 def run(arguments: list[str]) -> int:
     """Run the command."""
-    parse(argparse.ArgumentParser(prog="actsearch spaces", description="List the search spaces."), arguments)
+    parse(
+        argparse.ArgumentParser(prog="actsearch spaces", description="List the search spaces."),
+        arguments,
+    )
 
     from actsearch.search.space.search_space import description
     from actsearch.task.plugins import members
 
     for name, path in members("search_spaces").items():
         print(f"{name:<16} {description(path)}")
-    print("\nYour own: --space FILE.yaml; the files of these lie in", members("search_spaces")["rectifiers"].parent)
+    print(
+        "\nYour own: --space FILE.yaml; the files of these lie in",
+        members("search_spaces")["rectifiers"].parent,
+    )
     return 0

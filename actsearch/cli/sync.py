@@ -29,6 +29,8 @@ def run(arguments: list[str]) -> int:
             count = mirror.sync(opened)
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
-            raise StudyError(f"MLflow at {mirror.uri} must answer, but: {reason}. Try again when it does.") from error
+            raise StudyError(
+                f"MLflow at {mirror.uri} must answer, but: {reason}. Try again when it does."
+            ) from error
     print(f"{count} trials of {options.study} were brought over to {mirror.uri}")
     return 0

@@ -20,5 +20,8 @@ def run(arguments: list[str]) -> int:
             ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
         )  # read, not imported: a list must be quick
         print(f"{name:<16} {text.splitlines()[0] if text else ''}")
-    print("\nYour own: actsearch search package.module.YourLightningModule --monitor val_loss --mode min")
+    print(
+        "\nYour own: actsearch search package.module.YourLightningModule --monitor val_loss"
+        " --mode min"
+    )
     return 0

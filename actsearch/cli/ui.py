@@ -20,12 +20,15 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument("--port", type=int, default=5000, help="port (default: 5000)")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1)")
-    parser.add_argument("--allow-remote", action="store_true", help="let other machines in: there is no password")
+    parser.add_argument(
+        "--allow-remote", action="store_true", help="let other machines in: there is no password"
+    )
     add_store(parser)
     options = parse(parser, arguments)
     if options.host not in LOOPBACK and not options.allow_remote:
         raise InvalidValueError(
-            f"host must be this machine's loopback (127.0.0.1), but got {options.host!r}. Pass --allow-remote to let others in."
+            f"host must be this machine's loopback (127.0.0.1), but got {options.host!r}. Pass"
+            " --allow-remote to let others in."
         )
 
     from actsearch.search.study.store import Store
@@ -34,13 +37,21 @@ def run(arguments: list[str]) -> int:
     store = Store(options.store)
     if not store.record.exists():
         raise StudyError(
-            f"{store.root} must be a store of studies, but holds none. Run a search first, or pass --store."
+            f"{store.root} must be a store of studies, but holds none. Run a search first, or pass"
+            " --store."
         )
     create_database(store.root)
     hosts = [f"{name}:{options.port}" for name in ("localhost", "127.0.0.1", "[::1]")]
     if options.host not in LOOPBACK:
         hosts.append(f"{options.host}:{options.port}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{store.root / 'mlflow.db'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        f"sqlite:///{store.root / 'mlflow.db'}",
+    ]
     command += [
         "--host",
         options.host,
@@ -56,7 +67,10 @@ def run(arguments: list[str]) -> int:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }
-    print(f"MLflow's pages on {store.root}: http://{options.host}:{options.port}    (Ctrl-C ends)", flush=True)
+    print(
+        f"MLflow's pages on {store.root}: http://{options.host}:{options.port}    (Ctrl-C ends)",
+        flush=True,
+    )
     with subprocess.Popen(command, env=environment, start_new_session=True) as server:  # noqa: S603  # a fixed command
         try:
             return server.wait()

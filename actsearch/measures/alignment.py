@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def alignment(first: Tensor, second: Tensor) -> float:
-    r"""Return the mean squared distance on the unit sphere between paired embeddings; 0 is perfect, 4 the most.
+    r"""Return the mean squared distance on the unit sphere between paired embeddings.
+
+    0 is perfect, 4 the most.
 
     .. math:: \frac1N \sum_n \lVert z_n - z'_n \rVert^2
 
@@ -19,8 +21,8 @@ def alignment(first: Tensor, second: Tensor) -> float:
         second: those of another view of the same samples, in the same order.
 
     References:
-        Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere, T. Wang
-        and P. Isola, 2020, https://arxiv.org/abs/2005.10242
+        Understanding Contrastive Representation Learning through Alignment and Uniformity on the
+        Hypersphere, T. Wang and P. Isola, 2020, https://arxiv.org/abs/2005.10242
 
     >>> import torch
     >>> alignment(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]]))

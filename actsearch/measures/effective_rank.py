@@ -20,8 +20,9 @@ def effective_rank(embeddings: Tensor) -> float:
         embeddings: one row a sample.
 
     References:
-        RankMe: Assessing the downstream performance of pretrained self-supervised representations by their rank,
-        Q. Garrido, R. Balestriero, L. Najman and Y. LeCun, 2022, https://arxiv.org/abs/2210.02885
+        RankMe: Assessing the downstream performance of pretrained self-supervised representations
+        by their rank, Q. Garrido, R. Balestriero, L. Najman and Y. LeCun, 2022,
+        https://arxiv.org/abs/2210.02885
 
     >>> round(effective_rank(torch.eye(4)), 6)
     4.0

@@ -18,6 +18,7 @@ def embedding_deviation(embeddings: Tensor) -> float:
         embeddings: one row a sample.
 
     References:
-        Exploring Simple Siamese Representation Learning, X. Chen and K. He, 2020, https://arxiv.org/abs/2011.10566
+        Exploring Simple Siamese Representation Learning, X. Chen and K. He, 2020,
+        https://arxiv.org/abs/2011.10566
     """
     return float(F.normalize(embeddings.detach().double(), dim=1).std(0, correction=0).mean())

@@ -27,7 +27,8 @@ class SiteFlow:
         gradient_norm: Euclidean norm of :math:`\partial L / \partial z`.
         gradient_variance: second moment :math:`E[(\partial L / \partial z)^2]`.
         sparsity: share of outputs that are exactly 0.
-        dead: share of units (entries of the channel dimension) whose derivative is 0 on every sample.
+        dead: share of units (entries of the channel dimension) whose derivative is 0 on every
+            sample.
         kappa: relative gradient noise on the model's own z, as :func:`relative_gradient_noise`.
     """
 
@@ -40,23 +41,28 @@ class SiteFlow:
     kappa: float
 
 
-def gradient_flow(model: nn.Module, loss: Callable[[], Tensor], sites: Iterable[str] | None = None) -> list[SiteFlow]:
+def gradient_flow(
+    model: nn.Module, loss: Callable[[], Tensor], sites: Iterable[str] | None = None
+) -> list[SiteFlow]:
     """Run one forward and one backward pass, and return what each site saw, in the order of the forward pass.
 
-    A site that runs more than once is measured on its last run. The model's parameters and their gradients are left as
-    they are; its mode (training or evaluation) is the caller's choice, since it decides what normalisation does.
+    A site that runs more than once is measured on its last run. The model's parameters and their
+    gradients are left as they are; its mode (training or evaluation) is the caller's choice, since
+    it decides what normalisation does.
 
     Args:
         model: the model that holds the sites.
-        loss: computes the scalar loss by running the model, such as ``lambda: F.cross_entropy(model(x), y)``.
-        sites: names of the modules to watch; every :class:`actsearch.Site` and every activation otherwise.
+        loss: computes the scalar loss by running the model, such as ``lambda:
+            F.cross_entropy(model(x), y)``.
+        sites: names of the modules to watch; every :class:`actsearch.Site` and every activation
+            otherwise.
 
     Raises:
         InvalidValueError: no site to watch, or one that the loss does not run through.
 
     References:
-        Understanding the difficulty of training deep feedforward neural networks, X. Glorot and Y. Bengio, 2010,
-        https://proceedings.mlr.press/v9/glorot10a.html
+        Understanding the difficulty of training deep feedforward neural networks, X. Glorot and Y.
+        Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html
     """
     names = list(sites) if sites is not None else _sites(model)
     seen: dict[str, tuple[Tensor, Tensor]] = {}
@@ -80,7 +86,8 @@ def gradient_flow(model: nn.Module, loss: Callable[[], Tensor], sites: Iterable[
         missed = [name for name in names if name not in seen]
         if missed or not names:
             raise InvalidValueError(
-                f"the loss must run through every site, but got none at {missed or 'any'}. Name others."
+                f"the loss must run through every site, but got none at {missed or 'any'}. Name"
+                " others."
             )
         gradients = torch.autograd.grad(value, [z for z, _ in seen.values()], allow_unused=True)
     flows = []
@@ -139,7 +146,10 @@ def relative_gradient_noise(slope: Tensor) -> float:
 
 
 def _slope(site: nn.Module, z: Tensor) -> Tensor:
-    """Return φ'(z) elementwise; φ acts on each element alone, so one backward pass of the sum has them all."""
+    """Return φ'(z) elementwise.
+
+    Φ acts on each element alone, so one backward pass of the sum has them all.
+    """
     point = z.detach().clone().requires_grad_()
     with torch.enable_grad():
         y = site(point.clone())

@@ -26,15 +26,16 @@ def isotropy(embeddings: Tensor) -> float:
         InvalidValueError: fewer than 2 samples or dimensions.
 
     References:
-        IsoScore: Measuring the Uniformity of Embedding Space Utilization, W. Rudman, N. Gillman, T. Rayne and
-        C. Eickhoff, 2021, https://arxiv.org/abs/2108.07344
+        IsoScore: Measuring the Uniformity of Embedding Space Utilization, W. Rudman, N. Gillman, T.
+        Rayne and C. Eickhoff, 2021, https://arxiv.org/abs/2108.07344
 
     >>> round(isotropy(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 6)
     1.0
     """
     if embeddings.ndim != 2 or min(embeddings.shape) < 2:
         raise InvalidValueError(
-            f"embeddings must be at least 2 samples of at least 2 dimensions, but got {tuple(embeddings.shape)}."
+            "embeddings must be at least 2 samples of at least 2 dimensions, but got"
+            f" {tuple(embeddings.shape)}."
         )
     x = embeddings.detach().double()
     covariance = torch.cov(x.T)

@@ -36,8 +36,8 @@ def knn_accuracy(
         InvalidValueError: k out of its range.
 
     References:
-        Unsupervised Feature Learning via Non-Parametric Instance-level Discrimination, Z. Wu, Y. Xiong, S. Yu and
-        D. Lin, 2018, https://arxiv.org/abs/1805.01978
+        Unsupervised Feature Learning via Non-Parametric Instance-level Discrimination, Z. Wu, Y.
+        Xiong, S. Yu and D. Lin, 2018, https://arxiv.org/abs/1805.01978
     """
     if not 1 <= k <= len(reference):
         raise InvalidValueError(f"k must be from 1 to {len(reference)}, but got {k!r}.")

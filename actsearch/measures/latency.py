@@ -14,7 +14,8 @@ ROUNDS = 30
 def latency(model: nn.Module, example_input: Any) -> float:
     """Return the time of one forward pass in milliseconds, in evaluation mode, on the device where the model is.
 
-    Numerics: the smallest of 30 rounds after 3 to warm up; the smallest is the least disturbed by what else runs.
+    Numerics: the smallest of 30 rounds after 3 to warm up; the smallest is the least disturbed by
+        what else runs.
 
     Args:
         model: any module.

@@ -7,7 +7,11 @@ from torch import Tensor
 
 
 def linear_probe(
-    embeddings: Tensor, labels: Tensor, reference: Tensor, reference_labels: Tensor, penalty: float = 1.0
+    embeddings: Tensor,
+    labels: Tensor,
+    reference: Tensor,
+    reference_labels: Tensor,
+    penalty: float = 1.0,
 ) -> float:
     r"""Return the accuracy of a ridge regression onto the classes, fitted on reference embeddings in closed form.
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 def peak_memory(model: nn.Module, example_input: Any) -> float:
     """Return the bytes of all tensors that a forward pass saves for its backward pass, each storage once, in MiB.
 
-    It is what activations decide of a training's memory: a function that recomputes saves less. Parameters are left out.
+    It is what activations decide of a training's memory: a function that recomputes saves less.
+    Parameters are left out.
 
     Args:
         model: any module.

@@ -11,7 +11,14 @@ from typing import Any, Literal
 from torch import nn
 
 from actsearch.activations.base import Activation
-from actsearch.placement.functions import NORMALISED, PARAMETERS, TORCH_MODULES, called, describe, specification
+from actsearch.placement.functions import (
+    NORMALISED,
+    PARAMETERS,
+    TORCH_MODULES,
+    called,
+    describe,
+    specification,
+)
 from actsearch.placement.lookalike import identify, is_activation, is_activation_function
 from actsearch.placement.redirect import Switch
 from actsearch.placement.site import Site
@@ -91,14 +98,18 @@ def _name_of(model: nn.Module, path: str) -> str:
 def _module(path: str, module: nn.Module) -> Candidate | None:
     if isinstance(module, Site):
         name, spec = describe(module.activation)
-        return Candidate(path, module, "site", name, spec, module.requires.text, inplace=module.inplace)
+        return Candidate(
+            path, module, "site", name, spec, module.requires.text, inplace=module.inplace
+        )
     if isinstance(module, Activation) or type(module) in TORCH_MODULES:
         name, spec = describe(module)
     elif is_activation(module):
         name, spec = identify(module, type(module).__name__)
     else:
         return None
-    return Candidate(path, module, "module", name, spec, inplace=bool(getattr(module, "inplace", False)))
+    return Candidate(
+        path, module, "module", name, spec, inplace=bool(getattr(module, "inplace", False))
+    )
 
 
 def _attributes(path: str, module: nn.Module) -> Iterator[Candidate]:
@@ -115,14 +126,17 @@ def _attributes(path: str, module: nn.Module) -> Iterator[Candidate]:
             continue
         where = f"{path}.{name}" if path else name
         inplace = what is not None and what.inplace
-        yield Candidate(where, Held(value), "attribute", label, spec, inplace=inplace, site_name=where)
+        yield Candidate(
+            where, Held(value), "attribute", label, spec, inplace=inplace, site_name=where
+        )
 
 
 def separate(model: nn.Module, candidates: dict[str, Candidate]) -> None:
     """Give every path its own module for the time of a trace, so that a call says which path it went through.
 
-    Shared instances are replaced by shallow copies that share their parameters, callables by modules that call them,
-    and what works in place works out of place. The caller undoes it with ``preserved``.
+    Shared instances are replaced by shallow copies that share their parameters, callables by
+    modules that call them, and what works in place works out of place. The caller undoes it with
+    ``preserved``.
     """
     seen: set[nn.Module] = set()
     for path, candidate in candidates.items():

@@ -34,7 +34,8 @@ class Place:
         functional: whether it is a function call.
         index: which of the sites of that owner and key it is.
         write_back: whether the result must be written into the input.
-        standing: what stands there now, as a module, where it is one; else ``parameters`` of the function.
+        standing: what stands there now, as a module, where it is one; else ``parameters`` of the
+            function.
     """
 
     site: FoundSite
@@ -47,23 +48,38 @@ class Place:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def function(self) -> Callable[[Tensor], Any] | None:
-        """Return what stands at the site as a function of one tensor; ``None`` where it cannot be evaluated alone."""
-        standing: Any = self.standing.activation if isinstance(self.standing, Site) else self.standing
+        """Return what stands at the site as a function of one tensor.
+
+        ``None`` where it cannot be evaluated alone.
+        """
+        standing: Any = (
+            self.standing.activation if isinstance(self.standing, Site) else self.standing
+        )
         if isinstance(standing, Held):
             standing = standing.function
         if standing is None and self.functional:
-            standing = functools.partial(getattr(F, self.key, None) or getattr(torch, self.key), **self.parameters)
+            standing = functools.partial(
+                getattr(F, self.key, None) or getattr(torch, self.key), **self.parameters
+            )
         try:
             with torch.no_grad():
                 own = next(standing.parameters(), None) if isinstance(standing, nn.Module) else None
                 y = standing(torch.zeros(3) if own is None else torch.zeros(3).to(own))
-        except (RuntimeError, ValueError, TypeError, NotImplementedError):  # it needs its own shape, such as channels
+        except (
+            RuntimeError,
+            ValueError,
+            TypeError,
+            NotImplementedError,
+        ):  # it needs its own shape, such as channels
             return None
         return None if not isinstance(y, Tensor) or y.is_meta or y.shape != (3,) else standing
 
     def holds(self, module: Activation) -> bool:
         """Return whether what stands there is this activation already, its learned values included."""
-        if not self.site.specification or from_spec(self.site.specification).spec() != module.spec():
+        if (
+            not self.site.specification
+            or from_spec(self.site.specification).spec() != module.spec()
+        ):
             return False
         standing = self.standing.activation if isinstance(self.standing, Site) else self.standing
         if not isinstance(standing, Activation):
@@ -84,8 +100,8 @@ class Collector:
         originals: what stood at these paths before they were separated.
         graphs: what ran, the most telling first.
         include_gates: make gates open sites.
-        called: paths of modules that ran elsewhere; where not given and a model has steps of its own beside forward,
-            what forward does not call is not known to be unused.
+        called: paths of modules that ran elsewhere; where not given and a model has steps of its
+            own beside forward, what forward does not call is not known to be unused.
     """
 
     def __init__(
@@ -118,25 +134,47 @@ class Collector:
         ran = any(graph.whole for graph in self.graphs)
         unused = self._unused(ran)
         for path, candidate in self.candidates.items():
-            known = path in called or candidate.site_name in found or any(twin in called for twin in candidate.twins)
+            known = (
+                path in called
+                or candidate.site_name in found
+                or any(twin in called for twin in candidate.twins)
+            )
             if not known:
                 found[candidate.site_name] = self._never_ran(candidate, ran, path in unused)
         if ran:
             return list(found.values())
-        order = {path: number for number, path in enumerate(self.modules)}  # parts do not say which runs first
-        return sorted(found.values(), key=lambda place: order.get(place.key, order.get(place.owner, 0)))
+        order = {
+            path: number for number, path in enumerate(self.modules)
+        }  # parts do not say which runs first
+        return sorted(
+            found.values(), key=lambda place: order.get(place.key, order.get(place.owner, 0))
+        )
 
     def _unused(self, ran: bool) -> set[str]:
         """Return the paths of the candidates that are known not to be called."""
-        if self.called is None and (not ran or has_steps(self.model) or any(graph.guessed for graph in self.graphs)):
+        if self.called is None and (
+            not ran or has_steps(self.model) or any(graph.guessed for graph in self.graphs)
+        ):
             return set()
         seen = keys(self.graphs).union(self.called or ())
-        unused = {path for path, c in self.candidates.items() if c.kind != "site" and seen.isdisjoint((path, *c.twins))}
+        unused = {
+            path
+            for path, c in self.candidates.items()
+            if c.kind != "site" and seen.isdisjoint((path, *c.twins))
+        }
         if self.called is None:
             return unused
         # No hook sees a call of an attribute; that its owner ran is all that can be known.
-        owners = {path: path.rpartition(".")[0] for path in unused if self.candidates[path].kind == "attribute"}
-        return {path for path in unused if path not in owners or (owners[path] and owners[path] not in seen)}
+        owners = {
+            path: path.rpartition(".")[0]
+            for path in unused
+            if self.candidates[path].kind == "attribute"
+        }
+        return {
+            path
+            for path in unused
+            if path not in owners or (owners[path] and owners[path] not in seen)
+        }
 
     def _of_graph(self, graph: Graph) -> list[Place]:
         grouped: dict[tuple[str, str, bool], dict[int, list[Call]]] = {}
@@ -144,7 +182,9 @@ class Collector:
             if gates.is_formula(call):
                 continue
             key, functional = self._key(call)
-            grouped.setdefault((call.owner, key, functional), {}).setdefault(call.execution, []).append(call)
+            grouped.setdefault((call.owner, key, functional), {}).setdefault(
+                call.execution, []
+            ).append(call)
         places = []
         for (owner, key, functional), executions in grouped.items():
             indices = {number: _indices(calls) for number, calls in executions.items()}
@@ -157,7 +197,10 @@ class Collector:
                     members.setdefault(index, []).append(call)
             for index, calls in members.items():
                 places.append(
-                    (calls[0].node.order, self._place(owner, key, functional, index, calls, graph, len(members)))
+                    (
+                        calls[0].node.order,
+                        self._place(owner, key, functional, index, calls, graph, len(members)),
+                    )
                 )
         return [place for _, place in sorted(places, key=lambda each: each[0]) if place is not None]
 
@@ -177,18 +220,35 @@ class Collector:
 
     def _switch(self, path: str) -> str:
         candidate = self.candidates.get(path)
-        return path.rpartition(".")[0] if candidate is not None and candidate.site_name != path else ""
+        return (
+            path.rpartition(".")[0] if candidate is not None and candidate.site_name != path else ""
+        )
 
     def _place(
-        self, owner: str, key: str, functional: bool, index: int, calls: list[Call], graph: Graph, count: int
+        self,
+        owner: str,
+        key: str,
+        functional: bool,
+        index: int,
+        calls: list[Call],
+        graph: Graph,
+        count: int,
     ) -> Place | None:
         first = calls[0]
         candidate = None if first.functional else self.candidates[first.key]
-        name = self._functional_name(owner, key, index) if functional else key + (f"@{index + 1}" if index else "")
+        name = (
+            self._functional_name(owner, key, index)
+            if functional
+            else key + (f"@{index + 1}" if index else "")
+        )
         if candidate is not None and candidate.site_name not in (first.key, ""):
             name = candidate.site_name  # behind a switch
         if any(call.checkpointed for call in calls) or (functional and not self._can_hold(owner)):
-            why = "inside a checkpointed function" if first.checkpointed else "its owner runs its children in order"
+            why = (
+                "inside a checkpointed function"
+                if first.checkpointed
+                else "its owner runs its children in order"
+            )
             self.refused.append((name, f"{why}, so its call cannot be redirected"))
             return None
         if candidate is None:
@@ -206,7 +266,9 @@ class Collector:
             return None
         channels, dim = _channels(first.node)
         elements = (
-            sum(call.elements for call in calls if call.elements is not None) if first.elements is not None else None
+            sum(call.elements for call in calls if call.elements is not None)
+            if first.elements is not None
+            else None
         )
         block = block_of(self.model, name)
         site = FoundSite(
@@ -225,7 +287,9 @@ class Collector:
     def _functional_name(self, owner: str, function: str, index: int) -> str:
         module = self.modules[owner]
         routes: Mapping[str, Route] = vars(module).get("_actsearch_routes", {})
-        taken = hasattr(module, function) and not any(function in route.sites for route in routes.values())
+        taken = hasattr(module, function) and not any(
+            function in route.sites for route in routes.values()
+        )
         last = (f"{function}()" if taken else function) + (f"@{index + 1}" if index else "")
         return f"{owner}.{last}" if owner else last
 
@@ -243,7 +307,13 @@ class Collector:
             stage=stage_of(block) if block else "", channels=channels, channel_dim=dim, elements=0 if traced else None,
             protected=unused or (bool(gate) and not self.include_gates), reason=NEVER_CALLED if unused else gate,
         )  # fmt: skip
-        return Place(site, path.rpartition(".")[0], path, write_back=candidate.inplace, standing=self.originals[path])
+        return Place(
+            site,
+            path.rpartition(".")[0],
+            path,
+            write_back=candidate.inplace,
+            standing=self.originals[path],
+        )
 
     def _before_layer(self, path: str) -> bool:
         """Return whether a layer with weights follows in the same sequence."""
@@ -281,13 +351,23 @@ def _indices(calls: list[Call]) -> list[int]:
     known: dict[Hashable, int] = {}
     result = []
     for number, call in enumerate(calls):
-        feeders = frozenset(weight for layer in gates.producers(call.node) for weight in layer.weights)
+        feeders = frozenset(
+            weight for layer in gates.producers(call.node) for weight in layer.weights
+        )
         token: Hashable = (call.location, feeders) if call.location or feeders else number
         result.append(known.setdefault(token, len(known)))
     return result
 
 
-_CONVOLUTIONS = ("conv", "batch_norm", "instance_norm", "group_norm", "batchnorm", "instancenorm", "groupnorm")
+_CONVOLUTIONS = (
+    "conv",
+    "batch_norm",
+    "instance_norm",
+    "group_norm",
+    "batchnorm",
+    "instancenorm",
+    "groupnorm",
+)
 
 
 def _channels(node: Node) -> tuple[int | None, int]:
@@ -307,15 +387,23 @@ def _channels(node: Node) -> tuple[int | None, int]:
     return shape[dim], dim
 
 
-def missed_by(model: nn.Module, graphs: list[Graph], refused: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def missed_by(
+    model: nn.Module, graphs: list[Graph], refused: list[tuple[str, str]]
+) -> list[tuple[str, str]]:
     """Return the nonlinearities that run but cannot be replaced, each once."""
     missed: dict[tuple[str, str], None] = {}
     for name, module in model.named_modules():
         if isinstance(module, FUSED):
-            inner = "tanh" if isinstance(module, (nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell)) else module.nonlinearity
+            inner = (
+                "tanh"
+                if isinstance(module, (nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell))
+                else module.nonlinearity
+            )
             kind = type(module).__name__
             missed[
-                name, f"{inner} inside the fused nn.{kind}: actsearch.placement.recurrent has {kind} with a site"
+                name,
+                f"{inner} inside the fused nn.{kind}: actsearch.placement.recurrent has {kind} with"
+                " a site",
             ] = None
         elif isinstance(module, torch.jit.ScriptModule):
             missed[name, "compiled by TorchScript: find and place before compiling"] = None

@@ -12,7 +12,10 @@ from actsearch.errors import PlacementError
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a file so that a reader sees the old or the new one, whole: temporary, fsync, rename; with the umask's mode."""
+    """Write a file so that a reader sees the old or the new one, whole: temporary, fsync, rename.
+
+    With the umask's mode.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
@@ -34,9 +37,15 @@ def download(uri: str, folder: str) -> Path:
         PlacementError: MLflow is not installed, or does not have it.
     """
     store = Path("mlruns/mlflow.db").absolute()
-    tracking = f"sqlite:///{store}" if store.exists() and not os.environ.get("MLFLOW_TRACKING_URI") else None
+    tracking = (
+        f"sqlite:///{store}"
+        if store.exists() and not os.environ.get("MLFLOW_TRACKING_URI")
+        else None
+    )
     try:
-        from mlflow.artifacts import download_artifacts  # only where asked for: MLflow stays out of training code
+        from mlflow.artifacts import (
+            download_artifacts,
+        )  # only where asked for: MLflow stays out of training code
     except ImportError:
         raise PlacementError(
             f"{uri} must be read through MLflow, which is not installed. Pass a file instead."

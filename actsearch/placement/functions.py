@@ -15,7 +15,8 @@ from actsearch.activations import catalogue, from_spec
 from actsearch.activations.base import Activation
 from actsearch.errors import ActsearchError
 
-# Parameters after the input, by torch's functional name, in the order of its signature with torch's defaults.
+# Parameters after the input, by torch's functional name, in the order of its signature with torch's
+# defaults.
 PARAMETERS: dict[str, dict[str, Any]] = {
     "relu": {}, "relu6": {}, "selu": {}, "silu": {}, "mish": {}, "tanh": {}, "sigmoid": {}, "hardswish": {},
     "hardsigmoid": {}, "softsign": {}, "tanhshrink": {}, "logsigmoid": {}, "sin": {}, "erf": {},
@@ -31,8 +32,18 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "softshrink": {"lambd": 0.5},
     "threshold": {"threshold": None, "value": None},
 }  # fmt: skip
-NORMALISED = ("softmax", "log_softmax", "softmin", "gumbel_softmax", "softmax2d")  # act across elements, never sites
-SQUASHING = ("sigmoid", "hardsigmoid", "logsigmoid")  # a gate where they multiply something, a head where they end
+NORMALISED = (
+    "softmax",
+    "log_softmax",
+    "softmin",
+    "gumbel_softmax",
+    "softmax2d",
+)  # act across elements, never sites
+SQUASHING = (
+    "sigmoid",
+    "hardsigmoid",
+    "logsigmoid",
+)  # a gate where they multiply something, a head where they end
 CLAMPS: dict[tuple[Any, Any], str] = {
     (0.0, None): "relu",
     (0.0, 6.0): "relu6",
@@ -67,7 +78,12 @@ class Called:
 def _spellings() -> dict[Any, Spelling]:
     found: dict[Any, Spelling] = {}
     names = {name: name for name in (*PARAMETERS, *NORMALISED, "glu", "clamp")}
-    names |= {"expit": "sigmoid", "log_sigmoid": "logsigmoid", "clip": "clamp", "clamp_min": "clamp_min"}
+    names |= {
+        "expit": "sigmoid",
+        "log_sigmoid": "logsigmoid",
+        "clip": "clamp",
+        "clamp_min": "clamp_min",
+    }
     for holder in (torch, torch.special, torch._C._nn, torch.Tensor, F):
         for alias, name in names.items():
             plain = getattr(holder, alias, None)
@@ -101,11 +117,15 @@ def called(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> C
     if spelling.name in ("clamp", "clamp_min"):
         bounds = dict(zip(("min", "max"), args[1:], strict=False)) | dict(kwargs)
         low, high = bounds.get("min"), bounds.get("max")
-        name = None if isinstance(low, Tensor) or isinstance(high, Tensor) else CLAMPS.get((low, high))
+        name = (
+            None if isinstance(low, Tensor) or isinstance(high, Tensor) else CLAMPS.get((low, high))
+        )
         return Called(name, dict(PARAMETERS[name]), spelling.inplace) if name else None
     defaults = PARAMETERS.get(spelling.name, {})
     names = (*defaults, "inplace")
-    given = dict(zip(names, args[1:], strict=False)) | {k: v for k, v in kwargs.items() if k in names}
+    given = dict(zip(names, args[1:], strict=False)) | {
+        k: v for k, v in kwargs.items() if k in names
+    }
     inplace = bool(given.pop("inplace", False)) or spelling.inplace
     return Called(spelling.name, {**defaults, **given}, inplace)
 
@@ -123,10 +143,12 @@ def without_inplace(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, A
 
 
 def describe(module: Any) -> tuple[str, dict[str, Any]]:
-    """Return the catalogue name and specification of a module; the specification is empty where there is none.
+    """Return the catalogue name and specification of a module.
 
-    The specification is given only where the catalogue's entry gives the same bits, so that putting back what stood
-    there changes nothing.
+    The specification is empty where there is none.
+
+    The specification is given only where the catalogue's entry gives the same bits, so that putting
+    back what stood there changes nothing.
     """
     if isinstance(module, Activation):
         spec = module.spec()
@@ -136,21 +158,29 @@ def describe(module: Any) -> tuple[str, dict[str, Any]]:
         return type(module).__name__, {}
     if isinstance(module, nn.PReLU):
         return name, _describe_prelu(module)
-    return name, specification(name, {key: getattr(module, key) for key in PARAMETERS.get(name, {})})
+    return name, specification(
+        name, {key: getattr(module, key) for key in PARAMETERS.get(name, {})}
+    )
 
 
 def _describe_prelu(module: nn.PReLU) -> dict[str, Any]:
     weight = module.weight.detach()
     if weight.is_meta or "prelu" not in catalogue() or bool((weight != weight[0]).any()):
         return {}  # slopes that differ by channel have no place in a file
-    spec: dict[str, Any] = {"activation": "prelu", "parameters": {"negative_slope": float(weight[0])}}
+    spec: dict[str, Any] = {
+        "activation": "prelu",
+        "parameters": {"negative_slope": float(weight[0])},
+    }
     if weight.numel() > 1:
         spec |= {"share": "channel", "channels": weight.numel(), "channel_dim": 1}
     return spec
 
 
 def specification(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the catalogue's specification for a function of torch at these parameters; empty where there is none."""
+    """Return the catalogue's specification for a function of torch at these parameters.
+
+    Empty where there is none.
+    """
     try:
         return dict(_specification(name, tuple(sorted(parameters.items()))))
     except TypeError:  # a parameter is a tensor
@@ -161,7 +191,9 @@ def specification(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _specification(name: str, parameters: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     entry = catalogue().get(name)
     function = getattr(F, name, None) or getattr(torch, name, None)
-    if entry is None or function is None or name in ("rrelu", "prelu"):  # random, or with a parameter of its own
+    if (
+        entry is None or function is None or name in ("rrelu", "prelu")
+    ):  # random, or with a parameter of its own
         return {}
     spec: dict[str, Any] = {"activation": name}
     given = {key: value for key, value in parameters if key in entry.arguments}
@@ -177,7 +209,11 @@ def _specification(name: str, parameters: tuple[tuple[str, Any], ...]) -> dict[s
 def same_bits(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> bool:
     """Return whether two functions agree bit for bit on a grid of single precision, wide and fine."""
     x = torch.cat(
-        [torch.linspace(-30, 30, 6001), torch.linspace(-4, 4, 8001), torch.tensor([0.0, -0.0, 1e-8, 1e4, -1e4])]
+        [
+            torch.linspace(-30, 30, 6001),
+            torch.linspace(-4, 4, 8001),
+            torch.tensor([0.0, -0.0, 1e-8, 1e4, -1e4]),
+        ]
     )
     with torch.no_grad():
         return torch.equal(first(x), second(x))

@@ -34,17 +34,27 @@ _PARTS = {"sigmoid", "hardsigmoid", "relu6", "tanh", "erf", "softplus", "hardtan
 
 def is_formula(call: Call) -> bool:
     """Return whether a sine or an error function is mere arithmetic (a position, a density): no layer feeds it."""
-    return call.functional and call.name in ("sin", "erf") and not any(source.learned for source in _sources(call.node))
+    return (
+        call.functional
+        and call.name in ("sin", "erf")
+        and not any(source.learned for source in _sources(call.node))
+    )
 
 
 def reason(call: Call, graph: Graph) -> str:
     """Return why a call is a gate and so left alone; empty where it is an ordinary site."""
     node = call.node
     outputs = graph.outputs if graph.whole else set()
-    ends = not _reaches(node, lambda other: other.learned or other.name in ("matmul", "bmm", "einsum", "baddbmm"))
+    ends = not _reaches(
+        node, lambda other: other.learned or other.name in ("matmul", "bmm", "einsum", "baddbmm")
+    )
     returned = ends and bool(({node} | set(_downstream(node))) & outputs)
     if call.name in NORMALISED:
-        return f"output head: {call.name} after the last layer" if returned else f"{call.name}: weights that sum to one"
+        return (
+            f"output head: {call.name} after the last layer"
+            if returned
+            else f"{call.name}: weights that sum to one"
+        )
     if not node.fed:
         return "acts on parameters or constants, not on the signal"
     if call.name in _PARTS and (by_hand := _written_by_hand(node)):
@@ -56,7 +66,12 @@ def reason(call: Call, graph: Graph) -> str:
             return "gated product: multiplies a linear branch, as in GLU and SwiGLU"
     if returned and call.name in (*SQUASHING, "softplus"):
         return f"output head: {call.name} after the last layer"
-    if returned and call.name in ("tanh", "hardtanh") and len(outputs) == 1 and set(_through(node)) & outputs:
+    if (
+        returned
+        and call.name in ("tanh", "hardtanh")
+        and len(outputs) == 1
+        and set(_through(node)) & outputs
+    ):
         return f"output head: {call.name} gives the model's output its range"
     if not graph.whole and call.name in SQUASHING and ends:
         return f"a {call.name} whose use is not known without an example input"
@@ -70,7 +85,9 @@ def _through(node: Node, moving: bool = True) -> Iterator[Node]:
         current = pending.pop()
         yield current
         for consumer in current.consumers:
-            carries = consumer.name in MOVING or (consumer.name in AFFINE and _signals(consumer) <= 1)
+            carries = consumer.name in MOVING or (
+                consumer.name in AFFINE and _signals(consumer) <= 1
+            )
             if carries and consumer not in seen:
                 seen.add(consumer)
                 pending.append(consumer)
@@ -106,7 +123,12 @@ def _sources(node: Node, include: bool = False) -> Iterator[Node]:
         if current in seen:
             continue
         seen.add(current)
-        if current.name in MOVING or current.name in NORMS or current.name in AFFINE or current.name == "cat":
+        if (
+            current.name in MOVING
+            or current.name in NORMS
+            or current.name in AFFINE
+            or current.name == "cat"
+        ):
             pending += current.inputs
         else:
             yield current
@@ -124,7 +146,19 @@ def _written_by_hand(node: Node) -> str:
     return ""
 
 
-_ELEMENTWISE = AFFINE | {"pow", "square", "sqrt", "exp", "log", "log1p", "tanh", "softplus", "sigmoid", "erf", "relu6"}
+_ELEMENTWISE = AFFINE | {
+    "pow",
+    "square",
+    "sqrt",
+    "exp",
+    "log",
+    "log1p",
+    "tanh",
+    "softplus",
+    "sigmoid",
+    "erf",
+    "relu6",
+}
 
 
 def _back(node: Node) -> Iterator[Node]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-# Operations that hold weights over a whole input: what stands between two of them is where activations belong.
+# Operations that hold weights over a whole input: what stands between two of them is where
+# activations belong.
 LEARNED = {
     "linear", "bilinear", "embedding", "embedding_bag", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
     "conv_transpose2d", "conv_transpose3d", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu",
@@ -32,7 +33,8 @@ class Node:
     """One operation.
 
     Args:
-        name: its name without underscores: ``conv2d``, ``relu``, ``mul``; of a site what stands there.
+        name: its name without underscores: ``conv2d``, ``relu``, ``mul``; of a site what stands
+            there.
         owner: path of the innermost module that called it.
         inputs: the operations whose results it read.
         weights: identities of the parameters it read.
@@ -67,7 +69,8 @@ class Call:
         execution: number of the owner's execution that it belongs to.
         location: where in the owner's code it stands.
         name: what stands there; ``parameters`` are its own.
-        inplace: whether it overwrites its input, and ``aliased``: whether the overwritten input is read later.
+        inplace: whether it overwrites its input, and ``aliased``: whether the overwritten input is
+            read later.
         elements: of its input.
     """
 
@@ -93,8 +96,12 @@ class Graph:
         self.calls: list[Call] = []
         self.outputs: set[Node] = set()
         self.guessed = False  # whether a branch was taken without knowing its condition
-        self.whole = True  # or only a part of the model, whose result goes on to what was not traced
-        self.unseen: list[tuple[str, str]] = []  # nonlinearities inside fused operations, with the reason
+        self.whole = (
+            True  # or only a part of the model, whose result goes on to what was not traced
+        )
+        self.unseen: list[
+            tuple[str, str]
+        ] = []  # nonlinearities inside fused operations, with the reason
         self._node_of: dict[int, tuple[Any, Node]] = {}
         self._overwritten: dict[int, tuple[Any, Call]] = {}
         self.constants: set[int] = set()  # identities of buffers: known, and no signal
@@ -119,8 +126,12 @@ class Graph:
         values = list(leaves(result))
         for value in values:
             maker = node
-            if len(values) > 1 and node.name != "input":  # the parts of a chunk are different signals
-                maker = Node("getitem", node.owner, [node], fed=node.fed, order=node.order, depth=node.depth)
+            if (
+                len(values) > 1 and node.name != "input"
+            ):  # the parts of a chunk are different signals
+                maker = Node(
+                    "getitem", node.owner, [node], fed=node.fed, order=node.order, depth=node.depth
+                )
                 node.consumers.append(maker)
             self._node_of[id(value)] = (_reference(value), maker)
             if node.shape is None and isinstance(value, Tensor):
@@ -133,7 +144,9 @@ class Graph:
 
     def finish(self, result: Any) -> None:
         """Name what the model returned."""
-        self.outputs = {node for value in leaves(result) if (node := self.node_of(value)) is not None}
+        self.outputs = {
+            node for value in leaves(result) if (node := self.node_of(value)) is not None
+        }
 
     def node_of(self, value: Any) -> Node | None:
         """Return the operation that made a tensor or is behind an fx node, marking a read of what was overwritten."""

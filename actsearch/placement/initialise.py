@@ -47,23 +47,25 @@ def initialise(
 ) -> list[Scaled]:
     r"""Re-scale, in place, the weights of every layer that feeds a site.
 
-    With fans n, incoming second moment :math:`E[a^2]`, and the derivative of the activation that feeds the layer,
+    With fans n, incoming second moment :math:`E[a^2]`, and the derivative of the activation that
+    feeds the layer,
 
     .. math::
         \sigma_w^2 = \frac{1}{n_{in} E[a^2]} \;\text{(forward)}, \quad
         \frac{1}{n_{out} E[\varphi'^2]} \;\text{(backward)}, \quad
         \frac{2}{n_{in} E[a^2] + n_{out} E[\varphi'^2]} \;\text{(mean)}
 
-    where behind a site :math:`E[a^2] = E[\varphi(z)^2]` is the reciprocal of the activation's own forward gain. For
-    ReLU this is He's rule, for the identity and the mean Glorot's. Weights keep their pattern and biases stay. A layer
-    that ends a residual branch gets the variance 1/L for the L branches of the model, so that the stream at most
-    doubles.
+    where behind a site :math:`E[a^2] = E[\varphi(z)^2]` is the reciprocal of the activation's own
+    forward gain. For ReLU this is He's rule, for the identity and the mean Glorot's. Weights keep
+    their pattern and biases stay. A layer that ends a residual branch gets the variance 1/L for the
+    L branches of the model, so that the stream at most doubles.
 
     Args:
         model: a fresh model, with its activations in place.
         mode: what to keep: the signal, the gradient, or the mean of both.
         example_input: one input, or one batch; needed where the model does not trace.
-        measured: measure :math:`E[a^2]` layer by layer on the example, and do not assume independent Gaussian signals.
+        measured: measure :math:`E[a^2]` layer by layer on the example, and do not assume
+            independent Gaussian signals.
 
     Returns:
         one row a layer, in the order of the forward pass.
@@ -73,15 +75,17 @@ def initialise(
         PlacementError: the model neither traces nor runs.
 
     References:
-        Understanding the difficulty of training deep feedforward neural networks, X. Glorot and Y. Bengio, 2010,
-        https://proceedings.mlr.press/v9/glorot10a.html
-        Delving Deep into Rectifiers, K. He, X. Zhang, S. Ren and J. Sun, 2015, https://arxiv.org/abs/1502.01852
-        All you need is a good init, D. Mishkin and J. Matas, 2015, https://arxiv.org/abs/1511.06422
+        Understanding the difficulty of training deep feedforward neural networks, X. Glorot and Y.
+        Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html Delving Deep into Rectifiers,
+        K. He, X. Zhang, S. Ren and J. Sun, 2015, https://arxiv.org/abs/1502.01852 All you need is a
+        good init, D. Mishkin and J. Matas, 2015, https://arxiv.org/abs/1511.06422
     """
     if mode not in ("forward", "backward", "mean"):
         raise InvalidValueError(f"mode must be 'forward', 'backward' or 'mean', but got {mode!r}.")
     if measured and example_input is None:
-        raise InvalidValueError("example_input must be given where measured is true, but got None. Pass one batch.")
+        raise InvalidValueError(
+            "example_input must be given where measured is true, but got None. Pass one batch."
+        )
     inner = unwrap(model)
     graph = trace(inner, example_input)
     plan = _Plan(inner, graph, mode)
@@ -96,7 +100,9 @@ class _Plan:
         self.graph = graph
         self.mode = mode
         owners = [
-            (path, m) for path, m in model.named_modules() if isinstance(getattr(m, "weight", None), nn.Parameter)
+            (path, m)
+            for path, m in model.named_modules()
+            if isinstance(getattr(m, "weight", None), nn.Parameter)
         ]
         self.layer_of = {id(m.weight): (path, m) for path, m in owners}
         self.fed = {layer for call in graph.calls for layer in producers(call.node)}
@@ -105,15 +111,24 @@ class _Plan:
     def layer(self, node: Node) -> tuple[str, nn.Module] | None:
         """Return the module whose weights an operation reads, where the layer feeds a site and is not all zeros."""
         found = next((self.layer_of[w] for w in node.weights if w in self.layer_of), None)
-        if node not in self.fed or found is None or isinstance(found[1], (nn.Embedding, nn.EmbeddingBag)):
+        if (
+            node not in self.fed
+            or found is None
+            or isinstance(found[1], (nn.Embedding, nn.EmbeddingBag))
+        ):
             return None
         weight: Any = found[1].weight
-        return found if weight.ndim >= 2 and not weight.is_meta and bool(weight.detach().any()) else None
+        return (
+            found
+            if weight.ndim >= 2 and not weight.is_meta and bool(weight.detach().any())
+            else None
+        )
 
     def analytic(self) -> list[Scaled]:
         """Scale by samples of one element of each signal: Gaussian behind a layer, and what follows computed from it.
 
-        Samples and not moments, because a skip connection carries the skewed output of an activation past a branch.
+        Samples and not moments, because a skip connection carries the skewed output of an
+        activation past a branch.
         """
         generator = torch.Generator().manual_seed(0)
         signals: dict[Node, Tensor] = {}
@@ -136,8 +151,12 @@ class _Plan:
                 found = self.layer(node)
                 if found is not None and found[0] not in rows:
                     rows[found[0]] = self.scale(node, *found, incoming, slopes[node])
-                module = next((self.layer_of[w][1] for w in node.weights if w in self.layer_of), None)
-                signals[node] = normal(_output(module, incoming) if module is not None else incoming)
+                module = next(
+                    (self.layer_of[w][1] for w in node.weights if w in self.layer_of), None
+                )
+                signals[node] = normal(
+                    _output(module, incoming) if module is not None else incoming
+                )
             elif node.name in NORMS:
                 signals[node] = (values[0] - values[0].mean()) / values[0].std().clamp_min(1e-6)
             elif node.name in ("add", "sub"):
@@ -146,7 +165,9 @@ class _Plan:
                 signals[node] = torch.stack(values).prod(0)
             elif node.name == "cat":
                 mixed = torch.cat(values)
-                signals[node] = mixed[torch.randperm(len(mixed), generator=generator)[: len(QUANTILES)]]
+                signals[node] = mixed[
+                    torch.randperm(len(mixed), generator=generator)[: len(QUANTILES)]
+                ]
             else:
                 signals[node] = values[0]
         return list(rows.values())
@@ -162,7 +183,12 @@ class _Plan:
             if found is None:
                 continue
 
-            def before(module: nn.Module, inputs: tuple[Tensor, ...], node: Node = node, path: str = found[0]) -> None:
+            def before(
+                module: nn.Module,
+                inputs: tuple[Tensor, ...],
+                node: Node = node,
+                path: str = found[0],
+            ) -> None:
                 if path not in rows:
                     incoming = float(inputs[0].detach().double().square().mean())
                     rows[path] = self.scale(node, path, module, incoming, slopes.get(node, 1.0))
@@ -176,23 +202,34 @@ class _Plan:
         return list(rows.values())
 
     def _slope(self, node: Node, slopes: dict[Node, float], z: Tensor) -> float:
-        """Return the mean squared derivative of the activation that an operation is or reads from; 1 behind a layer."""
+        """Return the mean squared derivative of the activation that an operation is or reads from.
+
+        1 behind a layer.
+        """
         if node.call is not None:
             return _squared_derivative(self.model, node.call, z)
-        read = [1.0 if source.learned else slopes.get(source, 1.0) for source in node.inputs if source.fed]
+        read = [
+            1.0 if source.learned else slopes.get(source, 1.0)
+            for source in node.inputs
+            if source.fed
+        ]
         return max(read, default=1.0)
 
     @torch.no_grad()
-    def scale(self, node: Node, path: str, module: nn.Module, incoming: float, slope: float) -> Scaled:
+    def scale(
+        self, node: Node, path: str, module: nn.Module, incoming: float, slope: float
+    ) -> Scaled:
         """Multiply a layer's weights so that its output has the variance aimed at."""
         weight: Any = module.weight
         fan_in, fan_out = _fans(module)
         branches = len(self.ends)
         variance = 1.0 / branches if node in self.ends else 1.0
         forward, backward = fan_in * max(incoming, 1e-12), fan_out * max(slope, 1e-12)
-        spread = {"forward": 1 / forward, "backward": 1 / backward, "mean": 2 / (forward + backward)}[
-            self.mode
-        ] * variance
+        spread = {
+            "forward": 1 / forward,
+            "backward": 1 / backward,
+            "mean": 2 / (forward + backward),
+        }[self.mode] * variance
         bias: Any = getattr(module, "bias", None)
         if bias is not None and self.mode == "forward":
             spread *= max(1.0 - float(bias.double().square().mean()) / variance, 0.0) or 1.0

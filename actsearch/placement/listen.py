@@ -24,7 +24,9 @@ class _Listener(TorchFunctionMode):
         self.recorder = recorder
         self.guess = guess
 
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         if self.recorder.inside:
             return function(*args, **kwargs)
@@ -35,9 +37,12 @@ class _Listener(TorchFunctionMode):
             )
             return True
         what = called(function, args, kwargs)
-        # Out of place while tracing, so that a later read of the overwritten tensor can be told from one of the result.
+        # Out of place while tracing, so that a later read of the overwritten tensor can be told
+        # from one of the result.
         result = (
-            without_inplace(function, args, kwargs) if what is not None and what.inplace else function(*args, **kwargs)
+            without_inplace(function, args, kwargs)
+            if what is not None and what.inplace
+            else function(*args, **kwargs)
         )
         self.recorder.function(operation_name(function), function, args, kwargs, result, location)
         if (
@@ -66,14 +71,17 @@ def run(
         candidates: what may be a site.
         args: its arguments by position.
         kwargs: its arguments by name.
-        guess: take a branch on the value of a ``meta`` tensor as true, and say so, where it would raise.
+        guess: take a branch on the value of a ``meta`` tensor as true, and say so, where it would
+            raise.
     """
     recorder = Recorder(model, candidates)
     thread = threading.get_ident()
     pending: list[tuple[list[Any], Any]] = []
 
     def ours(module: nn.Module) -> bool:
-        return threading.get_ident() == thread and (module in recorder.paths or module in recorder.candidates)
+        return threading.get_ident() == thread and (
+            module in recorder.paths or module in recorder.candidates
+        )
 
     def before(module: nn.Module, inputs: Any) -> None:
         if not ours(module):
@@ -82,7 +90,9 @@ def run(
             reads = list(leaves(inputs))
             if not recorder.inside:
                 candidate = recorder.candidates[module]
-                pending.append((reads, location(1 if candidate.site_name in ("", candidate.path) else 2)))
+                pending.append(
+                    (reads, location(1 if candidate.site_name in ("", candidate.path) else 2))
+                )
             recorder.inside += 1
         elif not recorder.inside:
             recorder.enter(module)
@@ -116,15 +126,25 @@ def run(
 
 
 def run_on_meta(
-    model: nn.Module, candidates: Mapping[str, Candidate], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    model: nn.Module,
+    candidates: Mapping[str, Candidate],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
 ) -> Graph | None:
-    """Run the model for its shapes alone, which computes nothing; ``None`` where it needs values or devices."""
+    """Run the model for its shapes alone, which computes nothing.
+
+    ``None`` where it needs values or devices.
+    """
     twins: dict[Any, Tensor] = {}
 
     def twin(value: Any) -> Any:
         if isinstance(value, Tensor) and value not in twins:
             empty = value.detach().to("meta")
-            twins[value] = nn.Parameter(empty, value.requires_grad) if isinstance(value, nn.Parameter) else empty
+            twins[value] = (
+                nn.Parameter(empty, value.requires_grad)
+                if isinstance(value, nn.Parameter)
+                else empty
+            )
         return twins[value] if isinstance(value, Tensor) else value
 
     with preserved(model):

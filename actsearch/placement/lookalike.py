@@ -44,12 +44,19 @@ def acts_elementwise(function: Callable[..., Any]) -> bool | None:
         probe = _quiet(function)
         with torch.no_grad():
             y = probe(x.clone())
-            if not isinstance(y, Tensor) or y.shape != x.shape or y.dtype != x.dtype or y.device != x.device:
+            if (
+                not isinstance(y, Tensor)
+                or y.shape != x.shape
+                or y.dtype != x.dtype
+                or y.device != x.device
+            ):
                 return False
             moved = probe(x.flatten()[order].reshape(x.shape))
             line = torch.linspace(-6.0, 6.0, 49)
             curve = probe(line.reshape(1, 7, 7).clone()).flatten()
-    except Exception:  # whatever a stranger's code raises on a probe: it is not known to be an activation
+    except (
+        Exception
+    ):  # whatever a stranger's code raises on a probe: it is not known to be an activation
         return None
     if not torch.allclose(moved.flatten(), y.flatten()[order], rtol=1e-5, atol=1e-6):
         return False

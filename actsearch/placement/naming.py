@@ -10,10 +10,10 @@ from torch import nn
 def block_of(model: nn.Module, name: str) -> str:
     """Return the block of a site: the outermost numbered part with parts of its own, else what holds the site.
 
-    ``layer1.0.relu`` is in ``layer1.0``, ``encoder.layer.3.intermediate.act`` in ``encoder.layer.3``, and
-    ``features.3`` of a flat sequence in ``features``. A numbered part with a class of its own counts before a plain
-    sequence. Where nothing is numbered, the innermost part whose name ends in a digit counts
-    (``features.denseblock1.denselayer2``).
+    ``layer1.0.relu`` is in ``layer1.0``, ``encoder.layer.3.intermediate.act`` in
+    ``encoder.layer.3``, and ``features.3`` of a flat sequence in ``features``. A numbered part with
+    a class of its own counts before a plain sequence. Where nothing is numbered, the innermost part
+    whose name ends in a digit counts (``features.denseblock1.denselayer2``).
     """
     parts = name.partition("@")[0].split(".")[:-1]
     modules = [model]
@@ -22,7 +22,9 @@ def block_of(model: nn.Module, name: str) -> str:
         if child is None:  # behind an attribute
             break
         modules.append(child)
-    holders = [(i, type(m)) for i, m in enumerate(modules) if i and next(m.children(), None) is not None]
+    holders = [
+        (i, type(m)) for i, m in enumerate(modules) if i and next(m.children(), None) is not None
+    ]
     numbered = [(i, kind) for i, kind in holders if parts[i - 1].isdecimal()]
     own = [i for i, kind in numbered if kind not in (nn.Sequential, nn.ModuleList, nn.ModuleDict)]
     depth = next(iter(own), None) or next((i for i, _ in numbered), None)
@@ -47,7 +49,10 @@ def readings(names: Collection[str], known: Collection[str]) -> dict[str, dict[s
     first = next(iter(names))
     added = {name.removesuffix(first) for name in known if name.endswith(f".{first}")}
     taken = [first[: place + 1] for place, letter in enumerate(first) if letter == "."]
-    ways = {f"as part of {prefix[:-1]!r}": {name: prefix + name for name in names} for prefix in sorted(added)}
+    ways = {
+        f"as part of {prefix[:-1]!r}": {name: prefix + name for name in names}
+        for prefix in sorted(added)
+    }
     ways |= {
         f"without {prefix!r}": {name: name.removeprefix(prefix) for name in names}
         for prefix in taken

@@ -14,20 +14,32 @@ from actsearch.activations.base import Activation
 
 def activation_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return the learned parameters of every activation in a model."""
-    return [p for module in model.modules() if isinstance(module, Activation) for p in module.parameters()]
+    return [
+        p
+        for module in model.modules()
+        if isinstance(module, Activation)
+        for p in module.parameters()
+    ]
 
 
 def split(
-    group: Mapping[str, Any], own: Collection[int], *, factor: float = 1.0, overall: float = 1.0, decays: bool = True
+    group: Mapping[str, Any],
+    own: Collection[int],
+    *,
+    factor: float = 1.0,
+    overall: float = 1.0,
+    decays: bool = True,
 ) -> list[dict[str, Any]]:
     """Return an optimiser group as one or two: the weights, and the learned parameters of activations.
 
     Args:
-        group: ``params`` (one parameter, several, or pairs with their names), its own options, and ``lr`` where known.
+        group: ``params`` (one parameter, several, or pairs with their names), its own options, and
+            ``lr`` where known.
         own: identities of the activations' parameters.
         factor: factor on the learning rate of the activations' parameters.
         overall: factor on the learning rate of every parameter.
-        decays: whether the optimiser knows weight decay, which the activations' parameters are kept from.
+        decays: whether the optimiser knows weight decay, which the activations' parameters are kept
+            from.
     """
     given = group["params"]
     params = [given] if isinstance(given, Tensor) else list(given)
@@ -37,7 +49,9 @@ def split(
     def scaled(by: float) -> dict[str, Any]:
         return {"lr": group["lr"] * by} if group.get("lr") is not None and by != 1.0 else {}
 
-    if not decays and factor == 1.0:  # nothing to tell apart, and some optimisers take one group alone, such as LBFGS
+    if (
+        not decays and factor == 1.0
+    ):  # nothing to tell apart, and some optimisers take one group alone, such as LBFGS
         return [{**group, "params": params, **scaled(overall)}]
     parts = [{**group, "params": weights, **scaled(overall)}] if weights or not learned else []
     if learned:
@@ -60,7 +74,8 @@ def optimizer_groups(
     Args:
         model: a model with a placement applied.
         lr: learning rate of the groups that have none of their own.
-        groups: groups as an optimiser takes them, or parameters; all of the model's where not given.
+        groups: groups as an optimiser takes them, or parameters; all of the model's where not
+            given.
         factor: factor on the learning rate of the activations' parameters.
         overall: factor on the learning rate of every parameter.
         **options: what else every group has that does not say otherwise, such as ``weight_decay``.
@@ -68,11 +83,16 @@ def optimizer_groups(
     own = {id(p) for p in activation_parameters(model)}
     given = list(model.parameters() if groups is None else groups)
     listed = given if given and isinstance(given[0], Mapping) else [{"params": given}]
-    parts = [split({"lr": lr, **options, **group}, own, factor=factor, overall=overall) for group in listed]
+    parts = [
+        split({"lr": lr, **options, **group}, own, factor=factor, overall=overall)
+        for group in listed
+    ]
     return [part for several in parts for part in several]
 
 
-def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float, factor: float = 1.0) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, *, lr: float, weight_decay: float, factor: float = 1.0
+) -> list[dict[str, Any]]:
     """Return optimiser groups that keep weight decay off the activations' own parameters.
 
     Args:
@@ -95,8 +115,9 @@ def own_group(model: nn.Module, factor: float = 1.0, overall: float = 1.0) -> It
         factor: factor on the learning rate of the activations' parameters.
         overall: factor on the learning rate of every parameter.
 
-    A model's owner builds optimisers in their own code, and schedulers on them at once, so the split must happen while
-    an optimiser is built: it adds its groups one by one through :meth:`torch.optim.Optimizer.add_param_group`.
+    A model's owner builds optimisers in their own code, and schedulers on them at once, so the
+    split must happen while an optimiser is built: it adds its groups one by one through
+    :meth:`torch.optim.Optimizer.add_param_group`.
     """
     own = {id(p) for p in activation_parameters(model)}
     original = Optimizer.add_param_group

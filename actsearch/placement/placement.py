@@ -16,7 +16,13 @@ from torch import nn
 from actsearch.activations import Requirement, from_spec, properties
 from actsearch.activations.base import Activation
 from actsearch.activations.registry import canonical_name
-from actsearch.errors import ActsearchWarning, InvalidValueError, PlacementError, RequirementError, UnknownNameError
+from actsearch.errors import (
+    ActsearchWarning,
+    InvalidValueError,
+    PlacementError,
+    RequirementError,
+    UnknownNameError,
+)
 from actsearch.placement.discover import Discovery, discover
 from actsearch.placement.files import download, explain, write_text
 from actsearch.placement.naming import readings
@@ -61,10 +67,12 @@ class Placement(BaseModel):
 
     Args:
         sites: by site name, what stands there.
-        initialisation: which gain the weights feeding each site were scaled by, where the search did so.
-        learning_rate_factor: factor on the learning rate that the placement was trained with, positive; see
-            :meth:`optimizer_parameters`.
-        found: where the placement comes from: study, task, metric, gain with its interval, versions.
+        initialisation: which gain the weights feeding each site were scaled by, where the search
+            did so.
+        learning_rate_factor: factor on the learning rate that the placement was trained with,
+            positive; see :meth:`optimizer_parameters`.
+        found: where the placement comes from: study, task, metric, gain with its interval,
+            versions.
 
     >>> placement = Placement.load("best.json"); placement.apply(model)    # doctest: +SKIP
     >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
@@ -117,7 +125,9 @@ class Placement(BaseModel):
     def _read(cls, path: Path) -> Self:
         try:
             if path.stat().st_size > MAX_BYTES:
-                raise PlacementError(f"a placement file must be smaller than {MAX_BYTES} bytes, but {path} is not.")
+                raise PlacementError(
+                    f"a placement file must be smaller than {MAX_BYTES} bytes, but {path} is not."
+                )
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except ValidationError as error:
             raise PlacementError(f"{path} is not a placement file: {explain(error)}.") from None
@@ -132,7 +142,8 @@ class Placement(BaseModel):
         """Return the placement as the text of its file."""
         data: dict[str, Any] = {"schema": SCHEMA}
         data["sites"] = {
-            name: entry.model_dump(exclude_none=True, exclude_defaults=True) for name, entry in self.sites.items()
+            name: entry.model_dump(exclude_none=True, exclude_defaults=True)
+            for name, entry in self.sites.items()
         }
         if self.initialisation:
             data["initialisation"] = self.initialisation
@@ -145,27 +156,32 @@ class Placement(BaseModel):
     def apply(self, model: Model, example_input: Any = None, *, force: bool = False) -> Model:
         """Put every activation at its site, in place, and return the model.
 
-        A learned parameter that the placement gives no value starts at its published default; but where the activation
-        can reproduce what stood at the site, it starts there: where their largest difference over [-6, 6] is at most
-        10⁻³, and the root mean square of the derivative by every such parameter over x ~ N(0, 1) is at least 10⁻³, so
-        that training can move it. :func:`actsearch.placement.applied` tells which; :func:`actsearch.placement.restore`
-        undoes it all.
+        A learned parameter that the placement gives no value starts at its published default; but
+        where the activation can reproduce what stood at the site, it starts there: where their
+        largest difference over [-6, 6] is at most 10⁻³, and the root mean square of the derivative
+        by every such parameter over x ~ N(0, 1) is at least 10⁻³, so that training can move it.
+        :func:`actsearch.placement.applied` tells which; :func:`actsearch.placement.restore` undoes
+        it all.
 
-        Build the optimiser afterwards, with :meth:`optimizer_parameters`: it has the new parameters, and the learning
-        rate that the placement was trained with where :attr:`learning_rate_factor` is not 1.
+        Build the optimiser afterwards, with :meth:`optimizer_parameters`: it has the new
+        parameters, and the learning rate that the placement was trained with where
+        :attr:`learning_rate_factor` is not 1.
 
-        A warning (:class:`ActsearchWarning`) says where nothing is changed, and where the placement was not confirmed.
+        A warning (:class:`ActsearchWarning`) says where nothing is changed, and where the placement
+        was not confirmed.
 
         Args:
-            model: a fresh or trained model with these sites; its other parameters are left as they are. Apply before
-                ``torch.compile``, and before DDP where activations learn. Where no name fits as it is, one prefix on
-                all of them may differ, as between a wrapper (``model.1``) and what it wraps (``1``).
-            example_input: one input of the model; needed only where sites are functional calls, or one instance called
-                several times, in a model that :mod:`torch.fx` cannot trace.
+            model: a fresh or trained model with these sites; its other parameters are left as they
+                are. Apply before ``torch.compile``, and before DDP where activations learn. Where
+                no name fits as it is, one prefix on all of them may differ, as between a wrapper
+                (``model.1``) and what it wraps (``1``).
+            example_input: one input of the model; needed only where sites are functional calls, or
+                one instance called several times, in a model that :mod:`torch.fx` cannot trace.
             force: place activations that a site's requirement refuses.
 
         Raises:
-            PlacementError: a site that the model does not have, a compiled model, or names that fit several parts.
+            PlacementError: a site that the model does not have, a compiled model, or names that fit
+                several parts.
             RequirementError: an activation without the properties that its site requires.
 
         >>> placement = Placement.load("best.json"); placement.apply(model)    # doctest: +SKIP
@@ -195,15 +211,17 @@ class Placement(BaseModel):
     ) -> list[dict[str, Any]]:
         """Return the parameter groups to train the model with as the search did, for any optimiser of torch.
 
-        Every learning rate is multiplied by :attr:`learning_rate_factor`; the learned parameters of activations have
-        groups of their own, without weight decay.
+        Every learning rate is multiplied by :attr:`learning_rate_factor`; the learned parameters of
+        activations have groups of their own, without weight decay.
 
         Args:
             model: the model that the placement was applied to.
             lr: learning rate, before the factor, of every group that has none of its own.
-            groups: own groups, as an optimiser takes them, or own parameters; all of the model's where not given.
+            groups: own groups, as an optimiser takes them, or own parameters; all of the model's
+                where not given.
 
-        ``LBFGS`` takes one group: give it ``model.parameters()`` and ``lr * placement.learning_rate_factor``.
+        ``LBFGS`` takes one group: give it ``model.parameters()`` and ``lr *
+            placement.learning_rate_factor``.
 
         >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
         """
@@ -220,25 +238,42 @@ class Placement(BaseModel):
                 else "Rename them."
             )
             raise PlacementError(
-                f"the placement's sites must fit one way, but in {type(model).__name__} they fit {', and '.join(ways)}. {out}"
+                f"the placement's sites must fit one way, but in {type(model).__name__} they fit"
+                f" {', and '.join(ways)}. {out}"
             )
         for reading in ways.values():
             return {reading[name]: entry for name, entry in self.sites.items()}
-        hint = "" if discovery.sites.method != "modules" else " Pass an example_input to find functional calls."
+        hint = (
+            ""
+            if discovery.sites.method != "modules"
+            else " Pass an example_input to find functional calls."
+        )
         try:
             return {discovery.sites.named(name).name: entry for name, entry in self.sites.items()}
         except UnknownNameError as error:
-            raise PlacementError(f"the placement does not fit {type(model).__name__}: {error}.{hint}") from None
+            raise PlacementError(
+                f"the placement does not fit {type(model).__name__}: {error}.{hint}"
+            ) from None
 
-    def _warn(self, model: nn.Module, modules: Mapping[str, Activation], discovery: Discovery) -> None:
+    def _warn(
+        self, model: nn.Module, modules: Mapping[str, Activation], discovery: Discovery
+    ) -> None:
         """Say where nothing is changed, and where the placement was not confirmed."""
         if not modules:
             why = "the placement has no sites. `find_sites(model)` tells which are open"
-            warnings.warn(f"nothing of {type(model).__name__} was changed: {why}.", ActsearchWarning, stacklevel=3)
+            warnings.warn(
+                f"nothing of {type(model).__name__} was changed: {why}.",
+                ActsearchWarning,
+                stacklevel=3,
+            )
         elif all(discovery.places[name].holds(module) for name, module in modules.items()):
             names = ", ".join(dict.fromkeys(module.name for module in modules.values()))
             why = f"every site of the placement has its activation already ({names})"
-            warnings.warn(f"nothing of {type(model).__name__} was changed: {why}.", ActsearchWarning, stacklevel=3)
+            warnings.warn(
+                f"nothing of {type(model).__name__} was changed: {why}.",
+                ActsearchWarning,
+                stacklevel=3,
+            )
         if "significant" in self.found and not self.found["significant"]:
             warnings.warn(_unconfirmed(self.found), ActsearchWarning, stacklevel=3)
 
@@ -248,15 +283,20 @@ class Placement(BaseModel):
         except InvalidValueError as error:
             if entry.share == "channel" and site.channels is None and entry.channels is None:
                 raise PlacementError(
-                    f"{name} must have a known number of channels to share by channel, but got {site.channels!r}. "
-                    "Pass an example_input."
+                    f"{name} must have a known number of channels to share by channel, but got"
+                    f" {site.channels!r}. Pass an example_input."
                 ) from None
             raise PlacementError(f"{name}: {error}") from error
 
 
 def _unconfirmed(found: Mapping[str, Any]) -> str:
-    """Return what to say of a candidate that no confirmation found better; any of the details may be missing."""
-    study, metric, gain, interval = (found.get(key) for key in ("study", "metric", "gain", "interval"))
+    """Return what to say of a candidate that no confirmation found better.
+
+    Any of the details may be missing.
+    """
+    study, metric, gain, interval = (
+        found.get(key) for key in ("study", "metric", "gain", "interval")
+    )
     details = [f"study {study!r}"] if study else []
     if isinstance(gain, (int, float)):
         details.append(f"{metric or 'gain'} {gain:+.4g}")
@@ -274,8 +314,8 @@ def _refuse_unsynchronised(model: nn.Module, modules: Mapping[str, nn.Module]) -
         next(m.parameters(), None) is not None for m in modules.values()
     ):
         raise PlacementError(
-            "a placement that learns must be applied before DistributedDataParallel, but got a wrapped model. "
-            "Apply it to the model first, then wrap."
+            "a placement that learns must be applied before DistributedDataParallel, but got a"
+            " wrapped model. Apply it to the model first, then wrap."
         )
 
 
@@ -284,10 +324,15 @@ def check_requirement(name: str, entry: SiteEntry, module: Activation, site: Fou
     refusal = Requirement(site.requires).refusal(properties(module))
     if refusal:
         raise RequirementError(
-            f"{entry.activation} cannot stand at {name}: {refusal}. Pass force=True to place it anyway."
+            f"{entry.activation} cannot stand at {name}: {refusal}. Pass force=True to place it"
+            " anyway."
         )
 
 
 def of(sites: Sites) -> Placement:
     """Return the placement of what stands there now, at every open site that has a catalogue name."""
-    return Placement(sites={s.name: SiteEntry.model_validate(s.specification) for s in sites.open if s.specification})
+    return Placement(
+        sites={
+            s.name: SiteEntry.model_validate(s.specification) for s in sites.open if s.specification
+        }
+    )

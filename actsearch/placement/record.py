@@ -18,7 +18,9 @@ from actsearch.placement.redirect import Switch
 
 _CALL = nn.Module._call_impl.__code__
 _TORCH = str(Path(torch.__file__).parent)
-_HERE = tuple(str(Path(__file__).with_name(name)) for name in ("record.py", "listen.py", "symbolic.py"))
+_HERE = tuple(
+    str(Path(__file__).with_name(name)) for name in ("record.py", "listen.py", "symbolic.py")
+)
 FUSED = (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell)
 
 
@@ -33,7 +35,9 @@ class Recorder:
     def __init__(self, model: nn.Module, candidates: Mapping[str, Candidate]) -> None:
         self.graph = Graph()
         self.graph.constants = {id(buffer) for buffer in model.buffers()}
-        self.paths = {module: path for path, module in model.named_modules() if not isinstance(module, Switch)}
+        self.paths = {
+            module: path for path, module in model.named_modules() if not isinstance(module, Switch)
+        }
         self.candidates = {candidate.module: candidate for candidate in candidates.values()}
         self.stack: list[tuple[str, int, nn.Module]] = []
         self.executions = 0
@@ -54,16 +58,26 @@ class Recorder:
         """Note that the innermost module's forward ends."""
         self.stack.pop()
 
-    def site(self, candidate: Candidate, reads: list[Any], result: Any, location: Hashable, shape: Any) -> None:
+    def site(
+        self, candidate: Candidate, reads: list[Any], result: Any, location: Hashable, shape: Any
+    ) -> None:
         """Add the call of a module or attribute that may be a site."""
         node = Node(candidate.name, self.owner, shape=shape)
-        call = self._call(candidate.path, False, location, candidate.name, {}, candidate.inplace, node)
+        call = self._call(
+            candidate.path, False, location, candidate.name, {}, candidate.inplace, node
+        )
         self.graph.add(node, reads[:1], result)
         if call.inplace and reads:
             self.graph.overwrite(reads[0], call)
 
     def function(
-        self, name: str, function: Any, args: Any, kwargs: Any, result: Any, location: Callable[[], Any]
+        self,
+        name: str,
+        function: Any,
+        args: Any,
+        kwargs: Any,
+        result: Any,
+        location: Callable[[], Any],
     ) -> None:
         """Add a function call; the call of a site where it is one of the vocabulary."""
         reads = list(leaves((args, kwargs)))
@@ -75,7 +89,9 @@ class Recorder:
         if what is not None and what.name != "glu" and _floating(reads):
             node = Node(what.name, self.owner)
             place = location()
-            call = self._call(what.name, True, place, what.name, what.parameters, what.inplace, node)
+            call = self._call(
+                what.name, True, place, what.name, what.parameters, what.inplace, node
+            )
             call.checkpointed = any("checkpoint.py" in part[0] for part in place)
             self.graph.add(node, reads[:1], result)
             if what.inplace and reads:
@@ -83,22 +99,39 @@ class Recorder:
             return
         self.operation(name, reads, result, weights)
 
-    def operation(self, name: str, reads: list[Any], result: Any, weights: tuple[Hashable, ...] = ()) -> Node:
+    def operation(
+        self, name: str, reads: list[Any], result: Any, weights: tuple[Hashable, ...] = ()
+    ) -> Node:
         """Add an operation that is not a site."""
         learned = name in LEARNED or (name in PRODUCTS and bool(weights))
         if name == "scaled_dot_product_attention":
-            self.graph.unseen.append((self.owner, "softmax inside the fused scaled_dot_product_attention"))
+            self.graph.unseen.append(
+                (self.owner, "softmax inside the fused scaled_dot_product_attention")
+            )
         elif name in ("glu", "multi_head_attention_forward"):
-            reason = "the sigmoid gate inside glu" if name == "glu" else "softmax inside multi_head_attention_forward"
+            reason = (
+                "the sigmoid gate inside glu"
+                if name == "glu"
+                else "softmax inside multi_head_attention_forward"
+            )
             self.graph.unseen.append((self.owner, reason))
         node = Node(name, self.owner, weights=weights, learned=learned)
         return self.graph.add(node, reads, result)
 
     def _call(
-        self, key: str, functional: bool, location: Any, name: str, parameters: Any, inplace: bool, node: Node
+        self,
+        key: str,
+        functional: bool,
+        location: Any,
+        name: str,
+        parameters: Any,
+        inplace: bool,
+        node: Node,
     ) -> Call:
         execution = self.stack[-1][1] if self.stack else 0
-        call = Call(self.owner, key, functional, execution, location, name, parameters, inplace, node)
+        call = Call(
+            self.owner, key, functional, execution, location, name, parameters, inplace, node
+        )
         node.call = call
         self.graph.calls.append(call)
         return call
@@ -132,7 +165,11 @@ def location(skip: int = 0) -> tuple[tuple[str, int], ...]:
 
 def operation_name(function: Any) -> str:
     """Return an operation's name, one for all of its spellings: ``mul`` for ``*``, ``*=`` and ``torch.multiply``."""
-    name: str = function if isinstance(function, str) else getattr(function, "__name__", type(function).__name__)
+    name: str = (
+        function
+        if isinstance(function, str)
+        else getattr(function, "__name__", type(function).__name__)
+    )
     name = name.strip("_")
     return _SAME.get(name, name)
 
@@ -147,7 +184,10 @@ _SAME = {
 @contextlib.contextmanager
 def preserved(model: nn.Module) -> Iterator[None]:
     """Put everything back as it was: attributes, buffers, training mode, random state."""
-    state = [(m, dict(vars(m)), dict(m._modules), dict(m._parameters), dict(m._buffers)) for m in model.modules()]
+    state = [
+        (m, dict(vars(m)), dict(m._modules), dict(m._parameters), dict(m._buffers))
+        for m in model.modules()
+    ]
     values = [(b, b.clone()) for b in model.buffers() if not b.is_meta]
     devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     try:
@@ -157,7 +197,11 @@ def preserved(model: nn.Module) -> Iterator[None]:
         for module, attributes, modules, parameters, buffers in state:
             vars(module).clear()
             vars(module).update(attributes)
-            for name, members in (("_modules", modules), ("_parameters", parameters), ("_buffers", buffers)):
+            for name, members in (
+                ("_modules", modules),
+                ("_parameters", parameters),
+                ("_buffers", buffers),
+            ):
                 vars(module)[name].clear()
                 vars(module)[name].update(members)
         with torch.no_grad():

@@ -20,14 +20,16 @@ class _Recurrent(nn.Module):
         hidden_size: features of the state.
         num_layers: layers on top of each other.
         bias: whether there are biases.
-        batch_first: whether the input is ``(batch, time, features)`` and not ``(time, batch, features)``.
+        batch_first: whether the input is ``(batch, time, features)`` and not ``(time, batch,
+            features)``.
         dropout: probability, between layers, while training.
         bidirectional: whether each layer also runs backwards in time.
         activation: what stands at the sites first: a name of the catalogue or an expression.
 
     Shapes:
-        input ``(T, N, F)``, ``(N, T, F)`` with ``batch_first``, or ``(T, F)``; output with ``F = D hidden_size``, where
-        D is 2 if bidirectional, else 1; states ``(D num_layers, N, hidden_size)``.
+        input ``(T, N, F)``, ``(N, T, F)`` with ``batch_first``, or ``(T, F)``; output with ``F = D
+        hidden_size``, where D is 2 if bidirectional, else 1; states ``(D num_layers, N,
+        hidden_size)``.
 
     Raises:
         InvalidValueError: a size or the number of layers below 1, or a packed sequence as input.
@@ -49,20 +51,28 @@ class _Recurrent(nn.Module):
         activation: str = "tanh",
     ) -> None:
         super().__init__()
-        for name, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+        for name, value in (
+            ("input_size", input_size),
+            ("hidden_size", hidden_size),
+            ("num_layers", num_layers),
+        ):
             if value < 1:
                 raise InvalidValueError(f"{name} must be at least 1, but got {value!r}.")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout = nn.Dropout(dropout)
         self.suffixes = [
-            f"l{layer}{end}" for layer in range(num_layers) for end in ("", "_reverse")[: 1 + bidirectional]
+            f"l{layer}{end}"
+            for layer in range(num_layers)
+            for end in ("", "_reverse")[: 1 + bidirectional]
         ]
         for number, suffix in enumerate(self.suffixes):
             width = input_size if number < 1 + bidirectional else hidden_size * (1 + bidirectional)
             rows = self.gates * hidden_size
             self.register_parameter(f"weight_ih_{suffix}", nn.Parameter(torch.empty(rows, width)))
-            self.register_parameter(f"weight_hh_{suffix}", nn.Parameter(torch.empty(rows, hidden_size)))
+            self.register_parameter(
+                f"weight_hh_{suffix}", nn.Parameter(torch.empty(rows, hidden_size))
+            )
             if bias:
                 self.register_parameter(f"bias_ih_{suffix}", nn.Parameter(torch.empty(rows)))
                 self.register_parameter(f"bias_hh_{suffix}", nn.Parameter(torch.empty(rows)))
@@ -81,9 +91,13 @@ class _Recurrent(nn.Module):
     def from_torch(cls, layer: nn.RNNBase) -> Self:
         """Return the layer with the parameters of torch's fused one, shared, and its activation at the sites."""
         if not isinstance(layer, cls.torch_type):
-            raise InvalidValueError(f"layer must be an nn.{cls.torch_type.__name__}, but got {type(layer).__name__}.")
+            raise InvalidValueError(
+                f"layer must be an nn.{cls.torch_type.__name__}, but got {type(layer).__name__}."
+            )
         if layer.proj_size:
-            raise InvalidValueError(f"proj_size must be 0, but got {layer.proj_size!r}. Projections are not supported.")
+            raise InvalidValueError(
+                f"proj_size must be 0, but got {layer.proj_size!r}. Projections are not supported."
+            )
         own = cls(
             layer.input_size, layer.hidden_size, layer.num_layers, layer.bias, layer.batch_first, layer.dropout,
             layer.bidirectional, activation=getattr(layer, "nonlinearity", "tanh"),
@@ -95,7 +109,9 @@ class _Recurrent(nn.Module):
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
         """Return the states of the last layer at every step, and the last states of every layer."""
         if not isinstance(input, Tensor):
-            raise InvalidValueError(f"input must be a tensor, but got {type(input).__name__}. Pad packed sequences.")
+            raise InvalidValueError(
+                f"input must be a tensor, but got {type(input).__name__}. Pad packed sequences."
+            )
         batched = input.dim() == 3
         x = input if batched else input.unsqueeze(1)
         x = x.transpose(0, 1) if self.batch_first and batched else x
@@ -106,7 +122,9 @@ class _Recurrent(nn.Module):
             outputs = []
             for direction in range(directions):
                 number = layer * directions + direction
-                y, state = self._run(x.flip(0) if direction else x, tuple(s[number] for s in states), number)
+                y, state = self._run(
+                    x.flip(0) if direction else x, tuple(s[number] for s in states), number
+                )
                 outputs.append(y.flip(0) if direction else y)
                 last.append(state)
             x = torch.cat(outputs, dim=-1)
@@ -120,13 +138,21 @@ class _Recurrent(nn.Module):
     def _states(self, given: Any, x: Tensor, batched: bool) -> tuple[Tensor, ...]:
         count = 2 if isinstance(self, LSTM) else 1
         if given is None:
-            return tuple(x.new_zeros(len(self.suffixes), x.shape[1], self.hidden_size) for _ in range(count))
+            return tuple(
+                x.new_zeros(len(self.suffixes), x.shape[1], self.hidden_size) for _ in range(count)
+            )
         states = tuple(given) if isinstance(given, (tuple, list)) else (given,)
         return states if batched else tuple(state.unsqueeze(1) for state in states)
 
-    def _run(self, x: Tensor, state: tuple[Tensor, ...], number: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _run(
+        self, x: Tensor, state: tuple[Tensor, ...], number: int
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         suffix = self.suffixes[number]
-        bias = (getattr(self, f"bias_ih_{suffix}"), getattr(self, f"bias_hh_{suffix}")) if self.bias else (None, None)
+        bias = (
+            (getattr(self, f"bias_ih_{suffix}"), getattr(self, f"bias_hh_{suffix}"))
+            if self.bias
+            else (None, None)
+        )
         inputs = nn.functional.linear(x, getattr(self, f"weight_ih_{suffix}"), bias[0])
         weight = getattr(self, f"weight_hh_{suffix}")
         sites = [getattr(self, f"{name}_{suffix}") for name in self.site_names]
@@ -136,14 +162,17 @@ class _Recurrent(nn.Module):
             outputs.append(state[0])
         return torch.stack(outputs), state
 
-    def step(self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]) -> tuple[Tensor, ...]:
+    def step(
+        self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]
+    ) -> tuple[Tensor, ...]:
         """Return the next state from the contributions of the input, ``a``, and of the state, ``b``."""
         raise NotImplementedError
 
     def extra_repr(self) -> str:
         """Show the sizes."""
         return (
-            f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, bidirectional={self.bidirectional}"
+            f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers},"
+            f" bidirectional={self.bidirectional}"
         )
 
 
@@ -165,29 +194,37 @@ class RNN(_Recurrent):
 
     torch_type = nn.RNN
 
-    def step(self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]) -> tuple[Tensor, ...]:
+    def step(
+        self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]
+    ) -> tuple[Tensor, ...]:
         """Return the next state."""
         return (sites[0](a + b),)
 
 
 class LSTM(_Recurrent):
-    r"""Long short-term memory with sites for the candidate and for the cell's output; its three gates stay sigmoids.
+    r"""Long short-term memory with sites for the candidate and for the cell's output.
+
+    Its three gates stay sigmoids.
 
     .. math::
         i, f, o = \sigma(\cdot), \quad g = \varphi(W_{ig} x_t + W_{hg} h_{t-1} + b), \quad
         c_t = f c_{t-1} + i g, \quad h_t = o \, \psi(c_t)
 
-    Args and shapes are those of :class:`torch.nn.LSTM`, without projections; parameters have its names.
+    Args and shapes are those of :class:`torch.nn.LSTM`, without projections; parameters have its
+    names.
 
     References:
-        Long Short-Term Memory, S. Hochreiter and J. Schmidhuber, 1997, https://doi.org/10.1162/neco.1997.9.8.1735
+        Long Short-Term Memory, S. Hochreiter and J. Schmidhuber, 1997,
+        https://doi.org/10.1162/neco.1997.9.8.1735
     """
 
     gates = 4
     torch_type = nn.LSTM
     site_names = ("candidate", "output")
 
-    def step(self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]) -> tuple[Tensor, ...]:
+    def step(
+        self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]
+    ) -> tuple[Tensor, ...]:
         """Return the next state and cell."""
         i, f, g, o = (a + b).chunk(4, dim=-1)
         cell = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * sites[0](g)
@@ -204,15 +241,17 @@ class GRU(_Recurrent):
     Args and shapes are those of :class:`torch.nn.GRU`; parameters have its names.
 
     References:
-        Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation, K. Cho et al.,
-        2014, https://arxiv.org/abs/1406.1078
+        Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
+        Translation, K. Cho et al., 2014, https://arxiv.org/abs/1406.1078
     """
 
     gates = 3
     torch_type = nn.GRU
     site_names = ("candidate",)
 
-    def step(self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]) -> tuple[Tensor, ...]:
+    def step(
+        self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]
+    ) -> tuple[Tensor, ...]:
         """Return the next state."""
         (ar, az, an), (br, bz, bn) = a.chunk(3, dim=-1), b.chunk(3, dim=-1)
         z = torch.sigmoid(az + bz)

@@ -1,8 +1,9 @@
 """Send the calls that a module makes to the activations that stand at its sites: functions, and one shared instance.
 
-A module with such sites gets a subclass of its own class whose ``forward`` counts the calls that it makes itself: the
-n-th call of a function goes to the activation registered for it as a submodule under the site's name. So its parameters
-are in ``state_dict``, and ``copy.deepcopy``, ``pickle``, ``torch.compile`` and threads work as before.
+A module with such sites gets a subclass of its own class whose ``forward`` counts the calls that it
+makes itself: the n-th call of a function goes to the activation registered for it as a submodule
+under the site's name. So its parameters are in ``state_dict``, and ``copy.deepcopy``, ``pickle``,
+``torch.compile`` and threads work as before.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ class Route:
 
     Args:
         sequence: by number of the call, the index of its site.
-        sites: by index, the name in the owner under which the activation stands, or ``None`` where the function stays.
-        write_back: by index, whether the result is written into the input, as an in-place function does.
+        sites: by index, the name in the owner under which the activation stands, or ``None`` where
+            the function stays.
+        write_back: by index, whether the result is written into the input, as an in-place function
+            does.
     """
 
     sequence: tuple[int, ...]
@@ -37,7 +40,10 @@ class Route:
     write_back: tuple[bool, ...]
 
     def index(self, number: int) -> int:
-        """Return the site of a call; calls past the known ones repeat what repeats (a loop over time or layers)."""
+        """Return the site of a call.
+
+        Calls past the known ones repeat what repeats (a loop over time or layers).
+        """
         return self.sequence[position(self.sequence, number)]
 
 
@@ -86,14 +92,19 @@ class _Redirect(TorchFunctionMode):
         super().__init__()
         self.frame = frame
 
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         result = routed(self.frame, function, args, kwargs)
         return function(*args, **kwargs) if result is None else result
 
 
 def routed(frame: Frame | None, function: Any, args: Any, kwargs: Any) -> Any:
-    """Return what the activation at the site of a call gives; ``None`` where it is no site's or not this frame's."""
+    """Return what the activation at the site of a call gives.
+
+    ``None`` where it is no site's or not this frame's.
+    """
     stack = _stack()
     if function not in SPELLINGS or frame is None or not stack or stack[-1] is not frame:
         return None
@@ -154,7 +165,10 @@ def _rebuild(base: type[nn.Module]) -> nn.Module:
 
 
 def redirected(base: type[nn.Module]) -> type[nn.Module]:
-    """Return the subclass of a module class whose ``forward`` redirects calls; name, signature and pickling stay."""
+    """Return the subclass of a module class whose ``forward`` redirects calls.
+
+    Name, signature and pickling stay.
+    """
     if base in _CLASSES:
         return _CLASSES[base]
     original: Any = base.forward
@@ -176,13 +190,25 @@ def redirected(base: type[nn.Module]) -> type[nn.Module]:
     def reduce(self: nn.Module, protocol: Any) -> Any:
         return _rebuild, (base,), self.__dict__
 
-    names = {"forward": forward, "__reduce_ex__": reduce, "__module__": base.__module__, "__doc__": base.__doc__}
-    _CLASSES[base] = type(base.__name__, (base,), {**names, "__qualname__": base.__qualname__, "_actsearch_base": base})
+    names = {
+        "forward": forward,
+        "__reduce_ex__": reduce,
+        "__module__": base.__module__,
+        "__doc__": base.__doc__,
+    }
+    _CLASSES[base] = type(
+        base.__name__,
+        (base,),
+        {**names, "__qualname__": base.__qualname__, "_actsearch_base": base},
+    )
     return _CLASSES[base]
 
 
 def redirect(owner: nn.Module, routes: Mapping[str, Route]) -> None:
-    """Let a module send its own calls to its sites; with no routes it only counts calls for its switches."""
+    """Let a module send its own calls to its sites.
+
+    With no routes it only counts calls for its switches.
+    """
     if not hasattr(type(owner), "_actsearch_base"):
         owner.__class__ = redirected(type(owner))
     owner.__dict__["_actsearch_routes"] = dict(routes)
@@ -215,7 +241,10 @@ def shield(owner: nn.Module) -> None:
 def unshield(model: nn.Module) -> None:
     """Take every shield away."""
     for module in model.modules():
-        for hooks, ours in ((module._forward_pre_hooks, _shield_enter), (module._forward_hooks, _shield_leave)):
+        for hooks, ours in (
+            (module._forward_pre_hooks, _shield_enter),
+            (module._forward_hooks, _shield_leave),
+        ):
             for number in [n for n, hook in hooks.items() if hook is ours]:
                 del hooks[number]
                 module._forward_hooks_always_called.pop(number, None)
@@ -223,8 +252,14 @@ def unshield(model: nn.Module) -> None:
 
 def _callers(owner: nn.Module) -> Iterator[nn.Module]:
     for module in owner.modules():
-        if module is owner or isinstance(module, Switch) or hasattr(type(module), "_actsearch_base"):
+        if (
+            module is owner
+            or isinstance(module, Switch)
+            or hasattr(type(module), "_actsearch_base")
+        ):
             continue
         home = type(module).__module__
-        if not home.startswith("torch.nn.modules") or home.endswith((".activation", ".transformer")):
+        if not home.startswith("torch.nn.modules") or home.endswith(
+            (".activation", ".transformer")
+        ):
             yield module

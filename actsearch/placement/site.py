@@ -19,7 +19,8 @@ class Site(nn.Module):
     """Mark a place in an own model where the search may put an activation.
 
     Args:
-        name_or_module: the activation that stands there first: a catalogue name, an expression, or any module.
+        name_or_module: the activation that stands there first: a catalogue name, an expression, or
+            any module.
         requires: what an activation must have to stand there, such as ``"bounded and bijective"``.
         **parameters: as for :func:`actsearch.activation`.
 
@@ -31,12 +32,18 @@ class Site(nn.Module):
     tensor([0., 2.])
     """
 
-    def __init__(self, name_or_module: str | nn.Module = "relu", *, requires: str = "", **parameters: Any) -> None:
+    def __init__(
+        self, name_or_module: str | nn.Module = "relu", *, requires: str = "", **parameters: Any
+    ) -> None:
         super().__init__()
         self.requires = Requirement(requires)
-        self.inplace = False  # set by surgery where what stood here overwrote an input that is read again
+        self.inplace = (
+            False  # set by surgery where what stood here overwrote an input that is read again
+        )
         self.activation = (
-            activation(name_or_module, **parameters) if isinstance(name_or_module, str) else name_or_module
+            activation(name_or_module, **parameters)
+            if isinstance(name_or_module, str)
+            else name_or_module
         )
         if requires and isinstance(self.activation, Activation):
             refusal = self.requires.refusal(properties(self.activation))
@@ -57,17 +64,20 @@ class FoundSite:
     """One site of a model, as :func:`actsearch.find_sites` found it.
 
     Args:
-        name: stable name, readable by the model's owner: ``features.3``, ``layer1.0.relu@2`` for a second call.
+        name: stable name, readable by the model's owner: ``features.3``, ``layer1.0.relu@2`` for a
+            second call.
         kind: how it stands in the model.
         activation: what stands there: a catalogue name, or the class or function name.
-        specification: what stands there as :meth:`Activation.spec` data, where it has a catalogue name; else empty.
+        specification: what stands there as :meth:`Activation.spec` data, where it has a catalogue
+            name; else empty.
         requires: the requirement on properties, as text.
         block: the part of the model it belongs to, for ``granularity: block``.
         stage: the part that its block belongs to.
         depth: layers with weights on the longest way from the input to it, where traced.
         channels: size of the channel dimension of its input, where known.
         channel_dim: the dimension that runs over channels.
-        elements: elements that pass through it in one forward pass, where an example input was given.
+        elements: elements that pass through it in one forward pass, where an example input was
+            given.
         protected: whether it is left alone.
         reason: why it is protected.
     """
@@ -92,12 +102,16 @@ class Sites(Sequence[FoundSite]):
 
     Args:
         found: the sites.
-        method: how they were found: ``"fx"``, ``"function mode"``, ``"fx in parts"`` or ``"modules"``.
+        method: how they were found: ``"fx"``, ``"function mode"``, ``"fx in parts"`` or
+            ``"modules"``.
         missed: nonlinearities seen running that cannot be replaced, each with the reason.
     """
 
     def __init__(
-        self, found: Sequence[FoundSite], method: str = "modules", missed: Sequence[tuple[str, str]] = ()
+        self,
+        found: Sequence[FoundSite],
+        method: str = "modules",
+        missed: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._found = tuple(found)
         self.method = method
@@ -135,18 +149,24 @@ class Sites(Sequence[FoundSite]):
         """The sites that are left alone, each with its reason."""
         return Sites([site for site in self._found if site.protected], self.method, self.missed)
 
-    def groups(self, by: Literal["block", "stage", "depth"] = "block", parts: int = 4) -> dict[str, list[str]]:
+    def groups(
+        self, by: Literal["block", "stage", "depth"] = "block", parts: int = 4
+    ) -> dict[str, list[str]]:
         """Return the names of the open sites by part of the model, in the order of the forward pass.
 
         Args:
-            by: the part: ``"block"`` and ``"stage"`` by the module tree, ``"depth"`` by layers passed since the input.
+            by: the part: ``"block"`` and ``"stage"`` by the module tree, ``"depth"`` by layers
+                passed since the input.
             parts: number of parts that ``"depth"`` makes, as equal in sites as ties allow.
         """
         sites = list(self.open)
         if by != "depth":
             labels = [getattr(site, by) for site in sites]
         else:
-            ranks = {depth: rank for rank, depth in enumerate(sorted({site.depth or 0 for site in sites}))}
+            ranks = {
+                depth: rank
+                for rank, depth in enumerate(sorted({site.depth or 0 for site in sites}))
+            }
             labels = [f"depth {ranks[site.depth or 0] * parts // len(ranks)}" for site in sites]
         found: dict[str, list[str]] = {}
         for site, label in zip(sites, labels, strict=True):
@@ -172,7 +192,8 @@ class Sites(Sequence[FoundSite]):
         ]
         blank = {"activation": "", "block": "", "elements": None, "share": None, "protected": False}
         rows += [
-            {"site": name, "kind": "missed", **blank, "reason": why, "status": "missed"} for name, why in self.missed
+            {"site": name, "kind": "missed", **blank, "reason": why, "status": "missed"}
+            for name, why in self.missed
         ]
         return rows
 
@@ -189,11 +210,19 @@ class Sites(Sequence[FoundSite]):
 
     def __str__(self) -> str:
         rows = [
-            [str(row[key]) for key in ("site", "kind", "activation", "elements", "status", "reason")]
+            [
+                str(row[key])
+                for key in ("site", "kind", "activation", "elements", "status", "reason")
+            ]
             for row in self.table()
         ]
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(5)]
-        lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[5]]).rstrip() for row in rows]
+        lines = [
+            "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[5]]).rstrip()
+            for row in rows
+        ]
         total = self.totals()
-        summary = ", ".join(f"{total[key]} {key}" for key in ("found", "open", "protected", "missed"))
+        summary = ", ".join(
+            f"{total[key]} {key}" for key in ("found", "open", "protected", "missed")
+        )
         return "\n".join([*lines, f"{summary}; by {self.method}"])

@@ -15,8 +15,13 @@ REACH = 6.0  # inputs beyond six standard deviations do not count
 TOLERANCE = 1e-3
 """Largest difference over [-6, 6] at which a form still reproduces a function."""
 ALIVE = 1e-3
-"""Least sensitivity of the output to each free parameter from which training can move it; 0.07 is the catalogue's least."""
-QUANTILES = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(256, dtype=torch.float64) + 0.5) / 256)
+"""Least sensitivity of the output to each free parameter from which training can move it.
+
+0.07 is the catalogue's least.
+"""
+QUANTILES = torch.distributions.Normal(0.0, 1.0).icdf(
+    (torch.arange(256, dtype=torch.float64) + 0.5) / 256
+)
 
 
 def started(
@@ -44,7 +49,8 @@ def started(
         free: names of the learned parameters that may move; the others keep their values.
 
     Returns:
-        the activation, and its largest difference from the function over [-6, 6]; ``None`` where it starts as it is.
+        the activation, and its largest difference from the function over [-6, 6]; ``None`` where it
+        starts as it is.
     """
     x = torch.linspace(-REACH, REACH, 1201, dtype=torch.float64)
     target = _evaluate(function, x)
@@ -57,7 +63,11 @@ def started(
     parameters = list(twin.parameters())
     with torch.enable_grad():
         optimizer = torch.optim.LBFGS(
-            parameters, max_iter=200, tolerance_grad=1e-14, tolerance_change=1e-16, line_search_fn="strong_wolfe"
+            parameters,
+            max_iter=200,
+            tolerance_grad=1e-14,
+            tolerance_change=1e-16,
+            line_search_fn="strong_wolfe",
         )
 
         def closure() -> Tensor:
@@ -80,13 +90,17 @@ def started(
         fresh = module.rebuilt(**values)
     except InvalidValueError:  # at the very end of its constraint, from where nothing learns
         return module, None
-    return (fresh, difference) if min(sensitivities(fresh, free).values()) >= ALIVE else (module, None)
+    return (
+        (fresh, difference) if min(sensitivities(fresh, free).values()) >= ALIVE else (module, None)
+    )
 
 
 def sensitivities(module: Activation, names: Collection[str]) -> dict[str, float]:
     """Return the root mean square of the derivative of the output by each stored parameter, over x ~ N(0, 1)."""
     # A channel for each point, so that one backward pass gives the derivative at every point.
-    twin = module.rebuilt(learn=sorted(names), share="channel", channels=len(QUANTILES), channel_dim=0).double()
+    twin = module.rebuilt(
+        learn=sorted(names), share="channel", channels=len(QUANTILES), channel_dim=0
+    ).double()
     with torch.enable_grad():
         torch.autograd.backward(twin(QUANTILES).sum())
     raw = {name: getattr(twin, f"raw_{name}").grad for name in names}
@@ -94,7 +108,11 @@ def sensitivities(module: Activation, names: Collection[str]) -> dict[str, float
 
 
 def _rounded(
-    twin: Activation, values: dict[str, Any], fitted: dict[str, float], loss: Callable[[Tensor], float], x: Tensor
+    twin: Activation,
+    values: dict[str, Any],
+    fitted: dict[str, float],
+    loss: Callable[[Tensor], float],
+    x: Tensor,
 ) -> dict[str, Any]:
     """Return the fitted values with as few digits as do not make the fit worse."""
     values = dict(values)

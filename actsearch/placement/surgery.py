@@ -25,8 +25,8 @@ class Applied:
     Args:
         site: its name, ``was`` and ``now``: what stood and stands there.
         path: where the module that stands there now is, for :meth:`torch.nn.Module.get_submodule`.
-        difference: largest difference from what stood there, over [-6, 6], where learned parameters start at it; ``None``
-            where they start at given values or at their published defaults.
+        difference: largest difference from what stood there, over [-6, 6], where learned parameters
+            start at it; ``None`` where they start at given values or at their published defaults.
     """
 
     site: str
@@ -38,9 +38,14 @@ class Applied:
 
 @dataclass
 class _Record:
-    """What stood where before, so that it can be put back; kept in the model, so that a copy has its own."""
+    """What stood where before, so that it can be put back.
 
-    attributes: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)  # submodule and plain value
+    Kept in the model, so that a copy has its own.
+    """
+
+    attributes: dict[tuple[str, str], tuple[Any, Any]] = field(
+        default_factory=dict
+    )  # submodule and plain value
     owners: list[str] = field(default_factory=list)
     applied: dict[str, Applied] = field(default_factory=dict)
 
@@ -57,7 +62,8 @@ def replace_sites(
         model: the model that the discovery was made on.
         modules: by site name, what shall stand there.
         discovery: the sites and their places.
-        differences: by site name, how far a module started at what stood there is from it, for the record.
+        differences: by site name, how far a module started at what stood there is from it, for the
+            record.
 
     Raises:
         PlacementError: the model is compiled, so what it runs would not change.
@@ -76,11 +82,21 @@ def replace_sites(
     surgeon = _Surgeon(model, record, discovery)
     for (owner, key, functional), names in groups.items():
         chosen = {index: modules[name] for index, name in names.items()}
-        paths = surgeon.function(owner, key, chosen) if functional else surgeon.module(owner, key, chosen)
+        paths = (
+            surgeon.function(owner, key, chosen)
+            if functional
+            else surgeon.module(owner, key, chosen)
+        )
         for index, name in names.items():
-            was = record.applied[name].was if name in record.applied else discovery.places[name].site.activation
+            was = (
+                record.applied[name].was
+                if name in record.applied
+                else discovery.places[name].site.activation
+            )
             difference = (differences or {}).get(name)
-            record.applied[name] = Applied(name, was, _label(modules[name]), paths[index], difference)
+            record.applied[name] = Applied(
+                name, was, _label(modules[name]), paths[index], difference
+            )
     surgeon.close()
 
 
@@ -92,8 +108,8 @@ def refuse_compiled(model: nn.Module) -> None:
     """Raise where a change would not reach what runs."""
     if hasattr(model, "_orig_mod") or unwrap(model)._compiled_call_impl is not None:
         raise PlacementError(
-            f"a placement must be applied before torch.compile, but got a compiled {type(unwrap(model)).__name__}. "
-            "Apply it to the model first, then compile."
+            "a placement must be applied before torch.compile, but got a compiled"
+            f" {type(unwrap(model)).__name__}. Apply it to the model first, then compile."
         )
 
 
@@ -109,7 +125,11 @@ class _Surgeon:
         parent_path, _, name = key.rpartition(".")
         parent = self.model.get_submodule(parent_path)
         standing = getattr(parent, name)
-        places = [p for p in self.discovery.places.values() if (p.owner, p.key, p.functional) == (owner, key, False)]
+        places = [
+            p
+            for p in self.discovery.places.values()
+            if (p.owner, p.key, p.functional) == (owner, key, False)
+        ]
         count = len(places)
         if isinstance(standing, Site):
             self._keep(standing, key, "activation")
@@ -127,20 +147,32 @@ class _Surgeon:
             return {0: f"{key}.activation" if place.write_back else key}
         by_index = {place.index: place for place in places}
         original = standing if isinstance(standing, nn.Module) else by_index[0].standing
-        assert original is not None  # what is called at several places is a module, or was held as one
+        assert (
+            original is not None
+        )  # what is called at several places is a module, or was held as one
         members = [
-            (_writing_back(chosen[i]) if by_index[i].write_back else chosen[i]) if i in chosen else original
+            (
+                (_writing_back(chosen[i]) if by_index[i].write_back else chosen[i])
+                if i in chosen
+                else original
+            )
             for i in range(count)
         ]
         relative = key.removeprefix(f"{owner}.") if owner else key
         self._set(parent, name, Switch(relative, self.discovery.sequences[owner, key], members))
         self._redirect(owner, {})
-        return {i: f"{key}.{i + 1}" + (".activation" if by_index[i].write_back else "") for i in chosen}
+        return {
+            i: f"{key}.{i + 1}" + (".activation" if by_index[i].write_back else "") for i in chosen
+        }
 
     def function(self, owner: str, key: str, chosen: dict[int, nn.Module]) -> dict[int, str]:
         """Redirect calls of a function, and return where each module is now."""
         module = self.model.get_submodule(owner)
-        places = [p for p in self.discovery.places.values() if (p.owner, p.key, p.functional) == (owner, key, True)]
+        places = [
+            p
+            for p in self.discovery.places.values()
+            if (p.owner, p.key, p.functional) == (owner, key, True)
+        ]
         sequence = self.discovery.sequences[owner, key]
         count = max(sequence) + 1
         earlier: Route | None = vars(module).get("_actsearch_routes", {}).get(key)
@@ -170,8 +202,8 @@ class _Surgeon:
         owner = self.model.get_submodule(path)
         if "forward" in vars(owner):
             raise PlacementError(
-                f"the forward of {path or type(owner).__name__} must be its class's own, but got one set on it. "
-                "Apply the placement before wrapping it."
+                f"the forward of {path or type(owner).__name__} must be its class's own, but got"
+                " one set on it. Apply the placement before wrapping it."
             )
         redirect(owner, {**vars(owner).get("_actsearch_routes", {}), **routes})
         if path not in self.record.owners:
@@ -204,7 +236,9 @@ class _Surgeon:
         if code:
             return
         for other_path, encoder in self.model.named_modules():
-            if isinstance(encoder, nn.TransformerEncoder) and any(each is layer for each in encoder.layers):
+            if isinstance(encoder, nn.TransformerEncoder) and any(
+                each is layer for each in encoder.layers
+            ):
                 self._keep(encoder, other_path, "use_nested_tensor")
                 encoder.use_nested_tensor = False
 
@@ -218,8 +252,8 @@ def _writing_back(module: nn.Module) -> Site:
 def restore(model: Model) -> Model:
     """Put back what stood at every site before placements were applied, in place, and return the model.
 
-    Parameters that stood there come back as they were; those of the activations taken out are gone. A model that no
-    placement was applied to is left as it is.
+    Parameters that stood there come back as they were; those of the activations taken out are gone.
+    A model that no placement was applied to is left as it is.
     """
     inner = unwrap(model)
     record: _Record | None = vars(inner).pop("_actsearch", None)
@@ -234,7 +268,9 @@ def restore(model: Model) -> Model:
             if isinstance(value, str) and value == _ABSENT:
                 members.pop(name, None)
             else:
-                members[name] = value  # in its old position: a sequence runs in the order of its members
+                members[name] = (
+                    value  # in its old position: a sequence runs in the order of its members
+                )
     return model
 
 

@@ -34,8 +34,12 @@ class _Tracer(fx.Tracer):
         finally:
             self.recorder.leave()
 
-    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **options: Any) -> Any:
-        if kind == "call_method":  # x.relu() on a proxy passes by the function modes, so by what was placed
+    def create_proxy(
+        self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **options: Any
+    ) -> Any:
+        if (
+            kind == "call_method"
+        ):  # x.relu() on a proxy passes by the function modes, so by what was placed
             result = routed(current(), getattr(Tensor, target, None), args, kwargs)
             if result is not None:
                 return result
@@ -55,7 +59,9 @@ class _Tracer(fx.Tracer):
         elif kind == "call_module":
             self._record_module(self.root.get_submodule(target), target, args, kwargs, proxy)
 
-    def _record_module(self, module: nn.Module, path: str, args: Any, kwargs: Any, proxy: Any) -> None:
+    def _record_module(
+        self, module: nn.Module, path: str, args: Any, kwargs: Any, proxy: Any
+    ) -> None:
         reads = list(leaves((args, kwargs)))
         candidate = self.recorder.candidates.get(module)
         if candidate is not None:
@@ -82,7 +88,10 @@ class _Tracer(fx.Tracer):
 
 
 def symbolic(
-    model: nn.Module, candidates: Mapping[str, Candidate], given: Mapping[str, Any] | None = None, part: str = ""
+    model: nn.Module,
+    candidates: Mapping[str, Candidate],
+    given: Mapping[str, Any] | None = None,
+    part: str = "",
 ) -> Graph | None:
     """Trace the model by torch.fx and return what it would do; ``None`` where it does not trace.
 
@@ -106,14 +115,14 @@ def symbolic(
             if p.default is not p.empty and (given is None or name not in given)
         }
         fixed |= {
-            name: v for name, v in (given or {}).items() if not isinstance(v, Tensor) and name in signature.parameters
+            name: v
+            for name, v in (given or {}).items()
+            if not isinstance(v, Tensor) and name in signature.parameters
         }
         tracer = _Tracer(recorder)
         with torch.no_grad():
             graph = tracer.trace(model, fixed or None)
-    except (
-        Exception
-    ):  # control flow on values, a signature fx cannot bind, anything a model's own code raises on proxies
+    except Exception:  # control flow on values, a signature fx cannot bind, anything a model's own code raises on proxies
         return None
     for node in graph.nodes:
         if node.op == "output":
@@ -121,7 +130,9 @@ def symbolic(
     return recorder.graph
 
 
-def symbolic_parts(model: nn.Module, candidates: Mapping[str, Candidate]) -> tuple[list[Graph], list[str]]:
+def symbolic_parts(
+    model: nn.Module, candidates: Mapping[str, Candidate]
+) -> tuple[list[Graph], list[str]]:
     """Trace the largest parts of a model that trace alone, and return them with the classes of those that do not."""
     graphs: list[Graph] = []
     failed: dict[str, None] = {type(model).__name__: None}
@@ -131,7 +142,8 @@ def symbolic_parts(model: nn.Module, candidates: Mapping[str, Candidate]) -> tup
         for name, child in module.named_children():
             where = f"{path}.{name}" if path else name
             if where in known or (
-                type(child).__module__.startswith("torch.nn") and next(child.children(), None) is None
+                type(child).__module__.startswith("torch.nn")
+                and next(child.children(), None) is None
             ):
                 continue
             if type(child) in (nn.ModuleList, nn.ModuleDict):  # no forward of their own

@@ -4,7 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actsearch.search.samplers.function_space import FunctionSpaceSampler as FunctionSpaceSampler
+    from actsearch.search.samplers.function_space import (
+        FunctionSpaceSampler as FunctionSpaceSampler,
+    )
     from actsearch.search.trainability.gate import Gate as Gate
 
 _HOME = {

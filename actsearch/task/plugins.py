@@ -1,4 +1,7 @@
-"""Content by name: packages of tasks and of search spaces, found through entry points; no list is kept by hand."""
+"""Content by name: packages of tasks and of search spaces, found through entry points.
+
+No list is kept by hand.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from actsearch.errors import SearchSpaceError, TaskError, UnknownNameError
 
 Group = Literal["tasks", "search_spaces"]
 
-_ERROR: dict[Group, type[TaskError | SearchSpaceError]] = {"tasks": TaskError, "search_spaces": SearchSpaceError}
+_ERROR: dict[Group, type[TaskError | SearchSpaceError]] = {
+    "tasks": TaskError,
+    "search_spaces": SearchSpaceError,
+}
 
 
 def members(group: Group) -> dict[str, Path]:
@@ -25,7 +31,10 @@ def members(group: Group) -> dict[str, Path]:
     for entry in entry_points(group=f"actsearch.{group}"):
         for folder in _folders(group, entry):
             if group == "tasks":
-                files = [folder / f"{m.name}{'' if m.ispkg else '.py'}" for m in pkgutil.iter_modules([str(folder)])]
+                files = [
+                    folder / f"{m.name}{'' if m.ispkg else '.py'}"
+                    for m in pkgutil.iter_modules([str(folder)])
+                ]
             else:
                 files = sorted(folder.glob("*.yaml"))
             for file in files:
@@ -33,7 +42,8 @@ def members(group: Group) -> dict[str, Path]:
                     continue
                 if file.stem in found and found[file.stem] != file:
                     raise _ERROR[group](
-                        f"{file.stem!r} must be one of the {group}, but {found[file.stem]} and {file} both are."
+                        f"{file.stem!r} must be one of the {group}, but {found[file.stem]} and"
+                        f" {file} both are."
                     )
                 found[file.stem] = file
     return dict(sorted(found.items()))
@@ -47,7 +57,11 @@ def find(group: Group, name: str) -> Path:
     """
     known = members(group)
     if name not in known:
-        what, own = ("task", "class by dotted path") if group == "tasks" else ("search space", "file by path")
+        what, own = (
+            ("task", "class by dotted path")
+            if group == "tasks"
+            else ("search space", "file by path")
+        )
         raise UnknownNameError.among(what, name, known, f"Give a {own} for one of your own.")
     return known[name]
 
@@ -73,9 +87,12 @@ def _folders(group: Group, entry: EntryPoint) -> list[Path]:
         package = importlib.import_module(entry.value)
     except Exception as error:  # another project's code, which may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise _ERROR[group](f"{what} must be importable, but got {reason}. Reinstall or remove {owner}.") from error
+        raise _ERROR[group](
+            f"{what} must be importable, but got {reason}. Reinstall or remove {owner}."
+        ) from error
     if not hasattr(package, "__path__"):
         raise _ERROR[group](
-            f"{what} must be a package, but got {getattr(package, '__file__', package)}. Reinstall or remove {owner}."
+            f"{what} must be a package, but got {getattr(package, '__file__', package)}. Reinstall"
+            f" or remove {owner}."
         )
     return [Path(folder) for folder in package.__path__]

@@ -13,20 +13,22 @@ Mode = Literal["min", "max"]
 class Task(L.LightningModule):
     """A LightningModule with its data, its sites, and the metric that it is judged by.
 
-    A subclass defines its own ``train_dataloader``, ``val_dataloader`` and ``test_dataloader`` (the test split is
-    touched by ``test_step`` alone), logs ``monitor`` once an epoch in validation and ``test_metric`` in test, and sets
-    Lightning's ``example_input_array`` to one input of :meth:`forward`, from which its sites are found. Every argument
-    of its constructor is an option of the command line (``--task.hidden 128``), explained by its docstring.
+    A subclass defines its own ``train_dataloader``, ``val_dataloader`` and ``test_dataloader`` (the
+    test split is touched by ``test_step`` alone), logs ``monitor`` once an epoch in validation and
+    ``test_metric`` in test, and sets Lightning's ``example_input_array`` to one input of
+    :meth:`forward`, from which its sites are found. Every argument of its constructor is an option
+    of the command line (``--task.hidden 128``), explained by its docstring.
 
-    Laws, checked by ``tests/tasks``: it trains with Lightning's bare trainer; the same seed gives the same numbers on
-    CPU; it has at least one site; the metric it names is logged.
+    Laws, checked by ``tests/tasks``: it trains with Lightning's bare trainer; the same seed gives
+    the same numbers on CPU; it has at least one site; the metric it names is logged.
 
     Attributes:
         monitor: the metric that a search optimises, logged in validation.
         mode: ``"max"`` or ``"min"``.
         test_metric: the metric that a confirmation reports, logged in test.
         space: name of the search space it starts from.
-        trainer_defaults: options of Lightning's trainer that suit it, such as ``{"max_epochs": 20}``.
+        trainer_defaults: options of Lightning's trainer that suit it, such as ``{"max_epochs":
+            20}``.
     """
 
     monitor: ClassVar[str] = "val_loss"
@@ -36,4 +38,7 @@ class Task(L.LightningModule):
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 10}
 
     def pictures(self, folder: Path) -> None:
-        """Write into ``folder`` the pictures (PNG) that a person would look at after training; none by default."""
+        """Write into ``folder`` the pictures (PNG) that a person would look at after training.
+
+        None by default.
+        """

@@ -29,7 +29,9 @@ def create_database(root: Path) -> None:
         draft = Path(tempfile.mkdtemp(dir=root, prefix=".mlflow."))
         try:
             with _unsynchronised(draft):
-                SqlAlchemyStore(f"sqlite:///{draft / 'mlflow.db'}", (root / "artifacts").as_uri()).engine.dispose()
+                SqlAlchemyStore(
+                    f"sqlite:///{draft / 'mlflow.db'}", (root / "artifacts").as_uri()
+                ).engine.dispose()
             write_ahead(draft / "mlflow.db")
             with (draft / "mlflow.db").open("rb") as written:
                 os.fsync(written.fileno())

@@ -19,8 +19,9 @@ def ending(run: StudyRun) -> str:
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     if result is None or not result.comparisons:
         return (
-            f"Nothing is confirmed: one training that looks best among many looks better than it is.\n"
-            f"Confirm it: actsearch confirm {run.name}{_store(run)}    The candidate is in {shown}."
+            "Nothing is confirmed: one training that looks best among many looks better than it"
+            f" is.\nConfirm it: actsearch confirm {run.name}{_store(run)}    The candidate is in"
+            f" {shown}."
         )
     return _reuse(result, shown) if result.outcome == "better" else _keep(run, result, shown)
 
@@ -34,13 +35,20 @@ def _reuse(result: Confirmation, path: Path) -> str:
         f"    placement = Placement.load({str(path)!r})",
         "    placement.apply(model)",
         "    optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=...))"
-        + ("" if factor == 1.0 else f"    # your learning rate; it becomes {factor:.3g} times that"),
+        + (
+            "" if factor == 1.0 else f"    # your learning rate; it becomes {factor:.3g} times that"
+        ),
     ]
     if (alone := result.at_own_rate) is not None:
-        how = {"better": "better too", "worse": "WORSE than the model as it is"}.get(alone.verdict, "no different")
+        how = {"better": "better too", "worse": "WORSE than the model as it is"}.get(
+            alone.verdict, "no different"
+        )
         lines += [
             "",
-            f"Without the last line, at your own learning rate, it is {how}: {figures(result.metric, alone)}.",
+            (
+                f"Without the last line, at your own learning rate, it is {how}:"
+                f" {figures(result.metric, alone)}."
+            ),
         ]
     return "\n".join(lines)
 
@@ -56,8 +64,9 @@ def _keep(run: StudyRun, result: Confirmation, path: Path) -> str:
     if result.over_untouched is not None and result.over_untouched.verdict == "better":
         number = result.winner[0]
         lines.append(
-            f"Trial {number} at its learning rate is better than the model as it is: "
-            f"{figures(result.metric, result.over_untouched)}; what it adds to the rate alone was not found."
+            f"Trial {number} at its learning rate is better than the model as it is:"
+            f" {figures(result.metric, result.over_untouched)}; what it adds to the rate alone was"
+            " not found."
         )
     seeds = 2 * result.budget // (len(result.candidates) + 1)
     further = f"actsearch confirm {run.name} --seeds {seeds}{_store(run)}"

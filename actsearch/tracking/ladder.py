@@ -18,7 +18,8 @@ class Rung:
 
     Args:
         name: what was tried.
-        value: the first objective of the best of it, in validation; ``None`` where nothing was completed.
+        value: the first objective of the best of it, in validation; ``None`` where nothing was
+            completed.
         what: that best one, in words.
         trials: how many there were.
         cpu: processor time that they took, in seconds.
@@ -33,7 +34,12 @@ class Rung:
 
 def ladder(run: StudyRun) -> list[Rung]:
     """Return the rungs that a study has stepped on."""
-    stages: dict[str, list[FrozenTrial]] = {"as it is": [], "rate tuned": [], "famous": [], "searched": []}
+    stages: dict[str, list[FrozenTrial]] = {
+        "as it is": [],
+        "rate tuned": [],
+        "famous": [],
+        "searched": [],
+    }
     for trial in run.trials:
         stage = trial.user_attrs.get("stage", "")
         name = {"baseline": "rate tuned", "famous": "famous"}.get(stage, "searched")
@@ -41,7 +47,9 @@ def ladder(run: StudyRun) -> list[Rung]:
     rungs = [_rung(run, name, trials) for name, trials in stages.items() if trials]
     confirmed = Confirmation.read(run)
     if confirmed is not None and confirmed.comparisons:
-        trainings = sum(score is not None for score in confirmed.scores.values()) + len(confirmed.failures)
+        trainings = sum(score is not None for score in confirmed.scores.values()) + len(
+            confirmed.failures
+        )
         rungs.append(Rung("confirmed", None, confirmed.outcome, trainings, confirmed.cpu))
     return rungs
 
@@ -57,7 +65,13 @@ def _rung(run: StudyRun, name: str, trials: Sequence[FrozenTrial]) -> Rung:
 def rows(run: StudyRun) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the ladder as a table."""
     lines = [
-        [rung.name, "" if rung.value is None else f"{rung.value:.4f}", str(rung.trials), f"{rung.cpu:.0f}", rung.what]
+        [
+            rung.name,
+            "" if rung.value is None else f"{rung.value:.4f}",
+            str(rung.trials),
+            f"{rung.cpu:.0f}",
+            rung.what,
+        ]
         for rung in ladder(run)
     ]
     return ["step", run.plan.objectives[0].metric, "trials", "CPU s", "the best of it"], lines

@@ -63,7 +63,10 @@ class Mirror(Listener):
         self._runs: dict[int, tuple[str, str]] = {}
 
     def load(self) -> None:
-        """Import MLflow in the background; it takes seconds, which somebody who waits for a first training does not feel."""
+        """Import MLflow in the background.
+
+        It takes seconds, which somebody who waits for a first training does not feel.
+        """
         threading.Thread(target=_load, name="mlflow-import").start()
 
     @contextmanager
@@ -87,7 +90,10 @@ class Mirror(Listener):
                 self.problem = self.problem or f"it did not answer within {PATIENCE:g} s"
 
     def log_model(self) -> str:
-        """Log the confirmed best as a model, after the study was mirrored; return what came of it."""
+        """Log the confirmed best as a model, after the study was mirrored.
+
+        Return what came of it.
+        """
         return self.problem or log_best_model(self.run, self.uri, self._parent)
 
     def trial_started(self, number: int, placement: Placement | None) -> None:
@@ -123,7 +129,9 @@ class Mirror(Listener):
         """
         self.run = run
         self._connect()
-        missing = [t for t in run.trials if self._runs.get(t.number, ("", ""))[1] != STATES[t.state][0]]
+        missing = [
+            t for t in run.trials if self._runs.get(t.number, ("", ""))[1] != STATES[t.state][0]
+        ]
         self._close("FINISHED")
         return len(missing)
 
@@ -142,15 +150,22 @@ class Mirror(Listener):
         task = self.run.plan.task
         experiment = client.get_experiment_by_name(task)
         self._experiment = (
-            experiment.experiment_id if experiment else client.create_experiment(task, artifact_location=artifacts)
+            experiment.experiment_id
+            if experiment
+            else client.create_experiment(task, artifact_location=artifacts)
         )
         identity = self.run.study.user_attrs["actsearch.identity"]
-        found = client.search_runs([self._experiment], f"tags.`actsearch.identity` = '{identity}'", max_results=1)
+        found = client.search_runs(
+            [self._experiment], f"tags.`actsearch.identity` = '{identity}'", max_results=1
+        )
         self._parent = found[0].info.run_id if found else self._create_parent(client, identity)
         token = None
         while True:
             page = client.search_runs(
-                [self._experiment], f"tags.`mlflow.parentRunId` = '{self._parent}'", max_results=1000, page_token=token
+                [self._experiment],
+                f"tags.`mlflow.parentRunId` = '{self._parent}'",
+                max_results=1000,
+                page_token=token,
             )
             for child in page:
                 self._runs[int(child.data.tags["actsearch.trial"])] = (
@@ -172,12 +187,17 @@ class Mirror(Listener):
             "actsearch.kind": "study",
             "actsearch.space": plan.space,
         }
-        parent: str = client.create_run(self._experiment, run_name=self.run.name, tags=tags).info.run_id
+        parent: str = client.create_run(
+            self._experiment, run_name=self.run.name, tags=tags
+        ).info.run_id
         from actsearch.search.study.config import flat
 
-        parameters = {"space": plan.space, "sampler": plan.sampler, "pruner": plan.pruner, "seed": plan.seed} | flat(
-            plan.config
-        )
+        parameters = {
+            "space": plan.space,
+            "sampler": plan.sampler,
+            "pruner": plan.pruner,
+            "seed": plan.seed,
+        } | flat(plan.config)
         client.log_batch(parent, params=_parameters(parameters))
         return parent
 
@@ -198,7 +218,9 @@ class Mirror(Listener):
             for site, entry in (placement.sites if placement else {}).items():
                 tags[f"actsearch.site.{_clean(site)}"] = entry.activation[:500]
             label = "baseline" if placement is None else f"trial {number:05d}"
-            run_id = self._client.create_run(self._experiment, start_time=when, run_name=label, tags=tags).info.run_id
+            run_id = self._client.create_run(
+                self._experiment, start_time=when, run_name=label, tags=tags
+            ).info.run_id
         self._runs[number] = (run_id, "running")
         return str(run_id)
 
@@ -206,12 +228,20 @@ class Mirror(Listener):
         from mlflow.entities import Metric, RunTag
 
         placement = self.run.placement(trial)
-        began = int(trial.datetime_start.timestamp() * 1000) if trial.datetime_start else int(time.time() * 1000)
+        began = (
+            int(trial.datetime_start.timestamp() * 1000)
+            if trial.datetime_start
+            else int(time.time() * 1000)
+        )
         if trial.number not in self._runs:
             self._begin(trial.number, placement, began)
         run_id = self._runs[trial.number][0]
         state, status = STATES[trial.state]
-        ended = int(trial.datetime_complete.timestamp() * 1000) if trial.datetime_complete else int(time.time() * 1000)
+        ended = (
+            int(trial.datetime_complete.timestamp() * 1000)
+            if trial.datetime_complete
+            else int(time.time() * 1000)
+        )
         recorded = outcome_of(trial)
         metrics = [
             Metric(_clean(name), value, ended, epoch)

@@ -23,8 +23,8 @@ from actsearch.search.training.train import quiet
 def log_best_model(run: StudyRun, uri: str, parent: str) -> str:
     """Log the best confirmed model of a study to its parent run, and return what was done in a word.
 
-    The serialisation is ``torch.export``'s (pt2), never pickle. A model that cannot be exported is left out: its weights
-    and its placement are artifacts all the same.
+    The serialisation is ``torch.export``'s (pt2), never pickle. A model that cannot be exported is
+    left out: its weights and its placement are artifacts all the same.
     """
     result = Confirmation.read(run)
     if result is None or not result.comparisons or result.outcome != "better":

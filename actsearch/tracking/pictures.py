@@ -24,12 +24,17 @@ MAX_LABELS = 40
 
 def curves(placement: Placement, path: Path) -> None:
     """Draw each different activation of a placement with its derivative."""
-    entries = {entry.model_dump_json(exclude={"channels", "channel_dim"}): entry for entry in placement.sites.values()}
+    entries = {
+        entry.model_dump_json(exclude={"channels", "channel_dim"}): entry
+        for entry in placement.sites.values()
+    }
     sheet({_label(entry): entry.build(channels=1) for entry in list(entries.values())[:24]}, path)
 
 
 def _label(entry: SiteEntry) -> str:
-    parameters = ", ".join(f"{key}={value:.3g}" for key, value in entry.parameters.items() if isinstance(value, float))
+    parameters = ", ".join(
+        f"{key}={value:.3g}" for key, value in entry.parameters.items() if isinstance(value, float)
+    )
     return f"{entry.activation[:40]}\n{parameters}" if parameters else entry.activation[:40]
 
 
@@ -55,7 +60,8 @@ def sheet(activations: dict[str, Activation], path: Path, reach: float = 4.0) ->
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
         raise InvalidValueError(
-            f"picture must be a file that can be written, such as sheet.png, but got {str(path)!r}: {error}."
+            f"picture must be a file that can be written, such as sheet.png, but got {str(path)!r}:"
+            f" {error}."
         ) from None
 
 
@@ -78,7 +84,13 @@ def history(run: StudyRun, path: Path) -> None:
         axes.plot(trial.number, value, "o", ms=4, color=COLOURS[trial.state])
     if best:
         steps = [*best, (len(run.trials) - 1, best[-1][1])]
-        axes.step([n for n, _ in steps], [v for _, v in steps], where="post", color="tab:green", label="best so far")
+        axes.step(
+            [n for n, _ in steps],
+            [v for _, v in steps],
+            where="post",
+            color="tab:green",
+            label="best so far",
+        )
     if run.baseline is not None:
         axes.axhline(run.baseline.values[0], color="0.4", ls="--", label="baseline")
     for state, colour in COLOURS.items():
@@ -103,16 +115,27 @@ def heat_map(run: StudyRun, path: Path) -> None:
     for (_, name), values in cells.items():
         uses[name] += len(values)
     names = sorted(uses, key=lambda name: -uses[name])[:MAX_LABELS]
-    grid = [[sum(v) / len(v) if (v := cells.get((site, name))) else float("nan") for name in names] for site in sites]
-    figure = Figure(figsize=(2.5 + 0.55 * len(names), 1.8 + 0.35 * len(sites)), layout="constrained")
+    grid = [
+        [sum(v) / len(v) if (v := cells.get((site, name))) else float("nan") for name in names]
+        for site in sites
+    ]
+    figure = Figure(
+        figsize=(2.5 + 0.55 * len(names), 1.8 + 0.35 * len(sites)), layout="constrained"
+    )
     axes = figure.add_subplot()
     objective = run.plan.objectives[0]
-    image = axes.imshow(grid, aspect="auto", cmap="viridis" if objective.mode == "max" else "viridis_r")
+    image = axes.imshow(
+        grid, aspect="auto", cmap="viridis" if objective.mode == "max" else "viridis_r"
+    )
     for row, site in enumerate(sites):
         for column, name in enumerate(names):
             if count := len(cells.get((site, name), [])):
-                axes.text(column, row, str(count), ha="center", va="center", color="white", fontsize=7)
-    axes.set_xticks(range(len(names)), [name[:24] for name in names], rotation=60, ha="right", fontsize=8)
+                axes.text(
+                    column, row, str(count), ha="center", va="center", color="white", fontsize=7
+                )
+    axes.set_xticks(
+        range(len(names)), [name[:24] for name in names], rotation=60, ha="right", fontsize=8
+    )
     axes.set_yticks(range(len(sites)), sites, fontsize=8)
     axes.set_title(f"mean {objective.metric}; number of trainings in each cell", fontsize=9)
     figure.colorbar(image)
@@ -120,9 +143,16 @@ def heat_map(run: StudyRun, path: Path) -> None:
 
 
 def importance(run: StudyRun, path: Path) -> None:
-    """Draw how much of the variation each decision explains (functional ANOVA); nothing with too few trials."""
+    """Draw how much of the variation each decision explains (functional ANOVA).
+
+    Nothing with too few trials.
+    """
     names = [decision.name for decision in run.decisions.all]
-    complete = [t for t in run.trials if t.state == TrialState.COMPLETE and all(name in t.params for name in names)]
+    complete = [
+        t
+        for t in run.trials
+        if t.state == TrialState.COMPLETE and all(name in t.params for name in names)
+    ]
     if len(complete) < 8 or len(names) < 2 or len({t.values[0] for t in complete}) < 2:
         return
     study = optuna.create_study(direction=run.plan.objectives[0].direction)
@@ -154,21 +184,40 @@ def pareto(run: StudyRun, path: Path) -> None:
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.add_subplot()
     complete = run.ranked()
-    axes.plot([t.values[0] for t in complete], [t.values[1] for t in complete], "o", ms=4, color="0.6", label="trials")
+    axes.plot(
+        [t.values[0] for t in complete],
+        [t.values[1] for t in complete],
+        "o",
+        ms=4,
+        color="0.6",
+        label="trials",
+    )
     signs = [1 if objective.mode == "min" else -1 for objective in (first, second)]
-    best = sorted((complete[i].values[:2] for i in front([t.values[:2] for t in complete], signs)), key=lambda v: v[0])
-    axes.plot([v[0] for v in best], [v[1] for v in best], "o-", color="tab:green", label="Pareto front")
+    best = sorted(
+        (complete[i].values[:2] for i in front([t.values[:2] for t in complete], signs)),
+        key=lambda v: v[0],
+    )
+    axes.plot(
+        [v[0] for v in best], [v[1] for v in best], "o-", color="tab:green", label="Pareto front"
+    )
     if complete:
         axes.plot(*complete[0].values[:2], "*", ms=14, color="tab:orange", label="knee")
     if run.baseline is not None:
         axes.plot(*run.baseline.values[:2], "s", color="tab:red", label="baseline")
-    axes.set(xlabel=f"{first.metric} ({first.mode})", ylabel=f"{second.metric} ({second.mode})", title=run.name)
+    axes.set(
+        xlabel=f"{first.metric} ({first.mode})",
+        ylabel=f"{second.metric} ({second.mode})",
+        title=run.name,
+    )
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)
 
 
 def confirmation(result: Confirmation, path: Path) -> None:
-    """Draw each candidate's paired differences with the baseline, their mean and its interval; with the model as it is too."""
+    """Draw each candidate's paired differences with the baseline, their mean and its interval.
+
+    With the model as it is too.
+    """
     beside = "the baseline" if result.over_untouched is None else "the baseline, rate tuned"
     rows = [
         (
@@ -176,19 +225,32 @@ def confirmation(result: Confirmation, path: Path) -> None:
             c,
             result.differences(number),
         )
-        for number, c, given in zip(result.candidates, result.comparisons, result.given, strict=True)
+        for number, c, given in zip(
+            result.candidates, result.comparisons, result.given, strict=True
+        )
     ]
     if (own := result.over_untouched) is not None:
         number = result.winner[0]
-        rows.append((f"trial {number}\nover the model as it is", own, result.differences(number, UNTOUCHED)))
+        rows.append(
+            (f"trial {number}\nover the model as it is", own, result.differences(number, UNTOUCHED))
+        )
     figure = Figure(figsize=(7, 1.6 + 0.6 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     for row, (_, c, differences) in enumerate(rows):
         axes.plot(differences, [row + 0.18] * len(differences), "|", color="0.5", ms=8)
-        if not math.isfinite(c.high - c.low):  # dropped in the race, or too few pairs for an interval
+        if not math.isfinite(
+            c.high - c.low
+        ):  # dropped in the race, or too few pairs for an interval
             continue
         colour = {"better": "tab:green", "worse": "tab:red"}.get(c.verdict, "tab:blue")
-        axes.errorbar([c.gain], [row], xerr=[[c.gain - c.low], [c.high - c.gain]], fmt="o", capsize=4, color=colour)
+        axes.errorbar(
+            [c.gain],
+            [row],
+            xerr=[[c.gain - c.low], [c.high - c.gain]],
+            fmt="o",
+            capsize=4,
+            color=colour,
+        )
     axes.axvline(0, color="0.3", lw=0.8)
     axes.set_yticks(range(len(rows)), [label for label, _, _ in rows], fontsize=9)
     axes.set_ylim(-0.6, len(rows) - 0.4)

@@ -47,7 +47,9 @@ def rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:
     for trial in chosen:
         label = "baseline" if trial is baseline else str(trial.number)
         seconds = f"{outcome_of(trial).get('seconds', 0.0):.1f}"
-        lines.append([label, *(f"{value:.4f}" for value in trial.values), seconds, short(run, trial)])
+        lines.append(
+            [label, *(f"{value:.4f}" for value in trial.values), seconds, short(run, trial)]
+        )
     return ["trial", *names, "seconds", "placement"], lines
 
 
@@ -59,7 +61,9 @@ def confirmation_rows(result: Confirmation) -> tuple[list[str], list[list[str]]]
         if c.pairs:
             lines.append([str(number), _mean(result, number), *_compared(c)])
         else:
-            lines.append([str(number), "", "", "", "", f"dropped after {result.given[index]} seeds"])
+            lines.append(
+                [str(number), "", "", "", "", f"dropped after {result.given[index]} seeds"]
+            )
     number = result.winner[0]
     if result.over_untouched is not None and result.rate is not None:
         lines.append(["the model as it is", _mean(result, UNTOUCHED), "", "", "", ""])
@@ -88,21 +92,29 @@ def summary(run: StudyRun) -> str:
     goals = ", ".join(f"{objective.metric} ({objective.mode})" for objective in plan.objectives)
     parts = [
         f"# {run.name}",
-        f"Task `{plan.task}`, space `{plan.space}`, objective {goals}, sampler {plan.sampler}, seed {plan.seed}. Trials: {counts}.",
+        (
+            f"Task `{plan.task}`, space `{plan.space}`, objective {goals}, sampler {plan.sampler},"
+            f" seed {plan.seed}. Trials: {counts}."
+        ),
     ]
     result = Confirmation.read(run)
     if result is not None and result.comparisons:
         parts += [
             "## Confirmation",
             result.verdict()[0].upper() + result.verdict()[1:],
-            f"Scored on the {result.split} split with {len(result.seeds)} new seeds shared with the baseline. "
-            "The candidates had raced on other seeds: which of them is compared was not decided by these scores.",
+            (
+                f"Scored on the {result.split} split with {len(result.seeds)} new seeds shared with"
+                " the baseline. The candidates had raced on other seeds: which of them is compared"
+                " was not decided by these scores."
+            ),
             table(*confirmation_rows(result)),
         ]
     parts += [
         "## The ladder",
-        "What each step came to in validation, and what it took: the model as it is, its learning rate tuned, activations that "
-        "people try by hand, the search.",
+        (
+            "What each step came to in validation, and what it took: the model as it is, its"
+            " learning rate tuned, activations that people try by hand, the search."
+        ),
         table(*ladder.rows(run)),
         "## Best trials of the search",
         "One training each: the best of many looks better than it is.",
@@ -111,7 +123,8 @@ def summary(run: StudyRun) -> str:
     failures = [trial for trial in run.trials if trial.state == TrialState.FAIL]
     if failures:
         reasons = [
-            [str(trial.number), outcome_of(trial).get("reason", "")[:200], short(run, trial)] for trial in failures[:10]
+            [str(trial.number), outcome_of(trial).get("reason", "")[:200], short(run, trial)]
+            for trial in failures[:10]
         ]
         parts += ["## Failed trials", table(["trial", "reason", "placement"], reasons)]
     parts += ["## What to do", ending(run)]
@@ -120,5 +133,9 @@ def summary(run: StudyRun) -> str:
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
-    body = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(line) for line in lines)]
+    body = [
+        " | ".join(header),
+        " | ".join("---" for _ in header),
+        *(" | ".join(line) for line in lines),
+    ]
     return "\n".join(f"| {line} |" for line in body)

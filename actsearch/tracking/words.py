@@ -13,7 +13,9 @@ from actsearch.search.study.record import StudyRun
 def short(run: StudyRun, trial: FrozenTrial) -> str:
     """Return a placement in few words, equal sites joined, and its learning rate where that is not the task's own."""
     factor = run.factor(trial)
-    return _short(run.placement(trial)) + ("" if factor == 1.0 else f"; learning rate × {factor:.3g}")
+    return _short(run.placement(trial)) + (
+        "" if factor == 1.0 else f"; learning rate × {factor:.3g}"
+    )
 
 
 def _short(placement: Placement | None) -> str:
@@ -22,7 +24,9 @@ def _short(placement: Placement | None) -> str:
     names = [entry.activation for entry in placement.sites.values()]
     if len(set(names)) == 1:
         return f"{names[0]} at all {len(names)} sites" if len(names) > 1 else names[0]
-    return ", ".join(f"{label}: {name}" for label, name in zip(labels(list(placement.sites)), names, strict=True))
+    return ", ".join(
+        f"{label}: {name}" for label, name in zip(labels(list(placement.sites)), names, strict=True)
+    )
 
 
 def labels(sites: Sequence[str]) -> list[str]:

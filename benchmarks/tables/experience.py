@@ -34,13 +34,18 @@ POOL_SEED = 99
 
 
 def split(x: np.ndarray, y: np.ndarray | None, count: int, labels: bool = False) -> Data:
-    """Shuffle, and standardise by the first ``count`` rows, which are for training; without targets, these are the inputs."""
+    """Shuffle, and standardise by the first ``count`` rows, which are for training.
+
+    Without targets, these are the inputs.
+    """
     order = np.random.default_rng(0).permutation(len(x))
     inputs = torch.tensor(x[order], dtype=torch.float32)
     inputs = (inputs - inputs[:count].mean(0)) / inputs[:count].std(0).clamp_min(1e-6)
     if y is None:
         return Data(inputs[:count], inputs[:count], inputs[count:], inputs[count:])
-    targets = torch.tensor(y[order]) if labels else torch.tensor(y[order], dtype=torch.float32)[:, None]
+    targets = (
+        torch.tensor(y[order]) if labels else torch.tensor(y[order], dtype=torch.float32)[:, None]
+    )
     if not labels:
         targets = (targets - targets[:count].mean(0)) / targets[:count].std(0)
     return Data(inputs[:count], targets[:count], inputs[count:], targets[count:])
@@ -69,7 +74,9 @@ def teacher() -> Data:
     rng = np.random.default_rng(1)
     x = rng.standard_normal((900, 12))
     weights = rng.standard_normal((12, 10)) / 12**0.5
-    return split(x, np.tanh(2 * x @ weights) @ rng.standard_normal(10) + 0.1 * rng.standard_normal(900), 300)
+    return split(
+        x, np.tanh(2 * x @ weights) @ rng.standard_normal(10) + 0.1 * rng.standard_normal(900), 300
+    )
 
 
 def clusters() -> Data:
@@ -114,7 +121,9 @@ def cancer(target: bool) -> Callable[[], Data]:
 
     def data() -> Data:
         x = load_breast_cancer(return_X_y=True)[0]
-        return split(x[:, :10], np.log1p(x[:, 26]), 300) if target else split(np.log1p(x), None, 300)
+        return (
+            split(x[:, :10], np.log1p(x[:, 26]), 300) if target else split(np.log1p(x), None, 300)
+        )
 
     return data
 
@@ -133,7 +142,9 @@ def weak() -> Data:
     """Return ten numbers that tell less than half of the target, and that nearly linearly."""
     rng = np.random.default_rng(10)
     x = rng.standard_normal((900, 10)) @ (np.eye(10) + 0.3 * rng.standard_normal((10, 10)))
-    signal = x @ rng.standard_normal(10) / 4 + 0.3 * np.maximum(x[:, 0], 0) + 0.2 * x[:, 1] * x[:, 2]
+    signal = (
+        x @ rng.standard_normal(10) / 4 + 0.3 * np.maximum(x[:, 0], 0) + 0.2 * x[:, 1] * x[:, 2]
+    )
     return split(x, signal + 1.1 * signal.std() * rng.standard_normal(900), 260)
 
 
@@ -150,8 +161,13 @@ def patches(target: str) -> Callable[[], Data]:
         rng = np.random.default_rng(7)
         images = [image.mean(2) / 255 for image in load_sample_images().images]
         label = rng.integers(0, 2, 1500)
-        corners = [(rng.integers(0, images[i].shape[0] - 8), rng.integers(0, images[i].shape[1] - 8)) for i in label]
-        cut = np.stack([images[i][r : r + 8, c : c + 8] for i, (r, c) in zip(label, corners, strict=True)])
+        corners = [
+            (rng.integers(0, images[i].shape[0] - 8), rng.integers(0, images[i].shape[1] - 8))
+            for i in label
+        ]
+        cut = np.stack(
+            [images[i][r : r + 8, c : c + 8] for i, (r, c) in zip(label, corners, strict=True)]
+        )
         flat = cut.reshape(len(cut), 64)
         if target == "photograph":
             return split(flat, label, 600, labels=True)
@@ -167,11 +183,17 @@ def patches(target: str) -> Callable[[], Data]:
 
 
 def shapes(labels: bool) -> Callable[[], Data]:
-    """Return noisy images of a cross, a ring, a bar and a diagonal, anywhere in the image; or the images to be compressed."""
+    """Return noisy images of a cross, a ring, a bar and a diagonal, anywhere in the image.
+
+    Or the images to be compressed.
+    """
 
     def data() -> Data:
         rng = np.random.default_rng(8)
-        label, x = rng.integers(0, 4, 1200), (0.35 if labels else 0.05) * rng.standard_normal((1200, 8, 8))
+        label, x = (
+            rng.integers(0, 4, 1200),
+            (0.35 if labels else 0.05) * rng.standard_normal((1200, 8, 8)),
+        )
         forms = np.zeros((4, 5, 5))
         forms[0, 2], forms[0, :, 2] = 1, 1
         forms[1, [0, -1]], forms[1, :, [0, -1]] = 1, 1
@@ -194,7 +216,9 @@ def blobs(labels: bool) -> Callable[[], Data]:
         for i, count in enumerate(label):
             for _ in range(count + 1):
                 row, column, width = *rng.uniform(0, 7, 2), rng.uniform(0.6, 1.2)
-                x[i] += np.exp(-((at[:, None] - row) ** 2 + (at[None] - column) ** 2) / (2 * width**2))
+                x[i] += np.exp(
+                    -((at[:, None] - row) ** 2 + (at[None] - column) ** 2) / (2 * width**2)
+                )
         return split(x.reshape(len(x), 64), label if labels else None, 400, labels=labels)
 
     return data
@@ -205,8 +229,12 @@ def gratings() -> Data:
     rng, at = np.random.default_rng(13), np.arange(8)
     label, phase = rng.integers(0, 5, 1200), rng.uniform(0, 2 * np.pi, (1200, 1, 1))
     angle, frequency = np.pi * label[:, None, None] / 5, rng.uniform(0.8, 1.6, (1200, 1, 1))
-    x = np.sin(frequency * (np.cos(angle) * at[None, :, None] + np.sin(angle) * at[None, None]) + phase)
-    return split((x + 0.7 * rng.standard_normal(x.shape)).reshape(len(x), 64), label, 400, labels=True)
+    x = np.sin(
+        frequency * (np.cos(angle) * at[None, :, None] + np.sin(angle) * at[None, None]) + phase
+    )
+    return split(
+        (x + 0.7 * rng.standard_normal(x.shape)).reshape(len(x), 64), label, 400, labels=True
+    )
 
 
 def waves() -> Data:
@@ -221,14 +249,18 @@ def digits() -> Data:
     return make.digits(labels=True)
 
 
-def layers(count: int, norm: bool = False, residual: bool = False) -> Callable[[Weights, Tensor, Act], Tensor]:
+def layers(
+    count: int, norm: bool = False, residual: bool = False
+) -> Callable[[Weights, Tensor, Act], Tensor]:
     """Return a perceptron with that many hidden layers, normalised over the batch or not, the inner ones residual or not."""
 
     def forward(weights: Weights, x: Tensor, act: Act) -> Tensor:
         for i in range(count):
             h = linear(weights, f"l{i}", x)
             if norm:
-                h = (h - h.mean(1, keepdim=True)) / (h.var(1, keepdim=True, correction=0) + 1e-5).sqrt()
+                h = (h - h.mean(1, keepdim=True)) / (
+                    h.var(1, keepdim=True, correction=0) + 1e-5
+                ).sqrt()
             h = act(h, i)
             x = x + h if residual and i else h
         return linear(weights, "head", x)
@@ -252,43 +284,84 @@ VGG = {"conv0": (9, 6), "conv1": (54, 6), "conv2": (54, 12), "conv3": (108, 12),
 NORMS = {"norm0": 6, "norm1": 6, "norm2": 12, "norm3": 12}
 # data, linear maps, network, loss, score, epochs, rows of a batch, learning rate
 PROBLEMS = {
-    "friedman1": Problem(friedman(1), widths(8, 48, 48, 1), layers(2), *R2, 40, 50, 3e-3, POOL_SEED),
+    "friedman1": Problem(
+        friedman(1), widths(8, 48, 48, 1), layers(2), *R2, 40, 50, 3e-3, POOL_SEED
+    ),
     "friedman2": Problem(friedman(2), widths(4, 64, 1), layers(1), *R2, 40, 50, 1e-2, POOL_SEED),
-    "friedman3": Problem(friedman(3), widths(4, 32, 32, 1), layers(2), *R2, 60, 50, 3e-3, POOL_SEED),
+    "friedman3": Problem(
+        friedman(3), widths(4, 32, 32, 1), layers(2), *R2, 60, 50, 3e-3, POOL_SEED
+    ),
     "sines": Problem(sines, widths(2, 32, 32, 32, 1), layers(3), *R2, 40, 40, 5e-3, POOL_SEED),
     "teacher": Problem(teacher, widths(12, 64, 1), layers(1), *R2, 30, 50, 5e-3, POOL_SEED),
     "radius": Problem(radius, widths(6, 64, 64, 1), layers(2), *R2, 40, 50, 3e-3, POOL_SEED),
     "chaos": Problem(chaos, widths(2, 32, 32, 32, 1), layers(3), *R2, 60, 50, 3e-3, POOL_SEED),
     "residual": Problem(
-        friedman(1), widths(8, 32, 32, 32, 32, 1), layers(4, residual=True), *R2, 30, 50, 2e-3, POOL_SEED
+        friedman(1),
+        widths(8, 32, 32, 32, 32, 1),
+        layers(4, residual=True),
+        *R2,
+        30,
+        50,
+        2e-3,
+        POOL_SEED,
     ),
-    "cancer_column": Problem(cancer(target=True), widths(10, 48, 48, 1), layers(2), *R2, 50, 50, 1e-3, POOL_SEED),
-    "wine": Problem(wine(12), widths(12, 32, 32, 1), layers(2), *R2, 60, 25, 2e-3, POOL_SEED, seeds=4),
-    "wine_colour": Problem(wine(9), widths(12, 48, 1), layers(1), *R2, 60, 25, 3e-3, POOL_SEED, seeds=4),
+    "cancer_column": Problem(
+        cancer(target=True), widths(10, 48, 48, 1), layers(2), *R2, 50, 50, 1e-3, POOL_SEED
+    ),
+    "wine": Problem(
+        wine(12), widths(12, 32, 32, 1), layers(2), *R2, 60, 25, 2e-3, POOL_SEED, seeds=4
+    ),
+    "wine_colour": Problem(
+        wine(9), widths(12, 48, 1), layers(1), *R2, 60, 25, 3e-3, POOL_SEED, seeds=4
+    ),
     "weak": Problem(weak, widths(10, 48, 48, 1), layers(2), *R2, 40, 50, 2e-3, POOL_SEED, seeds=4),
-    "deep": Problem(digits, widths(64, 32, 32, 32, 32, 10), layers(4), *LABELS, 12, 30, 3e-3, POOL_SEED),
-    "normalised": Problem(digits, widths(64, 48, 48, 10), layers(2, norm=True), *LABELS, 10, 30, 5e-3, POOL_SEED),
-    "clusters": Problem(clusters, widths(10, 48, 48, 4), layers(2), *LABELS, 15, 30, 3e-3, POOL_SEED),
-    "spirals": Problem(spirals, widths(2, 32, 32, 32, 2), layers(3), *LABELS, 40, 50, 5e-3, POOL_SEED),
+    "deep": Problem(
+        digits, widths(64, 32, 32, 32, 32, 10), layers(4), *LABELS, 12, 30, 3e-3, POOL_SEED
+    ),
+    "normalised": Problem(
+        digits, widths(64, 48, 48, 10), layers(2, norm=True), *LABELS, 10, 30, 5e-3, POOL_SEED
+    ),
+    "clusters": Problem(
+        clusters, widths(10, 48, 48, 4), layers(2), *LABELS, 15, 30, 3e-3, POOL_SEED
+    ),
+    "spirals": Problem(
+        spirals, widths(2, 32, 32, 32, 2), layers(3), *LABELS, 40, 50, 5e-3, POOL_SEED
+    ),
     "parity": Problem(parity, widths(8, 64, 64, 2), layers(2), *LABELS, 30, 50, 3e-3, POOL_SEED),
     "board": Problem(board, widths(2, 48, 48, 2), layers(2), *LABELS, 60, 50, 5e-3, POOL_SEED),
-    "photograph": Problem(patches("photograph"), cnn(6, 12, 2), make.cnn, *LABELS, 12, 50, 5e-3, POOL_SEED),
-    "shapes": Problem(shapes(labels=True), cnn(8, 8, 4), make.cnn, *LABELS, 15, 40, 5e-3, POOL_SEED),
+    "photograph": Problem(
+        patches("photograph"), cnn(6, 12, 2), make.cnn, *LABELS, 12, 50, 5e-3, POOL_SEED
+    ),
+    "shapes": Problem(
+        shapes(labels=True), cnn(8, 8, 4), make.cnn, *LABELS, 15, 40, 5e-3, POOL_SEED
+    ),
     "gratings": Problem(gratings, cnn(6, 12, 5), make.cnn, *LABELS, 12, 40, 5e-3, POOL_SEED),
     "blobs": Problem(blobs(labels=True), cnn(8, 12, 4), make.cnn, *LABELS, 12, 40, 5e-3, POOL_SEED),
-    "brightness": Problem(patches("way"), VGG, make.vgg, *LABELS, 6, 50, 5e-3, POOL_SEED, norms=NORMS),
-    "patch": Problem(patches("patch"), widths(64, 48, 10, 48, 64), layers(3), *R2, 25, 40, 3e-3, POOL_SEED),
-    "shape": Problem(shapes(labels=False), widths(64, 40, 10, 40, 64), layers(3), *R2, 30, 40, 5e-3, POOL_SEED),
-    "blob": Problem(blobs(labels=False), widths(64, 32, 8, 32, 64), layers(3), *R2, 25, 40, 5e-3, POOL_SEED),
+    "brightness": Problem(
+        patches("way"), VGG, make.vgg, *LABELS, 6, 50, 5e-3, POOL_SEED, norms=NORMS
+    ),
+    "patch": Problem(
+        patches("patch"), widths(64, 48, 10, 48, 64), layers(3), *R2, 25, 40, 3e-3, POOL_SEED
+    ),
+    "shape": Problem(
+        shapes(labels=False), widths(64, 40, 10, 40, 64), layers(3), *R2, 30, 40, 5e-3, POOL_SEED
+    ),
+    "blob": Problem(
+        blobs(labels=False), widths(64, 32, 8, 32, 64), layers(3), *R2, 25, 40, 5e-3, POOL_SEED
+    ),
     "waves": Problem(waves, widths(48, 32, 6, 32, 48), layers(3), *R2, 40, 40, 5e-3, POOL_SEED),
-    "cancer": Problem(cancer(target=False), widths(30, 20, 5, 20, 30), layers(3), *R2, 40, 30, 5e-3, POOL_SEED),
+    "cancer": Problem(
+        cancer(target=False), widths(30, 20, 5, 20, 30), layers(3), *R2, 40, 30, 5e-3, POOL_SEED
+    ),
 }
 
 
 def main() -> None:
     """Train, and write the package's experience."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", type=int, default=800, help="random expressions, beside the common activations")
+    parser.add_argument(
+        "--count", type=int, default=800, help="random expressions, beside the common activations"
+    )
     parser.add_argument("--file", type=Path, default=FILE)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -300,7 +373,9 @@ def main() -> None:
     with options.file.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["activation", *columns])
-        writer.writerows([name, *(f"{c[i]:.4g}" for c in columns.values())] for i, name in enumerate(names))
+        writer.writerows(
+            [name, *(f"{c[i]:.4g}" for c in columns.values())] for i, name in enumerate(names)
+        )
 
 
 if __name__ == "__main__":

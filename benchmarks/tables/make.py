@@ -1,12 +1,13 @@
 """Train every activation of a random pool on three small problems, many networks at once, and write one table a problem.
 
-    python benchmarks/tables/make.py                        # the shipped tables: about half an hour on one core
-    python benchmarks/tables/make.py --pool-seed 7 --folder /tmp/held-out
+    python benchmarks/tables/make.py                        # the shipped tables: about half an hour
+    on one core python benchmarks/tables/make.py --pool-seed 7 --folder /tmp/held-out
 
-Networks of one architecture are stacked along a leading dimension of members: their linear maps are batched matrix
-products, and each activation acts on the slice of the members that have it. A table has one line an activation, with
-the validation score of each seed: the accuracy of the network, or the share of variance that it explains (R²). Larger is
-better, and ``nan`` is a training that diverged.
+Networks of one architecture are stacked along a leading dimension of members: their linear maps are
+batched matrix products, and each activation acts on the slice of the members that have it. A table
+has one line an activation, with the validation score of each seed: the accuracy of the network, or
+the share of variance that it explains (R²). Larger is better, and ``nan`` is a training that
+diverged.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ class Problem:
     batch: int
     learning_rate: float
     pool_seed: int
-    seeds: int = 2  # as many as it takes for the seed to move a score by much less than the activation does
+    seeds: int = (
+        2  # as many as it takes for the seed to move a score by much less than the activation does
+    )
     norms: dict[str, int] = field(default_factory=dict)  # normalised channels by name
     raw: bool = False  # whether the pool is not sifted: expressions as the grammar draws them
 
@@ -111,7 +114,9 @@ def vgg(weights: Weights, x: Tensor, act: Act) -> Tensor:
     """Four convolutions of 8, 8, 16 and 16 channels with batch normalisation, a pooling after every second."""
     x, size = x.view(*x.shape[:2], 1, 8, 8), 8
     for site in range(4):
-        x = act(normalise(weights, f"norm{site}", convolution(weights, f"conv{site}", x, size)), site)
+        x = act(
+            normalise(weights, f"norm{site}", convolution(weights, f"conv{site}", x, size)), site
+        )
         if site % 2:
             x, size = halve(x), size // 2
     return linear(weights, "head", x.flatten(2))
@@ -130,7 +135,10 @@ def autoencoder(weights: Weights, x: Tensor, act: Act) -> Tensor:
 
 
 def digits(labels: bool) -> Data:
-    """Return 300 digits for training, the others for validation; the targets are the labels, or the images themselves."""
+    """Return 300 digits for training, the others for validation.
+
+    The targets are the labels, or the images themselves.
+    """
     raw, digit = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(raw))
     x = torch.tensor(raw[order] / 16, dtype=torch.float32)
@@ -143,7 +151,10 @@ def diabetes() -> Data:
     """Return the diabetes table, standardised, three fifths for training."""
     raw, target = load_diabetes(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(raw))
-    x, y = torch.tensor(raw[order], dtype=torch.float32), torch.tensor(target[order], dtype=torch.float32)[:, None]
+    x, y = (
+        torch.tensor(raw[order], dtype=torch.float32),
+        torch.tensor(target[order], dtype=torch.float32)[:, None],
+    )
     x, y = ((t - t[:265].mean(0)) / t[:265].std(0) for t in (x, y))
     return Data(x[:265], y[:265], x[265:], y[265:])
 
@@ -223,12 +234,15 @@ def train(problem: Problem, functions: Sequence[Callable[[Tensor], Tensor]]) -> 
     optimiser = torch.optim.Adam(weights.values(), lr=problem.learning_rate)
     orders = [torch.Generator().manual_seed(100 + seed) for seed in range(problem.seeds)]
     for _ in range(problem.epochs):
-        order = torch.stack([torch.randperm(len(data.x), generator=generator) for generator in orders])
+        order = torch.stack(
+            [torch.randperm(len(data.x), generator=generator) for generator in orders]
+        )
         for rows in order.split(problem.batch, dim=1):
             x = data.x[rows].repeat(len(functions), 1, 1)
             y = data.y[rows].repeat(len(functions), *[1] * data.y.ndim)
             optimiser.zero_grad()
-            # A sum over members: each member's gradient is its own, and what is not finite stays with it.
+            # A sum over members: each member's gradient is its own, and what is not finite stays
+            # with it.
             problem.loss(problem.forward(weights, x, act), y).sum().backward()
             optimiser.step()
     with torch.no_grad():
@@ -259,8 +273,12 @@ def main() -> None:
     """Make the tables that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--problem", choices=PROBLEMS, action="append", help="default: all")
-    parser.add_argument("--count", type=int, default=1200, help="random expressions, beside the common activations")
-    parser.add_argument("--pool-seed", type=int, help="another random pool than the shipped tables have")
+    parser.add_argument(
+        "--count", type=int, default=1200, help="random expressions, beside the common activations"
+    )
+    parser.add_argument(
+        "--pool-seed", type=int, help="another random pool than the shipped tables have"
+    )
     parser.add_argument("--folder", type=Path, default=HERE)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -269,16 +287,22 @@ def main() -> None:
         start = time.perf_counter()
         problem = PROBLEMS[name]
         seed = problem.pool_seed if options.pool_seed is None else options.pool_seed
-        names = distinct([*COMMON.split(), *(raw_pool if problem.raw else pool)(options.count, 3, seed)])
+        names = distinct(
+            [*COMMON.split(), *(raw_pool if problem.raw else pool)(options.count, 3, seed)]
+        )
         rows = scores(problem, names)
         with (options.folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["activation", *(f"seed_{seed}" for seed in range(problem.seeds))])
-            writer.writerows([key, *(f"{v:.5g}" for v in row)] for key, row in zip(names, rows.tolist(), strict=True))
+            writer.writerows(
+                [key, *(f"{v:.5g}" for v in row)]
+                for key, row in zip(names, rows.tolist(), strict=True)
+            )
         mean = rows.mean(1)
         print(
-            f"{name}: {len(names)} activations in {time.perf_counter() - start:.0f} s; best {mean.nan_to_num(-9).max():.4f}, "
-            f"median {mean.nan_to_num(-9).median():.4f}, diverged {int(mean.isnan().sum())}"
+            f"{name}: {len(names)} activations in {time.perf_counter() - start:.0f} s; best"
+            f" {mean.nan_to_num(-9).max():.4f}, median {mean.nan_to_num(-9).median():.4f}, diverged"
+            f" {int(mean.isnan().sum())}"
         )
 
 

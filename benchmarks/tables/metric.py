@@ -2,8 +2,9 @@
 
     python benchmarks/tables/metric.py                      # half a minute
 
-Maximises the marginal likelihood of subsets of every problem of the experience that ``FunctionSpaceSampler`` begins with, a
-quarter of each from the problem's best quarter, with one metric for all. None of the shipped tables is among them.
+Maximises the marginal likelihood of subsets of every problem of the experience that
+``FunctionSpaceSampler`` begins with, a quarter of each from the problem's best quarter, with one
+metric for all. None of the shipped tables is among them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ def views(activations: Sequence[str]) -> list[Tensor]:
     found = features.compute(activations)
     flat = [w for ws in features.METRIC.values() for w in ws]
     weights = np.array([*flat, *features.AT_ZERO, features.BROKEN])
-    return [torch.from_numpy(v) for v in (found.values, found.slopes, found.oriented, found.descriptors / weights)]
+    return [
+        torch.from_numpy(v)
+        for v in (found.values, found.slopes, found.oriented, found.descriptors / weights)
+    ]
 
 
 def subset(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -42,7 +46,10 @@ def subset(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     order = np.argsort(-scores)
     quarter, good = len(order) // 4, SIZE // 4
     return np.concatenate(
-        [rng.choice(order[:quarter], good, replace=False), rng.choice(order[quarter:], SIZE - good, replace=False)]
+        [
+            rng.choice(order[:quarter], good, replace=False),
+            rng.choice(order[quarter:], SIZE - good, replace=False),
+        ]
     )
 
 
@@ -60,15 +67,21 @@ def main() -> None:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
     for _ in range(STEPS):
         rows = np.stack([subset(column, rng) for column in scores.T])
-        y = torch.from_numpy(np.stack([normal_scores(column[r]) for column, r in zip(scores.T, rows, strict=True)]))
+        y = torch.from_numpy(
+            np.stack([normal_scores(column[r]) for column, r in zip(scores.T, rows, strict=True)])
+        )
         parts = [view[rows] for view in every]
         scaled = [part * torch.exp(-s) for part, s in zip(parts[:3], length, strict=True)]
         scaled.append(parts[3] * weight.exp())
         covariance = torch.eye(SIZE, dtype=torch.float64) * (noise.exp() + 1e-5)
-        covariance = covariance + sum(v.exp() * matern(x) for v, x in zip(variance, scaled, strict=True))
+        covariance = covariance + sum(
+            v.exp() * matern(x) for v, x in zip(variance, scaled, strict=True)
+        )
         factor = torch.linalg.cholesky(covariance)
         explained = torch.linalg.solve_triangular(factor, y[:, :, None], upper=False)
-        loss = (explained.square().sum() / 2 + factor.diagonal(dim1=1, dim2=2).log().sum()) / len(problems)
+        loss = (explained.square().sum() / 2 + factor.diagonal(dim1=1, dim2=2).log().sum()) / len(
+            problems
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -77,7 +90,12 @@ def main() -> None:
     for i, name in enumerate(features.METRIC):
         print(f"{name}:", ", ".join(f"{w:.2f}" for w in found[3 * i : 3 * i + 3]))
     print("at zero:", *(f"{w:.2f}" for w in found[-3:-1]))
-    print("lengths:", *(f"{w:.3g}" for w in length.exp()), "variances:", *(f"{w:.2g}" for w in variance.exp()))
+    print(
+        "lengths:",
+        *(f"{w:.3g}" for w in length.exp()),
+        "variances:",
+        *(f"{w:.2g}" for w in variance.exp()),
+    )
     print(f"noise: {float(noise.exp().detach()):.2g}")
 
 

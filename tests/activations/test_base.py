@@ -24,7 +24,9 @@ def test_bounds_of_constraints():
 
 def test_an_option_has_choices():
     assert Option("a", ("a", "b")).check("o", "b") == "b"
-    with pytest.raises(InvalidValueError, match=r"approximate must be one of \['none', 'tanh'\], but got 'erf'"):
+    with pytest.raises(
+        InvalidValueError, match=r"approximate must be one of \['none', 'tanh'\], but got 'erf'"
+    ):
         activation("gelu", approximate="erf")
 
 
@@ -75,7 +77,9 @@ def test_the_dtype_is_kept_under_autocast(name):
 
 def test_references_are_read_from_the_docstring():
     entry = activation("relu")
-    assert entry.reference.startswith("Rectified Linear Units Improve Restricted Boltzmann Machines")
+    assert entry.reference.startswith(
+        "Rectified Linear Units Improve Restricted Boltzmann Machines"
+    )
     assert entry.reference.endswith("432.pdf")
     assert activation("identity").reference == ""
 
@@ -92,10 +96,14 @@ def test_references_are_read_from_the_docstring():
 def test_repr_shows_what_was_passed():
     assert repr(activation("elu", alpha=0.5)) == "ELU(alpha=0.5)"
     shown = repr(activation("prelu", share="channel", channels=3))
-    assert shown == "PReLU(negative_slope=0.25, learn=['negative_slope'], share='channel', channels=3)"
+    assert (
+        shown == "PReLU(negative_slope=0.25, learn=['negative_slope'], share='channel', channels=3)"
+    )
 
 
-@pytest.mark.parametrize("name", ["prelu", "swish", "rational", "mixture", "relu", "mul(x,add(a,b))"])
+@pytest.mark.parametrize(
+    "name", ["prelu", "swish", "rational", "mixture", "relu", "mul(x,add(a,b))"]
+)
 def test_rebuilt_with_other_arguments(name):
     module = activation(name, share="channel", channels=3)
     assert module.rebuilt().spec() == module.spec()
@@ -107,7 +115,10 @@ def test_rebuilt_with_other_arguments(name):
 def test_parameters_are_told_from_what_stands_beside_them():
     with pytest.raises(
         InvalidValueError,
-        match=r"parameters of prelu must be its own, but got 'learn' among them. Write learn beside them",
+        match=(
+            r"parameters of prelu must be its own, but got 'learn' among them. Write learn beside"
+            r" them"
+        ),
     ):
         from_spec({"activation": "prelu", "parameters": {"learn": ["negative_slope"]}})
     with pytest.raises(UnknownNameError, match="unknown parameter of relu 'self'"):

@@ -17,7 +17,11 @@ NAMES = [name for name, entry in catalogue().items() if issubclass(entry, Biject
 def test_round_trip(name, dtype, tolerance):
     """Where φ is nearly flat no dtype can hold the input: there the error of y over the slope counts."""
     φ = activation(name).to(dtype)
-    x = torch.linspace(-4, 4, 401, dtype=dtype) if name != "erf" else torch.linspace(-2, 2, 401, dtype=dtype)
+    x = (
+        torch.linspace(-4, 4, 401, dtype=dtype)
+        if name != "erf"
+        else torch.linspace(-2, 2, 401, dtype=dtype)
+    )
     with torch.no_grad():
         slope = φ.log_abs_derivative(x).exp().clamp_max(1)
         assert bool(((φ.inverse(φ(x)) - x).abs() * slope <= tolerance).all())
@@ -51,7 +55,9 @@ def test_as_a_transform(name):
 def test_leaky_relu_counts_its_negatives():
     φ = activation("leaky_relu", negative_slope=0.2)
     x = torch.randn(1000, dtype=torch.float64)
-    assert float(φ.log_abs_derivative(x).sum()) == pytest.approx(int((x < 0).sum()) * math.log(0.2), rel=1e-12)
+    assert float(φ.log_abs_derivative(x).sum()) == pytest.approx(
+        int((x < 0).sum()) * math.log(0.2), rel=1e-12
+    )
     with pytest.raises(InvalidValueError, match="negative_slope must be positive"):
         activation("leaky_relu", negative_slope=0.0).inverse(x)
 

@@ -28,7 +28,9 @@ def test_a_jump_is_found(name):
     assert any(found.below - 1e-9 <= place <= found.above + 1e-9 for found in first)
 
 
-@pytest.mark.parametrize("function", [torch.tanh, torch.sin, torch.exp, lambda x: torch.sin(20 * x), lambda x: x**3])
+@pytest.mark.parametrize(
+    "function", [torch.tanh, torch.sin, torch.exp, lambda x: torch.sin(20 * x), lambda x: x**3]
+)
 def test_none_is_found_in_smooth_functions(function):
     x = torch.linspace(-12, 12, 4000, dtype=torch.float64)
     assert find_breaks(function, x, derivatives(function, x, 3)) == []
@@ -36,6 +38,8 @@ def test_none_is_found_in_smooth_functions(function):
 
 def test_many_kinks():
     x = grid()
-    breaks = find_breaks(lambda x: torch.sin(x).abs(), x, derivatives(lambda x: torch.sin(x).abs(), x, 1))
+    breaks = find_breaks(
+        lambda x: torch.sin(x).abs(), x, derivatives(lambda x: torch.sin(x).abs(), x, 1)
+    )
     places = sorted(round(found.above / math.pi) for found in breaks if abs(found.above) < 12)
     assert set(places) == set(range(-3, 4))

@@ -17,5 +17,9 @@ def test_counts():
 
 
 def test_approximations_cost_less_than_what_they_stand_for():
-    for cheap, dear in (("quadratic_tanh", "tanh"), ("quadratic_sigmoid", "sigmoid"), ("hardswish", "silu")):
+    for cheap, dear in (
+        ("quadratic_tanh", "tanh"),
+        ("quadratic_sigmoid", "sigmoid"),
+        ("hardswish", "silu"),
+    ):
         assert cost(activation(cheap)) < cost(activation(dear))

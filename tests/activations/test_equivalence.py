@@ -48,8 +48,12 @@ def test_what_is_learned_is_part_of_the_function():
     assert fingerprint(activation("mul(a,x)", learn=[])) == fingerprint("x")
     assert fingerprint(activation("mul(a,x)", learn=[], a=2.0)) == fingerprint("mul(2,x)")
     assert fingerprint("mul(a,x)") != fingerprint("mul(a,square(x))")
-    assert fingerprint(activation("prelu")) != fingerprint(activation("leaky_relu", negative_slope=0.25))
-    assert fingerprint(activation("prelu", learn=[])) == fingerprint(activation("leaky_relu", negative_slope=0.25))
+    assert fingerprint(activation("prelu")) != fingerprint(
+        activation("leaky_relu", negative_slope=0.25)
+    )
+    assert fingerprint(activation("prelu", learn=[])) == fingerprint(
+        activation("leaky_relu", negative_slope=0.25)
+    )
 
 
 def test_steps_are_told_apart_by_their_surrogate_gradients():
@@ -84,5 +88,7 @@ def test_a_pool_of_1600_is_keyed_in_a_moment():
     texts = pool(1600, 4, seed=3)
     start = time.process_time()
     keys = fingerprints(texts)
-    assert time.process_time() - start < 4  # 0.4 s on one core of a laptop; the rest is for a busy machine
+    assert (
+        time.process_time() - start < 4
+    )  # 0.4 s on one core of a laptop; the rest is for a busy machine
     assert len(set(keys)) == 1600

@@ -23,7 +23,9 @@ from actsearch.errors import InvalidValueError, UnknownNameError
 def test_derivative_bounds_of_the_specification(name, bound, digits):
     assert round(properties(name).derivative_bound, digits) == bound
     φ = activation(name).plain()
-    assert shape(φ)["derivative_bound"] == pytest.approx(properties(name).derivative_bound, rel=1e-9)
+    assert shape(φ)["derivative_bound"] == pytest.approx(
+        properties(name).derivative_bound, rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,14 +49,17 @@ def test_gains_and_sparsity_of_the_specification():
 
 
 def test_small_signals_of_the_specification():
-    """GELU's output variance is s²/4 for small s, ReLU's 0.3408 s²; both from moments under N(0, s²)."""
+    """GELU's output variance is s²/4 for small s, ReLU's 0.3408 s².
+
+    Both from moments under N(0, s²).
+    """
     s = 1e-4
     power = 1 / moments(activation("gelu").plain(), deviation=s)["forward_gain"]
     assert power / s**2 == pytest.approx(0.25, abs=1e-6)
     relu = activation("relu").plain()
-    assert 1 / moments(relu, s)["forward_gain"] / s**2 - (1 / math.sqrt(2 * math.pi)) ** 2 == pytest.approx(
-        0.3408, abs=5e-5
-    )
+    assert 1 / moments(relu, s)["forward_gain"] / s**2 - (
+        1 / math.sqrt(2 * math.pi)
+    ) ** 2 == pytest.approx(0.3408, abs=5e-5)
 
 
 @pytest.mark.parametrize(
@@ -76,11 +81,16 @@ def test_smoothness_of_the_specification(name, smoothness):
 
 def test_pieces_binaries_and_convexity_of_the_specification():
     pieces = {
-        name: (properties(name).pieces, properties(name).binaries) for name in ("relu", "leaky_relu", "clipped_relu")
+        name: (properties(name).pieces, properties(name).binaries)
+        for name in ("relu", "leaky_relu", "clipped_relu")
     }
     assert pieces == {"relu": (2, 1), "leaky_relu": (2, 1), "clipped_relu": (3, 2)}
     assert properties("tanh").binaries is None
-    convex = [name for name in ("relu", "leaky_relu", "softplus", "elu", "silu", "tanh") if properties(name).convex]
+    convex = [
+        name
+        for name in ("relu", "leaky_relu", "softplus", "elu", "silu", "tanh")
+        if properties(name).convex
+    ]
     assert convex == ["relu", "leaky_relu", "softplus", "elu"]
     assert not properties("elu", alpha=1.1).convex
     assert properties("elu", alpha=0.9).convex
@@ -131,7 +141,11 @@ def test_facts_of_expressions(expression, facts):
 
 def test_scope_of_learned_parameters():
     every, initial = properties("prelu"), properties("prelu", scope="initial value")
-    assert (every.scope, initial.scope, properties("relu").scope) == ("every value", "initial value", "fixed")
+    assert (every.scope, initial.scope, properties("relu").scope) == (
+        "every value",
+        "initial value",
+        "fixed",
+    )
     assert properties("prelu", learn=()).scope == "fixed"
     assert not every.monotone
     assert initial.monotone
@@ -151,7 +165,14 @@ def test_scope_of_learned_parameters():
 
 
 # Learned, but with facts of the initial value: what a declaration cannot say for every value.
-ONLY_INITIAL = {"bspline", "mixture", "piecewise_linear", "rational", "rational_quadratic_spline", "sinh_arcsinh"}
+ONLY_INITIAL = {
+    "bspline",
+    "mixture",
+    "piecewise_linear",
+    "rational",
+    "rational_quadratic_spline",
+    "sinh_arcsinh",
+}
 LEARNED = [name for name, entry in catalogue().items() if entry().has_learned()]
 
 
@@ -170,7 +191,10 @@ def test_facts_of_every_value_hold_at_random_values(name):
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.normal_(std=3.0)
-        values = {key: float(v.detach()) if isinstance(v, torch.Tensor) else v for key, v in module.current().items()}
+        values = {
+            key: float(v.detach()) if isinstance(v, torch.Tensor) else v
+            for key, v in module.current().items()
+        }
         facts = entry.declare(**values)
         for fact in STRUCTURAL:
             stated, here = getattr(weakest, fact), facts[fact]

@@ -48,7 +48,9 @@ ORACLE = {
     "relu": lambda x: (x + x.abs()) / 2,
     "leaky_relu": lambda x: torch.where(x < 0, 0.01 * x, x),
     "elu": lambda x: torch.where(x < 0, x.exp() - 1, x),
-    "selu": lambda x: 1.0507009873554805 * torch.where(x < 0, 1.6732632423543772 * (x.exp() - 1), x),
+    "selu": lambda x: (
+        1.0507009873554805 * torch.where(x < 0, 1.6732632423543772 * (x.exp() - 1), x)
+    ),
     "silu": lambda x: x / (1 + (-x).exp()),
     "elish": lambda x: torch.where(x < 0, x.exp() - 1, x) / (1 + (-x).exp()),
     "gelu": lambda x: x * torch.special.ndtr(x),
@@ -70,7 +72,10 @@ def test_words_mean_their_formula_in_value_and_gradient(word):
     _, slope = evaluate([f"{word}(x)"], x)
     step = 1e-6
     torch.testing.assert_close(
-        slope[0], (ORACLE[word](x + step) - ORACLE[word](x - step)) / (2 * step), rtol=1e-5, atol=1e-6
+        slope[0],
+        (ORACLE[word](x + step) - ORACLE[word](x - step)) / (2 * step),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
@@ -112,7 +117,9 @@ def test_learnable_constants_start_as_given_and_receive_gradients():
     expected = 0.25 * x + torch.tensor(1.0).sigmoid() * x.clamp(min=1.0)
     torch.testing.assert_close(φ(x), expected)
     φ(x).sum().backward()
-    assert [p.grad is not None and bool(p.grad.abs().sum() > 0) for p in φ.parameters()] == [True] * 3
+    assert [p.grad is not None and bool(p.grad.abs().sum() > 0) for p in φ.parameters()] == [
+        True
+    ] * 3
     assert list(activation("mul(a,x)", learn=[]).parameters()) == []
     assert torch.equal(activation("mul(a,x)", learn=[], a=2)(x), 2 * x)
 
@@ -134,7 +141,9 @@ def test_only_constants_that_occur_are_parameters():
         activation("tanh(y)")
 
 
-@pytest.mark.parametrize("text", ["x", "swish(x)", "add(mul(a,x),b)", "min(abs(x),cos(x))", "mul(x,0.1)"])
+@pytest.mark.parametrize(
+    "text", ["x", "swish(x)", "add(mul(a,x),b)", "min(abs(x),cos(x))", "mul(x,0.1)"]
+)
 def test_spec_state_and_copies(text):
     φ = activation(text, learn=["a"], a=0.3) if "a," in text else activation(text)
     rebuilt = from_spec(φ.spec())
@@ -181,7 +190,9 @@ def test_random_expressions_evaluate_and_match_the_fast_evaluator():
     assert finite > 400
 
 
-@pytest.mark.parametrize("text", ["mul(sigmoid(x),x)", "add(mul(a,x),sin(mul(b,x)))", "div(cube(x),add(1,square(x)))"])
+@pytest.mark.parametrize(
+    "text", ["mul(sigmoid(x),x)", "add(mul(a,x),sin(mul(b,x)))", "div(cube(x),add(1,square(x)))"]
+)
 def test_gradcheck(text):
     x = torch.linspace(-2, 2, 9, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(Expression(text).double(), (x,))
@@ -191,7 +202,9 @@ def test_gradcheck(text):
 def test_compiles_to_the_same_function():
     model = nn.Sequential(nn.Linear(4, 4), Expression("add(mul(a,sin(x)),max(x,0.1))"))
     x = torch.randn(8, 4)
-    torch.testing.assert_close(torch.compile(model, backend="aot_eager", fullgraph=True)(x), model(x))
+    torch.testing.assert_close(
+        torch.compile(model, backend="aot_eager", fullgraph=True)(x), model(x)
+    )
 
 
 @pytest.mark.parametrize("word", sorted(UNARY))
@@ -215,7 +228,14 @@ class Sum(nn.Module):
 def test_every_word_exports_to_onnx():
     domain = {"log": "cosh(x)", "sqrt": "exp(x)", "arctanh": "mul(0.4,x)", "reciprocal": "cosh(x)"}
     texts = [f"{word}({domain.get(word, 'x')})" for word in UNARY]
-    texts += ["sub(mul(a,x),b)", "div(x,max(x,3))", "max(x,sin(x))", "min(x,0.5)", "min(x,cos(x))", "pow(abs(x),1.5)"]
+    texts += [
+        "sub(mul(a,x),b)",
+        "div(x,max(x,3))",
+        "max(x,sin(x))",
+        "min(x,0.5)",
+        "min(x,cos(x))",
+        "pow(abs(x),1.5)",
+    ]
     model, x = Sum(texts).eval(), torch.linspace(-2, 2, 9)
     program = torch.onnx.export(model, (x,), dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())

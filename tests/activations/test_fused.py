@@ -9,7 +9,9 @@ RULES = {
     name: rule
     for module in (fused, scaled)
     for name, rule in vars(module).items()
-    if isinstance(rule, type) and issubclass(rule, blockwise.Fused) and name not in ("Fused", "Scaled")
+    if isinstance(rule, type)
+    and issubclass(rule, blockwise.Fused)
+    and name not in ("Fused", "Scaled")
 }
 
 
@@ -46,7 +48,9 @@ def test_second_derivatives_exist_for_large_inputs_too(name, blocks_of):
     blocks_of(8)
     x = torch.linspace(-3.03, 3.01, 32, dtype=torch.float64, requires_grad=True)
     θ = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradgradcheck(lambda x, θ: fused.apply(RULES[name], x, θ), (x, θ), atol=1e-6)
+    assert torch.autograd.gradgradcheck(
+        lambda x, θ: fused.apply(RULES[name], x, θ), (x, θ), atol=1e-6
+    )
 
 
 def test_what_is_laid_out_otherwise_is_not_cut_into_blocks(blocks_of):
@@ -55,7 +59,9 @@ def test_what_is_laid_out_otherwise_is_not_cut_into_blocks(blocks_of):
     assert blockwise.quick(x, torch.ones(1))
     assert not blockwise.quick(x.t(), torch.ones(1))
     assert not blockwise.quick(x, torch.ones(5))
-    torch.testing.assert_close(fused.apply(scaled.Swish, x.t(), 0.7), fused.apply(scaled.Swish, x, 0.7).t())
+    torch.testing.assert_close(
+        fused.apply(scaled.Swish, x.t(), 0.7), fused.apply(scaled.Swish, x, 0.7).t()
+    )
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -63,13 +69,19 @@ def test_per_sample_gradients(name):
     """torch.func maps over samples, as private training does."""
     θ = torch.tensor([0.7], dtype=torch.float64)
     x = torch.randn(4, 6, dtype=torch.float64)
-    mapped = torch.func.vmap(torch.func.grad(lambda p, row: fused.apply(RULES[name], row, p).sum()), (None, 0))(θ, x)
-    single = [torch.func.grad(lambda p, row=row: fused.apply(RULES[name], row, p).sum())(θ) for row in x]
+    mapped = torch.func.vmap(
+        torch.func.grad(lambda p, row: fused.apply(RULES[name], row, p).sum()), (None, 0)
+    )(θ, x)
+    single = [
+        torch.func.grad(lambda p, row=row: fused.apply(RULES[name], row, p).sum())(θ) for row in x
+    ]
     torch.testing.assert_close(mapped, torch.stack(single))
 
 
 @pytest.mark.parametrize("block", [8, 64])
-@pytest.mark.parametrize(("name", "slope_at_zero"), [("Swish", 0.5), ("GELU", 0.5), ("Mish", 0.6), ("Snake", 1.0)])
+@pytest.mark.parametrize(
+    ("name", "slope_at_zero"), [("Swish", 0.5), ("GELU", 0.5), ("Mish", 0.6), ("Snake", 1.0)]
+)
 def test_a_sharpness_that_has_come_down_to_zero(name, slope_at_zero, block, blocks_of):
     blocks_of(block)
     x = torch.linspace(-5, 5, 32, requires_grad=True)
@@ -99,8 +111,12 @@ def test_far_out_nothing_is_nan(name, blocks_of):
 def test_the_gradient_of_a_parameter_is_as_exact_as_float32_allows(name, mean):
     torch.manual_seed(0)
     x, g = torch.randn(300_000), torch.randn(300_000) + mean
-    exact, single = (torch.tensor([0.7], dtype=t, requires_grad=True) for t in (torch.float64, torch.float32))
-    (expected,) = torch.autograd.grad(fused.apply(RULES[name], x.double(), exact), exact, g.double())
+    exact, single = (
+        torch.tensor([0.7], dtype=t, requires_grad=True) for t in (torch.float64, torch.float32)
+    )
+    (expected,) = torch.autograd.grad(
+        fused.apply(RULES[name], x.double(), exact), exact, g.double()
+    )
     (found,) = torch.autograd.grad(fused.apply(RULES[name], x, single), single, g)
     torch.testing.assert_close(found.double(), expected, rtol=2e-5, atol=1e-5 * 300_000**0.5)
 
@@ -130,4 +146,6 @@ def test_inference_mode_takes_large_inputs(name, blocks_of):
     blocks_of(8)
     with torch.inference_mode():
         inferred = fused.apply(RULES[name], torch.linspace(-3, 3, 100), 0.7)
-    torch.testing.assert_close(inferred.clone(), fused.apply(RULES[name], torch.linspace(-3, 3, 100), 0.7))
+    torch.testing.assert_close(
+        inferred.clone(), fused.apply(RULES[name], torch.linspace(-3, 3, 100), 0.7)
+    )

@@ -1,4 +1,7 @@
-"""Random expressions obey the grammar, the seed and the depth; a pool holds usable functions, each once."""
+"""Random expressions obey the grammar, the seed and the depth.
+
+A pool holds usable functions, each once.
+"""
 
 import random
 
@@ -24,7 +27,8 @@ def test_depth_is_kept_and_reached(depth):
 
 def test_a_seed_is_a_sequence():
     draws = [
-        [random_expression(rng, 4) for _ in range(20)] for rng in (random.Random(7), random.Random(7), random.Random(8))
+        [random_expression(rng, 4) for _ in range(20)]
+        for rng in (random.Random(7), random.Random(7), random.Random(8))
     ]
     assert draws[0] == draws[1] != draws[2]
     assert pool(50, 3, seed=1) == pool(50, 3, seed=1) != pool(50, 3, seed=2)
@@ -32,7 +36,11 @@ def test_a_seed_is_a_sequence():
 
 def test_every_word_is_drawn():
     rng = random.Random(0)
-    words = {node.name for _ in range(3000) for node in parse(random_expression(rng, 4, learnable=True)).walk()}
+    words = {
+        node.name
+        for _ in range(3000)
+        for node in parse(random_expression(rng, 4, learnable=True)).walk()
+    }
     assert words >= (set(UNARY) - {"identity"}) | set(BINARY) | {"x", "a", "b", "c", "constant"}
 
 
@@ -72,7 +80,16 @@ def test_a_pool_is_usable_and_distinct():
 
 
 @pytest.mark.parametrize(
-    "text", ["log(x)", "reciprocal(x)", "sqrtabs(x)", "div(x,x)", "sub(x,x)", "div(x,cos(x))", "exp(exp(x))"]
+    "text",
+    [
+        "log(x)",
+        "reciprocal(x)",
+        "sqrtabs(x)",
+        "div(x,x)",
+        "sub(x,x)",
+        "div(x,cos(x))",
+        "exp(exp(x))",
+    ],
 )
 def test_what_is_not_usable(text):
     assert usable([text]) == []

@@ -47,13 +47,23 @@ def test_prints_what_it_reads(text, printed):
 @pytest.mark.parametrize(
     ("text", "column", "says"),
     [
-        ("", 1, "expression must have x, a number, a, b, c or a function here, but got 'the end' at column 1."),
+        (
+            "",
+            1,
+            (
+                "expression must have x, a number, a, b, c or a function here, but got 'the end' at"
+                " column 1."
+            ),
+        ),
         ("foo(x)", 1, "expression must use known words, but got 'foo' at column 1."),
         ("add(x,rleu(x))", 7, "Nearest: relu"),
         (
             "tanh(x",
             7,
-            "expression must have ')' here, but got 'the end' at column 7. tanh at column 1 takes 1 argument.",
+            (
+                "expression must have ')' here, but got 'the end' at column 7. tanh at column 1"
+                " takes 1 argument."
+            ),
         ),
         ("tanh(x,x)", 7, "must have ')' here"),
         ("add(x)", 6, "must have ',' here"),
@@ -148,7 +158,10 @@ def texts(count, seed):
         elif kind == 2:
             yield "".join(rng.choice(words) for _ in range(rng.randint(0, 40)))
         else:
-            yield "".join(rng.choice(string.printable + "λ\ud800\U0001f600") for _ in range(rng.randint(0, 60)))
+            yield "".join(
+                rng.choice(string.printable + "λ\ud800\U0001f600")
+                for _ in range(rng.randint(0, 60))
+            )
 
 
 def test_a_hundred_thousand_strings_raise_nothing_but_the_parse_error():

@@ -13,7 +13,9 @@ def test_inside_is_finite_and_just_outside_is_not(name):
     for dtype, radius in safe_range(φ.plain()).items():
         fixed = φ.plain().to(DTYPES[dtype])
         for factor, finite in ((0.999, True), (1.05, False)):
-            x = torch.tensor([-radius * factor, radius * factor], dtype=torch.float64).to(DTYPES[dtype])
+            x = torch.tensor([-radius * factor, radius * factor], dtype=torch.float64).to(
+                DTYPES[dtype]
+            )
             if not bool(x.isfinite().all()):
                 continue
             x.requires_grad_()

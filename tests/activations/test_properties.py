@@ -10,7 +10,12 @@ from actsearch.activations.properties import FACTS, STRUCTURAL, known
 
 def test_derived_facts():
     relu, tanh = properties("relu"), properties("tanh")
-    assert (relu.bounded, relu.positive, relu.binaries, relu.non_expansive) == (False, True, 1, True)
+    assert (relu.bounded, relu.positive, relu.binaries, relu.non_expansive) == (
+        False,
+        True,
+        1,
+        True,
+    )
     assert (tanh.bounded, tanh.positive, tanh.binaries) == (True, False, None)
     assert not properties("silu").non_expansive
     assert all(relu.fact(name) is not None for name in FACTS)
@@ -19,7 +24,9 @@ def test_derived_facts():
 
 
 def test_a_declaration_is_complete():
-    facts = known("odd monotone", smoothness=0, slope=1, values=(-1, 1), asymptotes=(0, 0), kappa=2.0)
+    facts = known(
+        "odd monotone", smoothness=0, slope=1, values=(-1, 1), asymptotes=(0, 0), kappa=2.0
+    )
     assert set(facts) == {*STRUCTURAL, "kappa"}
     assert facts["odd"]
     assert not facts["even"]

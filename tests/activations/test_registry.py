@@ -68,8 +68,10 @@ def test_nearest_names_whatever_the_case_and_no_long_list():
         activation("TanhExpp")
     with pytest.raises(UnknownNameError) as caught:
         activation("qqqqqqqq")
-    assert str(caught.value) == (
-        f"unknown activation 'qqqqqqqq'; none of the {len(catalogue())} known is near. `actsearch activations` lists them."
+    assert (
+        str(caught.value)
+        == f"unknown activation 'qqqqqqqq'; none of the {len(catalogue())} known is near."
+        " `actsearch activations` lists them."
     )
 
 

@@ -42,9 +42,13 @@ def count(store: Path) -> int:
     """Return how many trials have ended, cheaply enough to be asked many times a second."""
     if not (store / "optuna.db").exists():
         return 0
-    with contextlib.closing(sqlite3.connect(f"file:{store / 'optuna.db'}?mode=ro", uri=True)) as database:
+    with contextlib.closing(
+        sqlite3.connect(f"file:{store / 'optuna.db'}?mode=ro", uri=True)
+    ) as database:
         try:
-            ((number,),) = database.execute("SELECT COUNT(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED', 'FAIL')")
+            ((number,),) = database.execute(
+                "SELECT COUNT(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED', 'FAIL')"
+            )
         except sqlite3.OperationalError:  # the tables are just being made
             return 0
         return int(number)
@@ -55,14 +59,18 @@ def finished(store: Path) -> dict[int, tuple[TrialState, list[float] | None]]:
 
 
 def test_killed_and_resumed_equals_straight(own):
-    straight = subprocess.run(command("straight"), cwd=own, capture_output=True, text=True, timeout=240)
+    straight = subprocess.run(
+        command("straight"), cwd=own, capture_output=True, text=True, timeout=240
+    )
     assert straight.returncode == 0, straight.stderr
 
     choose = random.Random(0)
     told: dict[int, tuple[TrialState, list[float] | None]] = {}
     lost, kills = 0, 0
     for _ in range(KILLS):
-        process = subprocess.Popen(command("killed"), cwd=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command("killed"), cwd=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         before = count(own / "killed")
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
@@ -83,7 +91,10 @@ def test_killed_and_resumed_equals_straight(own):
     end = trials(own / "killed")
     lost += sum(finished(own / "killed").get(number) != how for number, how in told.items())
     zombies = sum(t.state in (TrialState.RUNNING, TrialState.WAITING) for t in end)
-    print(f"kills {kills}, told before the last start {len(told)}, lost {lost}, zombies {zombies}, total {len(end)}")
+    print(
+        f"kills {kills}, told before the last start {len(told)}, lost {lost}, zombies {zombies},"
+        f" total {len(end)}"
+    )
     assert kills >= 2
     assert (lost, zombies, sum(map(counts, end))) == (0, 0, TRIALS)
     same = [(t.number, t.params, t.values) for t in trials(own / "straight")]
@@ -98,7 +109,9 @@ def test_killed_and_resumed_equals_straight(own):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_stops_cleanly(number, code, own):
-    process = subprocess.Popen(command("stopped"), cwd=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command("stopped"), cwd=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while count(own / "stopped") < 2 and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -105,10 +105,14 @@ def specify(own: Path) -> Callable[..., Specification]:
     (own / "starter.py").write_text(STARTER)
     (own / "started").mkdir()
     config = Target.resolve("own.Own").configure({"trainer.max_epochs": 1})
-    plan = Plan("starter.Starter", config, "space.yaml", {}, (Objective("val_loss", "min"),), "test_loss")
+    plan = Plan(
+        "starter.Starter", config, "space.yaml", {}, (Objective("val_loss", "min"),), "test_loss"
+    )
 
     def specification(how: str, then: str) -> Specification:
-        return replace(plan.specification(None), config={**config, "task": {"how": how, "then": then}})
+        return replace(
+            plan.specification(None), config={**config, "task": {"how": how, "then": then}}
+        )
 
     return specification
 
@@ -121,7 +125,11 @@ def lives(process: int) -> bool:
     """Whether a process is alive; one that nobody has reaped is not."""
     try:
         os.kill(process, 0)
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z" if LINUX else True
+        return (
+            Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+            if LINUX
+            else True
+        )
     except OSError:
         return False
 
@@ -159,16 +167,23 @@ HOW = ["command", "shell", "fork", "forkserver", *(["session"] if LINUX else [])
 
 
 def test_after_each_end_of_a_training(specify, own):
-    after_crash = [how for how in HOW if how != "session"]  # whose parent is gone, nobody knows where it came from
+    after_crash = [
+        how for how in HOW if how != "session"
+    ]  # whose parent is gone, nobody knows where it came from
     wanted = [(how, "return") for how in HOW]
     wanted += [(how, then) for then in ("exit", "killed") for how in after_crash[:2]]
     with LocalExecutor(len(wanted)) as executor:
         outcomes = run(executor, *(specify(*one) for one in wanted))
         reasons = [outcome.reason for outcome in outcomes]
-        survivors = left(lambda: {p for p in started(own) if lives(p)})  # the executor is still open
+        survivors = left(
+            lambda: {p for p in started(own) if lives(p)}
+        )  # the executor is still open
     print(f"started {len(started(own))}, left {len(survivors)}")
     assert reasons[: len(HOW)] == [""] * len(HOW)
-    assert reasons[len(HOW) :] == ["exited: the process ended with code 7"] * 2 + ["killed: by signal 9 (SIGKILL)"] * 2
+    assert (
+        reasons[len(HOW) :]
+        == ["exited: the process ended with code 7"] * 2 + ["killed: by signal 9 (SIGKILL)"] * 2
+    )
     assert len(started(own)) >= 2 * len(wanted)
     assert not survivors
 
@@ -178,7 +193,9 @@ def test_after_a_timeout(specify, own):
     with LocalExecutor(len(wanted), timeout=8) as executor:
         outcomes = run(executor, *(specify(*one) for one in wanted))
         survivors = left(lambda: {p for p in started(own) if lives(p)})
-    assert {(outcome.state, outcome.reason) for outcome in outcomes} == {("failed", "timeout: longer than 8 s")}
+    assert {(outcome.state, outcome.reason) for outcome in outcomes} == {
+        ("failed", "timeout: longer than 8 s")
+    }
     assert len(started(own)) == 8, "each training, two workers, a command, a shell with its own"
     assert not survivors
 
@@ -205,7 +222,12 @@ def test_after_an_end_in_the_coordinator(how, specify, own):
 def test_after_the_coordinator(how, specify, own):
     (own / "wanted").mkdir()
     (own / "coordinator.py").write_text(COORDINATOR)
-    wanted = [("deadlock", "return"), ("command", "hold"), ("shell", "sleep"), ("forkserver", "hold")]
+    wanted = [
+        ("deadlock", "return"),
+        ("command", "hold"),
+        ("shell", "sleep"),
+        ("forkserver", "hold"),
+    ]
     for number, one in enumerate(wanted):
         (own / "wanted" / str(number)).write_text(specify(*one).dumps())
     mark = f"MARK={own}"
@@ -237,7 +259,9 @@ def test_after_the_coordinator(how, specify, own):
     assert len(started(own)) == 10
     assert not survivors
     # The first may have ended the script's wait before the second came.
-    assert errors == "" or (how == "interrupt twice" and errors.rstrip().endswith("KeyboardInterrupt: 130"))
+    assert errors == "" or (
+        how == "interrupt twice" and errors.rstrip().endswith("KeyboardInterrupt: 130")
+    )
 
 
 def test_a_killed_guardian_is_replaced(specify, own):

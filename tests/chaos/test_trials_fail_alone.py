@@ -23,7 +23,9 @@ TRIALS = 13
 
 
 def test_goes_wrong_alone(own, actsearch):
-    (own / "space.yaml").write_text("granularity: model\nactivations:\n" + "".join(f"  {name}:\n" for name in NAMES))
+    (own / "space.yaml").write_text(
+        "granularity: model\nactivations:\n" + "".join(f"  {name}:\n" for name in NAMES)
+    )
     result = actsearch(
         "search", "own.Own", "--space", "space.yaml", "--sampler", "random", "--pruner", "none", "--learning-rate", "fixed",
         "--trials", TRIALS, "--confirm", 0, "--store", "store", "--study", "s", "--trial-timeout", 8,

@@ -25,7 +25,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for outcome, held in (("passed", "yes"), ("failed", "NO")):
         for report in terminalreporter.getreports(outcome):
             if report.when == "call":
-                rows += [(*row, held if row[2] else "") for name, row in report.user_properties if name == "claim"]
+                rows += [
+                    (*row, held if row[2] else "")
+                    for name, row in report.user_properties
+                    if name == "claim"
+                ]
     if len(rows) == 1:
         return
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -29,5 +29,9 @@ def test_a_periodic_function_draws_what_relu_blurs(image, claim):
     relu = [max(psnr("relu", lr, seed, image=image) for lr in rates) for seed in range(SEEDS)]
     found = [psnr("cos(add(x,x))", 0.01, seed, image=image) for seed in range(SEEDS)]
     c = compare([b - a for a, b in zip(relu, found, strict=True)])
-    claim(f"coordinate, {image}: cos(2x) over ReLU, dB, new splits", f"{c.gain:.2f} [{c.low:.2f}, {c.high:.2f}]", "> 0")
+    claim(
+        f"coordinate, {image}: cos(2x) over ReLU, dB, new splits",
+        f"{c.gain:.2f} [{c.low:.2f}, {c.high:.2f}]",
+        "> 0",
+    )
     assert c.verdict == "better"

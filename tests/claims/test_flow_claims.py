@@ -36,9 +36,14 @@ def trained(request):
         for name, module in task.flow.named_children():
             if name.startswith("bijection"):
                 module.activation.activation = activation(request.param)
-    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    quiet = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
     trainer = L.Trainer(
-        max_epochs=40 if request.param == "tanh_skip" else 15, gradient_clip_val=5.0, accelerator="cpu", **quiet
+        max_epochs=40 if request.param == "tanh_skip" else 15,
+        gradient_clip_val=5.0,
+        accelerator="cpu",
+        **quiet,
     )
     trainer.fit(task)
     normal = -0.5 * 2 * (1 + math.log(2 * math.pi))
@@ -81,7 +86,9 @@ def test_log_det_is_that_of_the_jacobian_at_every_layer_and_of_the_whole(trained
     assert error <= 1e-5, f"the whole flow: {error:.1e}"
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str
+)
 def test_inverse_undoes_every_layer_and_the_whole(trained, dtype, tolerance, claim):
     trained.flow.to(dtype)
     try:
@@ -93,7 +100,11 @@ def test_inverse_undoes_every_layer_and_the_whole(trained, dtype, tolerance, cla
             assert error <= tolerance, f"{name}: {error:.1e}"
             x = y
         error = trained.round_trip_error(rows)
-        claim(f"flow {trained.title}: round trip, {str(dtype)[6:]}", f"{error:.1e}", f"≤ {tolerance:.0e}")
+        claim(
+            f"flow {trained.title}: round trip, {str(dtype)[6:]}",
+            f"{error:.1e}",
+            f"≤ {tolerance:.0e}",
+        )
         assert error <= tolerance, f"the whole flow: {error:.1e}"
     finally:
         trained.flow.float()
@@ -124,8 +135,12 @@ def test_samples_are_those_of_the_density(trained, mass):
         for upper in (False, True):
             inside = ((mass[1][:, 0] > 0) == right) & ((mass[1][:, 1] > 0) == upper)
             expected = float(mass[0][inside].sum())
-            share = float((((samples[:, 0] > 0) == right) & ((samples[:, 1] > 0) == upper)).double().mean())
-            assert abs(share - expected) <= 0.015, f"right {right}, upper {upper}: {share:.3f}, density {expected:.3f}"
+            share = float(
+                (((samples[:, 0] > 0) == right) & ((samples[:, 1] > 0) == upper)).double().mean()
+            )
+            assert abs(share - expected) <= 0.015, (
+                f"right {right}, upper {upper}: {share:.3f}, density {expected:.3f}"
+            )
 
 
 class NeuralSplineFlow(torch.nn.Module):
@@ -133,7 +148,9 @@ class NeuralSplineFlow(torch.nn.Module):
 
     def __init__(self, transforms, hidden):
         super().__init__()
-        self.nsf = zuko.flows.NSF(features=2, bins=8, transforms=transforms, hidden_features=(hidden,))
+        self.nsf = zuko.flows.NSF(
+            features=2, bins=8, transforms=transforms, hidden_features=(hidden,)
+        )
 
     def forward(self, x):
         return self.nsf().log_prob(x)
@@ -147,7 +164,9 @@ def likelihoods(seed, change, **options):
     L.seed_everything(seed, verbose=False)
     task = Flow(**options)
     change(task)
-    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    quiet = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
     trainer = L.Trainer(accelerator="cpu", num_sanity_val_steps=0, **Flow.trainer_defaults, **quiet)
     trainer.fit(task)
     validation = float(trainer.callback_metrics["val_log_likelihood"])
@@ -161,10 +180,14 @@ def count(module):
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_a_searched_placement_reaches_zukos_neural_spline_flow_of_no_fewer_parameters_on_two_moons(tmp_path, claim):
+def test_a_searched_placement_reaches_zukos_neural_spline_flow_of_no_fewer_parameters_on_two_moons(
+    tmp_path, claim
+):
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    placement = run_search("flow", trials=12, store=tmp_path, executor="inline", granularity="model", confirm=0).best
+    placement = run_search(
+        "flow", trials=12, store=tmp_path, executor="inline", granularity="model", confirm=0
+    ).best
 
     def searched(task):
         placement.apply(task, task.example_input_array)
@@ -172,8 +195,12 @@ def test_a_searched_placement_reaches_zukos_neural_spline_flow_of_no_fewer_param
     example = Flow()
     searched(example)
     size = count(example)
-    # Zuko's side gets the better of two learning rates and of one to three transforms, by validation.
-    shapes = [next((t, h) for h in range(1, 200) if count(NeuralSplineFlow(t, h)) >= size) for t in (1, 2, 3)]
+    # Zuko's side gets the better of two learning rates and of one to three transforms, by
+    # validation.
+    shapes = [
+        next((t, h) for h in range(1, 200) if count(NeuralSplineFlow(t, h)) >= size)
+        for t in (1, 2, 3)
+    ]
 
     def put(shape):
         def change(task):
@@ -185,8 +212,14 @@ def test_a_searched_placement_reaches_zukos_neural_spline_flow_of_no_fewer_param
     shape, lr = max(settings, key=lambda setting: likelihoods(0, put(setting[0]), lr=setting[1])[0])
     ours = [likelihoods(seed, searched)[1] for seed in range(3)]
     theirs = [likelihoods(seed, put(shape), lr=lr)[1] for seed in range(3)]
-    for name, found, parameters in (("searched", ours, size), ("zuko NSF", theirs, count(NeuralSplineFlow(*shape)))):
-        measured = f"{statistics.mean(found):.3f} ± {statistics.stdev(found):.3f} nats, {parameters} parameters"
+    for name, found, parameters in (
+        ("searched", ours, size),
+        ("zuko NSF", theirs, count(NeuralSplineFlow(*shape))),
+    ):
+        measured = (
+            f"{statistics.mean(found):.3f} ± {statistics.stdev(found):.3f} nats, {parameters}"
+            " parameters"
+        )
         claim(f"flow, two moons, {name}, 3 seeds", measured)
     gain = statistics.mean(ours) - statistics.mean(theirs)
     claim("flow, two moons: searched above zuko NSF", f"{gain:.3f} nats", "≥ 0")

@@ -41,10 +41,15 @@ CASES = [*((name, {}) for name in SQUASHERS), ("isru", {"alpha": 0.3}), ("isru",
 
 @pytest.mark.parametrize(("squasher", "parameters"), CASES, ids=str)
 @pytest.mark.parametrize(("mean", "log_std"), [(0.0, 0.0), (1.5, 0.5), (-2.0, -1.0)])
-def test_the_density_of_squashed_actions_integrates_to_1_over_the_action_space(squasher, parameters, mean, log_std):
+def test_the_density_of_squashed_actions_integrates_to_1_over_the_action_space(
+    squasher, parameters, mean, log_std
+):
     actor = policy(squasher, **parameters)
-    # Over u the grid follows the action by its own spacing: Σ π(y) Δy, y in (-1, 1), with no inverse and no derivative.
-    u = torch.linspace(mean - 12 * math.exp(log_std), mean + 12 * math.exp(log_std), 400_001, dtype=torch.float64)
+    # Over u the grid follows the action by its own spacing: Σ π(y) Δy, y in (-1, 1), with no
+    # inverse and no derivative.
+    u = torch.linspace(
+        mean - 12 * math.exp(log_std), mean + 12 * math.exp(log_std), 400_001, dtype=torch.float64
+    )
     y = actor.action(u)
     assert y.min() >= -1
     assert y.max() <= 1
@@ -61,7 +66,9 @@ def test_the_density_of_squashed_actions_integrates_to_1_over_the_action_space(s
 
 @pytest.mark.parametrize(("squasher", "parameters"), CASES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_density_and_its_gradient_are_finite_where_the_squash_has_saturated(squasher, parameters, dtype):
+def test_the_density_and_its_gradient_are_finite_where_the_squash_has_saturated(
+    squasher, parameters, dtype
+):
     actor = policy(squasher, **parameters).to(dtype)
     u = torch.tensor([[-20.0], [20.0]], dtype=dtype, requires_grad=True)
     zero = torch.zeros(1, 1, dtype=dtype)
@@ -76,7 +83,9 @@ def test_the_correction_of_tanh_is_the_stable_formula():
     actor = policy("tanh")
     u = torch.linspace(-20, 20, 401, dtype=torch.float64)[:, None]
     zero = torch.zeros(1, 1, dtype=torch.float64)
-    correction = actor.log_density(u, zero, zero, correction=False) - actor.log_density(u, zero, zero)
+    correction = actor.log_density(u, zero, zero, correction=False) - actor.log_density(
+        u, zero, zero
+    )
     x = u[:, 0]
     softplus = torch.logaddexp(-2 * x, torch.zeros_like(x))  # torch's own drops e^-20 beyond 20
     expected = 2 * (math.log(2) - x - softplus)
@@ -109,7 +118,11 @@ def learn(seed, epochs, **options):
 def test_soft_actor_critic_learns_pendulum_within_15000_steps(seed, claim):
     task, metrics = learn(seed, ContinuousControl.trainer_defaults["max_epochs"])
     curve = [round(sum(returns) / len(returns)) for _, returns in task.history]
-    claim(f"rl sac, Pendulum, 15,000 steps, seed {seed}: return", f"{metrics['test_return']:.1f}", "> -200")
+    claim(
+        f"rl sac, Pendulum, 15,000 steps, seed {seed}: return",
+        f"{metrics['test_return']:.1f}",
+        "> -200",
+    )
     assert task.history[-1][0] == 15_000
     assert metrics["test_valid_actions"] == 1
     assert metrics["test_return"] > -200, curve
@@ -118,7 +131,13 @@ def test_soft_actor_critic_learns_pendulum_within_15000_steps(seed, claim):
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_proximal_policy_optimisation_learns_pendulum_within_41000_steps(claim):
-    options = {"algorithm": "ppo", "envs": 4, "epoch_steps": 2048, "batch_size": 64, "discount": 0.9}
+    options = {
+        "algorithm": "ppo",
+        "envs": 4,
+        "epoch_steps": 2048,
+        "batch_size": 64,
+        "discount": 0.9,
+    }
     task, metrics = learn(0, 20, **options)
     curve = [round(sum(returns) / len(returns)) for _, returns in task.history]
     claim("rl ppo, Pendulum, 40,960 steps: return", f"{metrics['test_return']:.1f}", "> -200")

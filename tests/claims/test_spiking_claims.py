@@ -52,7 +52,9 @@ def test_the_forward_pass_is_the_heaviside_network_whatever_the_surrogate_and_th
     for surrogate in SURROGATES:
         activity = place(task, surrogate).network.run(x)
         assert torch.equal(activity.logits, expected.logits), surrogate
-        assert all(torch.equal(a, b) for a, b in zip(activity.spikes, expected.spikes, strict=True)), surrogate
+        assert all(
+            torch.equal(a, b) for a, b in zip(activity.spikes, expected.spikes, strict=True)
+        ), surrogate
         loss = F.cross_entropy(activity.logits, y)
         gradients[surrogate] = torch.autograd.grad(loss, task.network.layer_1.linear.weight)[0]
     names = list(gradients)
@@ -63,7 +65,9 @@ def test_the_forward_pass_is_the_heaviside_network_whatever_the_surrogate_and_th
     with pytest.raises(
         RuntimeError, match="not have been used in the graph"
     ):  # the true derivative is 0: no gradient at all
-        torch.autograd.grad(F.cross_entropy(expected.logits, y), reference.network.layer_1.linear.weight)
+        torch.autograd.grad(
+            F.cross_entropy(expected.logits, y), reference.network.layer_1.linear.weight
+        )
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
@@ -116,8 +120,15 @@ def test_snntorchs_default_surrogate_reaches_its_accuracy_on_digits(claim):
 def test_the_best_surrogate_by_validation_reaches_its_accuracy_on_digits(claim):
     table = {surrogate: accuracy(surrogate) for surrogate in SURROGATES}
     for surrogate, m in sorted(table.items(), key=lambda item: -item[1]["val_accuracy"]):
-        row = f"val {m['val_accuracy']:.4f}, test {m['test_accuracy']:.4f}, spikes {m['test_spikes']:.0f}"
+        row = (
+            f"val {m['val_accuracy']:.4f}, test {m['test_accuracy']:.4f}, spikes"
+            f" {m['test_spikes']:.0f}"
+        )
         claim(f"spiking, digits, {surrogate}", row)
     best = max(table, key=lambda surrogate: table[surrogate]["val_accuracy"])
-    claim(f"spiking, digits, best ({best}): test accuracy", f"{table[best]['test_accuracy']:.4f}", "≥ 0.93")
+    claim(
+        f"spiking, digits, best ({best}): test accuracy",
+        f"{table[best]['test_accuracy']:.4f}",
+        "≥ 0.93",
+    )
     assert table[best]["test_accuracy"] >= 0.93, table

@@ -10,7 +10,10 @@ def test_table_filtered_by_facts(actsearch):
     assert shown.returncode == 0
     assert " tanh " in shown.stdout
     assert " relu " not in shown.stdout
-    assert "sigmoid" not in actsearch("activations", "--family", "surrogate", "--where", "bijective").stdout
+    assert (
+        "sigmoid"
+        not in actsearch("activations", "--family", "surrogate", "--where", "bijective").stdout
+    )
 
 
 def test_one_entry_whole(actsearch):
@@ -24,7 +27,12 @@ def test_one_entry_whole(actsearch):
 
 
 def test_picture(actsearch, tmp_path):
-    assert actsearch("activations", "--family", "squasher", "--picture", tmp_path / "sheet.png").returncode == 0
+    assert (
+        actsearch(
+            "activations", "--family", "squasher", "--picture", tmp_path / "sheet.png"
+        ).returncode
+        == 0
+    )
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -34,7 +42,10 @@ def test_picture(actsearch, tmp_path):
         (["show", "swsh"], "unknown activation 'swsh'; nearest: swish"),
         (["show"], "show must be followed by a name"),
         (["show", "min(abs(x),cs(x))"], "got 'cs' at column 12"),
-        (["--where", "smoothnes >= 2"], "unknown fact of an activation 'smoothnes'; nearest: smoothness"),
+        (
+            ["--where", "smoothnes >= 2"],
+            "unknown fact of an activation 'smoothnes'; nearest: smoothness",
+        ),
         (["--where", "__import__('os')"], "a requirement must join facts"),
         (["--family", "fixd"], "unknown family 'fixd'; nearest: fixed"),
         (["--picture", "nowhere/sheet.png"], "picture must be a file that can be written"),

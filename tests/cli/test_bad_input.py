@@ -10,19 +10,28 @@ SEARCH = ["search", "own.Own", "--space", "space.yaml", "--store", "store"]
 CASES = {
     "command": (["serch"], "unknown command 'serch'; nearest: search"),
     "task": (["search", "clasification"], "unknown task 'clasification'; nearest: classification"),
-    "class": (["search", "own.Nothing"], "'own.Nothing' must name a class, but own has no 'Nothing'"),
+    "class": (
+        ["search", "own.Nothing"],
+        "'own.Nothing' must name a class, but own has no 'Nothing'",
+    ),
     "module": (["search", "nowhere.Own"], "there is no module 'nowhere'"),
     "no module": (["search", "own.torch"], "must be a LightningModule"),
     "space": (
         [*SEARCH[:3], "rectifierz", "--store", "store"],
         "unknown search space 'rectifierz'; nearest: rectifiers",
     ),
-    "file": ([*SEARCH[:3], "none.yaml", "--store", "store"], "search space file none.yaml does not exist"),
+    "file": (
+        [*SEARCH[:3], "none.yaml", "--store", "store"],
+        "search space file none.yaml does not exist",
+    ),
     "option": ([*SEARCH, "--task.widht", "3"], "nearest: --task.width"),
     "value": ([*SEARCH, "--task.width", "wide"], 'option "task.width"'),
     "sampler": ([*SEARCH, "--sampler", "tpee"], "unknown sampler 'tpee'; nearest: tpe"),
     "pruner": ([*SEARCH, "--pruner", "medain"], "unknown pruner 'medain'; nearest: median"),
-    "metric": ([*SEARCH, "--monitor", "val_acc"], "metric 'val_acc' must be logged by Own, but it logs val_loss"),
+    "metric": (
+        [*SEARCH, "--monitor", "val_acc"],
+        "metric 'val_acc' must be logged by Own, but it logs val_loss",
+    ),
     "study": (["best", "nothing", "--store", "store"], "unknown study 'nothing'"),
     "study name": ([*SEARCH, "--study", "a/b"], "a study's name must be"),
     "trials": ([*SEARCH, "--trials", "0"], "trials and jobs must be at least 1 and time positive"),

@@ -64,16 +64,26 @@ def test_thirty_trials_on_digits(tmp_path, monkeypatch, actsearch):
     assert run.trials[0].user_attrs["placement"] is None, "trial 0 is the model's own activations"
     says_what_to_do(Confirmation.read(run), result.stdout)
     assert "the ladder, in validation" in result.stdout
-    assert {rung.name for rung in ladder(run)} == {"as it is", "rate tuned", "famous", "searched", "confirmed"}
+    assert {rung.name for rung in ladder(run)} == {
+        "as it is",
+        "rate tuned",
+        "famous",
+        "searched",
+        "confirmed",
+    }
     assert all(rung.cpu > 0 for rung in ladder(run))
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("classification")
     (parent,) = client.search_runs([experiment.experiment_id], "tags.`actsearch.kind` = 'study'")
-    children = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    children = client.search_runs(
+        [experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    )
     assert len(children) == len(run.trials)
     assert parent.data.tags["actsearch.verdict"] == Confirmation.read(run).outcome
-    assert parent.data.metrics["confirmed.gain"] == pytest.approx(Confirmation.read(run).winner[1].gain)
+    assert parent.data.metrics["confirmed.gain"] == pytest.approx(
+        Confirmation.read(run).winner[1].gain
+    )
     by_number = {int(child.data.tags["actsearch.trial"]): child for child in children}
     for trial in run.trials:
         child = by_number[trial.number]
@@ -81,14 +91,24 @@ def test_thirty_trials_on_digits(tmp_path, monkeypatch, actsearch):
         if trial.state == TrialState.COMPLETE:
             assert child.data.metrics["val_accuracy"] == pytest.approx(trial.values[0])
     pictures = {file.path for file in client.list_artifacts(parent.info.run_id, "report")}
-    assert {"report/curves.png", "report/history.png", "report/sites.png", "report/confirmation.png"} <= pictures
+    assert {
+        "report/curves.png",
+        "report/history.png",
+        "report/sites.png",
+        "report/confirmation.png",
+    } <= pictures
     assert "## Confirmation" in parent.data.tags["mlflow.note.content"]
 
     best = Placement.load(placement_file(run))
     assert set(best.sites) == {site.name for site in run.sites.open}
     trial = by_number[best.found["trial"]]
-    assert Placement.load(f"runs:/{trial.info.run_id}/placement.json").sites.keys() == best.sites.keys()
-    fresh(f"from actsearch import Placement; Placement.load({str(placement_file(run))!r})", tmp_path)
+    assert (
+        Placement.load(f"runs:/{trial.info.run_id}/placement.json").sites.keys()
+        == best.sites.keys()
+    )
+    fresh(
+        f"from actsearch import Placement; Placement.load({str(placement_file(run))!r})", tmp_path
+    )
 
 
 def apply(placement: Placement, model: nn.Module) -> None:
@@ -107,7 +127,9 @@ def test_own_module_and_reuse_bit_for_bit(own, actsearch):
     assert actsearch("best", "mine", "--store", "store", "--output", "best.json").returncode == 0
     best = Placement.load("best.json")
     assert set(best.sites) == {"net.1", "net.3"}
-    weights = own / "store/studies/mine/confirmed" / f"{best.found['trial']:05d}" / "weights.safetensors"
+    weights = (
+        own / "store/studies/mine/confirmed" / f"{best.found['trial']:05d}" / "weights.safetensors"
+    )
 
     import own as module
     from safetensors.torch import load_file
@@ -153,7 +175,9 @@ def test_pytorch_lightning_module(own, actsearch):
         1,
     )
     assert result.returncode == 0, result.stderr
-    assert all(t.state == TrialState.COMPLETE for t in StudyRun.load(Store("store"), "Own-space").trials)
+    assert all(
+        t.state == TrialState.COMPLETE for t in StudyRun.load(Store("store"), "Own-space").trials
+    )
 
 
 def test_same_seed_same_trials_and_another_plan_is_refused(own, actsearch):
@@ -173,7 +197,9 @@ def test_same_seed_same_trials_and_another_plan_is_refused(own, actsearch):
         assert actsearch(*common, "--study", study, "--trials", 4).returncode == 0
     assert actsearch(*common, "--study", "b", "--trials", 6).returncode == 0
     assert actsearch(*common, "--study", "a", "--trials", 6).returncode == 0
-    a, b = ([(t.params, t.values) for t in StudyRun.load(Store("store"), name).trials] for name in "ab")
+    a, b = (
+        [(t.params, t.values) for t in StudyRun.load(Store("store"), name).trials] for name in "ab"
+    )
     assert a == b
     assert len(a) >= 6
     changed = actsearch(*common, "--study", "a", "--trials", 6, "--task.width", 9)
@@ -216,9 +242,13 @@ def test_sites_takes_data_of_its_own(own, actsearch):
                 return torch.utils.data.DataLoader(data, batch_size=self.rows)
         """)
     )
-    shown = actsearch("sites", "apart.Apart", "--data", "apart.Data", "--data.rows", 5, "--task.width", 4)
+    shown = actsearch(
+        "sites", "apart.Apart", "--data", "apart.Data", "--data.rows", 5, "--task.width", 4
+    )
     assert shown.returncode == 0, shown.stderr
-    assert "20" in next(line for line in shown.stdout.splitlines() if "net.1" in line), "elements, of the data's rows"
+    assert "20" in next(line for line in shown.stdout.splitlines() if "net.1" in line), (
+        "elements, of the data's rows"
+    )
 
 
 def test_plain_module_is_what_the_search_left(own):

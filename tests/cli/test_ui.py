@@ -47,22 +47,39 @@ def test_pages_answer_this_machine_alone(own, actsearch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "actsearch"), "ui", "--store", "store", "--port", str(port)]
+    command = [
+        str(Path(sys.executable).parent / "actsearch"),
+        "ui",
+        "--store",
+        "store",
+        "--port",
+        str(port),
+    ]
     heard = functools.partial(
         signal.signal, signal.SIGINT, signal.SIG_DFL
     )  # ignored where the tests run in the background
     with subprocess.Popen(
-        command, cwd=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=heard
+        command,
+        cwd=own,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=heard,
     ) as process:
         try:
             assert process.stdout is not None
             assert f"http://127.0.0.1:{port}" in process.stdout.readline()
             deadline = time.monotonic() + 120
-            while (status := answer(f"http://127.0.0.1:{port}/health")) != 200 and time.monotonic() < deadline:
+            while (
+                status := answer(f"http://127.0.0.1:{port}/health")
+            ) != 200 and time.monotonic() < deadline:
                 time.sleep(0.5)
             assert status == 200
             assert (
-                answer(f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search?max_results=1", "10.evil.example")
+                answer(
+                    f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search?max_results=1",
+                    "10.evil.example",
+                )
                 == 403
             )
             assert answer(f"http://127.0.0.1:{port}/") == 200

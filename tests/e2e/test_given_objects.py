@@ -44,7 +44,9 @@ odd = Odd()
 
 def ran(script, folder):
     (folder / "go.py").write_text(script)
-    return subprocess.run([sys.executable, "go.py"], cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "go.py"], cwd=folder, capture_output=True, text=True, timeout=120
+    )
 
 
 def test_a_cached_function_of_the_script(tmp_path):
@@ -54,7 +56,10 @@ def test_a_cached_function_of_the_script(tmp_path):
 
 
 def test_what_cannot_be_made_again_elsewhere_says_why(tmp_path):
-    done = ran(CACHED.replace("@functools.cache", ODD).replace("x, y = rows(0)", "odd; x, y = rows(0)"), tmp_path)
+    done = ran(
+        CACHED.replace("@functools.cache", ODD).replace("x, y = rows(0)", "odd; x, y = rows(0)"),
+        tmp_path,
+    )
     assert "invalid literal for int" in done.stderr.strip().splitlines()[-1], done.stderr[-600:]
 
 
@@ -64,7 +69,11 @@ def test_an_instance_is_told_in_one_line(which):
 
     def train(model, report): ...
 
-    given = {"task": instance, "model": train} if which == "task" else {"task": train, "model": instance}
+    given = (
+        {"task": instance, "model": train}
+        if which == "task"
+        else {"task": train, "model": instance}
+    )
     with pytest.raises(actsearch.ActsearchError, match=r"but got an instance of Sequential\.$"):
         actsearch.run_search(**given, objectives=["val_loss:min"])
 
@@ -72,7 +81,9 @@ def test_an_instance_is_told_in_one_line(which):
 def test_a_training_function_without_a_model_says_what_is_missing():
     def train(model, report): ...
 
-    with pytest.raises(actsearch.ActsearchError, match="is a training function, which must come with model="):
+    with pytest.raises(
+        actsearch.ActsearchError, match="is a training function, which must come with model="
+    ):
         actsearch.run_search(train, objectives=["val_loss:min"])
 
 

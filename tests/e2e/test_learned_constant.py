@@ -60,14 +60,18 @@ def test_searched_confirmed_saved_loaded_and_applied(tanh, own, executor):
         assert loaded == placement
         torch.manual_seed(0)
         model = loaded.apply(tanh.Tanh())
-        learned = {name: p for name, p in model.named_parameters() if name.split(".")[1] in ("1", "3")}
+        learned = {
+            name: p for name, p in model.named_parameters() if name.split(".")[1] in ("1", "3")
+        }
         assert len(learned) == 2, "a constant at each of the two sites"
         before = {name: p.detach().clone() for name, p in learned.items()}
         optimizer = torch.optim.Adam(loaded.optimizer_parameters(model, lr=1e-2))
         x = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
         (model(x) - x[:, :1].sin()).square().mean().backward()
         optimizer.step()
-        assert all((p - before[name]).abs().max() > 1e-3 for name, p in learned.items()), "training moves it"
+        assert all((p - before[name]).abs().max() > 1e-3 for name, p in learned.items()), (
+            "training moves it"
+        )
 
 
 def test_the_file_of_the_search_gives_the_trained_model_back(tanh, own):
@@ -76,7 +80,9 @@ def test_the_file_of_the_search_gives_the_trained_model_back(tanh, own):
         tanh.Tanh, "constants.yaml", trials=2, confirm=1, seeds=2, executor="inline", study="s", learning_rate="fixed",
         config={"trainer.max_epochs": 2},
     )  # fmt: skip
-    (file,) = [path for name in ("best", "candidate") if (path := found.folder / f"{name}.json").exists()]
+    (file,) = [
+        path for name in ("best", "candidate") if (path := found.folder / f"{name}.json").exists()
+    ]
     assert package.Placement.load(file) == found.best
     assert json.loads(file.read_text())["found"]["trial"] == 1
     model = tanh.Tanh()
@@ -90,4 +96,8 @@ def test_the_file_of_the_search_gives_the_trained_model_back(tanh, own):
     assert kept.keys() == model.state_dict().keys()
     fresh = {name: value.clone() for name, value in model.state_dict().items()}
     model.load_state_dict(kept)
-    assert any(not torch.equal(fresh[name], value) for name, value in kept.items() if name.split(".")[1] in ("1", "3"))
+    assert any(
+        not torch.equal(fresh[name], value)
+        for name, value in kept.items()
+        if name.split(".")[1] in ("1", "3")
+    )

@@ -1,4 +1,7 @@
-"""Classes that no file has: of a script's own ``__main__``, and of a notebook's cells; each trial still has its own process."""
+"""Classes that no file has: of a script's own ``__main__``, and of a notebook's cells.
+
+Each trial still has its own process.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,9 @@ except actsearch.ActsearchError as error:
 
 def run(folder: Path, *command: str) -> list[str]:
     """Run a session of Python in a folder, and return what it prints."""
-    done = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout.strip().splitlines()
@@ -140,7 +145,10 @@ def test_classes_of_a_script(tmp_path):
 
 
 def test_classes_and_options_in_a_notebook_and_later_in_another_session(tmp_path):
-    """Cells run in a ``__main__`` without a file, as IPython has it; the other session has to give the classes again."""
+    """Cells run in a ``__main__`` without a file, as IPython has it.
+
+    The other session has to give the classes again.
+    """
     (tmp_path / "cells.json").write_text(json.dumps([CLASSES, SPACE, OPTIONS, CONFIRM, SHOW]))
     check(run(tmp_path, "-c", NOTEBOOK), 4, 48)
     (tmp_path / "later.py").write_text(LATER + CLASSES + "confirm(task=Net, data=Data)\n")

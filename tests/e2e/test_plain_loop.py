@@ -89,13 +89,23 @@ def loops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     del sys.modules["loops"]
 
 
-FEW = package.SearchSpace(activations=dict.fromkeys(("relu", "tanh", "elu", "silu")), granularity="layer")
+FEW = package.SearchSpace(
+    activations=dict.fromkeys(("relu", "tanh", "elu", "silu")), granularity="layer"
+)
 
 
 def search(loops, train="train", model="build", **changes) -> package.SearchResult:
     """Search as the user does, among few activations and without a confirmation."""
-    wanted = {"objectives": ["val_loss:min"], "trials": 3, "confirm": 0, "executor": "inline", "space": FEW}
-    return package.run_search(getattr(loops, train), model=getattr(loops, model), **wanted | changes)
+    wanted = {
+        "objectives": ["val_loss:min"],
+        "trials": 3,
+        "confirm": 0,
+        "executor": "inline",
+        "space": FEW,
+    }
+    return package.run_search(
+        getattr(loops, train), model=getattr(loops, model), **wanted | changes
+    )
 
 
 def trained() -> int:
@@ -109,7 +119,9 @@ def record(found: package.SearchResult) -> list[tuple[object, ...]]:
 
 def test_functions_of_a_file_inline_and_in_processes(loops):
     inline, local = (
-        search(loops, space="general", trials=4, confirm=1, seeds=2, executor=executor, study=executor)
+        search(
+            loops, space="general", trials=4, confirm=1, seeds=2, executor=executor, study=executor
+        )
         for executor in ("inline", "local")
     )
     assert record(inline) == record(local)
@@ -123,7 +135,12 @@ def test_functions_of_the_script_itself_inline_and_in_processes(tmp_path):
     (tmp_path / "go.py").write_text(LOOP + SCRIPT)
     environment = os.environ | {"PYTHONWARNINGS": "default::UserWarning:__main__"}
     done = subprocess.run(
-        [sys.executable, "go.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "go.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -188,7 +205,9 @@ def test_report_answers_when_to_stop(tmp_path, monkeypatch):
     found = search(stopped, trials=4, pruner="asha", learning_rate="fixed")
     epochs = [int(line) for line in Path("epochs").read_text().split()]
     ended = [t for t in found.trials if not outcome_of(t)["spared"]]
-    assert [len(outcome_of(t)["history"]) for t in ended] == epochs, "the loop ends where the search wants it to"
+    assert [len(outcome_of(t)["history"]) for t in ended] == epochs, (
+        "the loop ends where the search wants it to"
+    )
     assert [t.state for t in ended] == [TrialState.COMPLETE] + [TrialState.PRUNED] * 3
     assert epochs[0] == 5, "the baseline is trained to the end, and asha counts it"
     assert all(number < 5 for number in epochs[1:])
@@ -264,10 +283,14 @@ def test_the_learning_rate_of_the_study_reaches_the_optimiser(loops):
     baseline = [t for t in found.trials if t.user_attrs["stage"] == "baseline"]
     factors = [t.user_attrs["learning_rate_factor"] for t in baseline]
     assert {1.0, 3.0} < set(factors)
-    assert len({t.values[0] for t in baseline}) == len(baseline), "another rate must come to another loss"
+    assert len({t.values[0] for t in baseline}) == len(baseline), (
+        "another rate must come to another loss"
+    )
     for trial in found.trials:
         rate = outcome_of(trial)["metrics"].get("rate")  # of a pruned trial there may be none
-        assert rate == pytest.approx(1e-2 * trial.user_attrs["learning_rate_factor"]) or rate is None
+        assert (
+            rate == pytest.approx(1e-2 * trial.user_attrs["learning_rate_factor"]) or rate is None
+        )
     assert found.best.learning_rate_factor == StudyRun.load(Store("mlruns"), found.study).factor(
         found.trials[found.best.found["trial"]]
     )
@@ -283,6 +306,8 @@ def test_a_split_seed_gives_each_pair_of_the_confirmation_a_split_of_its_own(loo
     measured = found.confirmation
     assert measured.split_option == "split_seed"
     assert measured.comparisons[0].pairs == 3
-    assert sorted(splits.values()) == [2] * 3, "both of a pair have the same split, each pair another"
+    assert sorted(splits.values()) == [2] * 3, (
+        "both of a pair have the same split, each pair another"
+    )
     assert measured.comparisons[0].rows == 0, "the rows are others with every split"
     assert "each with a split of its own" in measured.verdict()

@@ -36,8 +36,12 @@ class Ranks(own.Own):
 def specification(folder: Path, **trainer: object) -> Specification:
     (folder / "ranks.py").write_text(RANKS)
     options = {"trainer.max_epochs": 2, "trainer.accelerator": "cpu", "trainer.devices": 2}
-    config = Target.resolve("own.Own").configure(options | {f"trainer.{key}": value for key, value in trainer.items()})
-    plan = Plan("ranks.Ranks", config, "space.yaml", {}, (Objective("val_loss", "min"),), "test_loss")
+    config = Target.resolve("own.Own").configure(
+        options | {f"trainer.{key}": value for key, value in trainer.items()}
+    )
+    plan = Plan(
+        "ranks.Ranks", config, "space.yaml", {}, (Objective("val_loss", "min"),), "test_loss"
+    )
     return plan.specification(None)
 
 
@@ -86,12 +90,20 @@ def test_an_empty_record_of_first_steps_judges_nothing(own):
 def test_refuses_a_strategy_that_starts_the_command_anew(own):
     outcome = run(specification(own, strategy="ddp"))
     assert outcome.state == "failed"
-    assert outcome.reason == (
-        "refused: strategy for several devices must spawn its processes, but got 'DDPStrategy', which starts the command "
-        "anew in each. Choose --trainer.strategy ddp_spawn, or --trainer.devices 1."
+    assert (
+        outcome.reason
+        == "refused: strategy for several devices must spawn its processes, but got 'DDPStrategy',"
+        " which starts the command anew in each. Choose --trainer.strategy ddp_spawn, or"
+        " --trainer.devices 1."
     )
 
 
 def test_names_the_error_of_a_rank():
-    text = "\n\n-- Process 1 terminated with the following error:\nTraceback (most recent call last):\n  ...\nRuntimeError: oh no\n"
-    assert _reason(ProcessRaisedException(text, 1, 123)) == "error: ProcessRaisedException: RuntimeError: oh no"
+    text = (
+        "\n\n-- Process 1 terminated with the following error:\nTraceback (most recent call"
+        " last):\n  ...\nRuntimeError: oh no\n"
+    )
+    assert (
+        _reason(ProcessRaisedException(text, 1, 123))
+        == "error: ProcessRaisedException: RuntimeError: oh no"
+    )

@@ -46,14 +46,24 @@ def unused(own):
 @pytest.mark.parametrize("executor", ["inline", "local"])
 def test_what_is_never_called_is_not_searched_and_a_training_steps_part_is(unused, executor):
     found = package.run_search(
-        unused.Unused, FEW, trials=3, confirm=0, executor=executor, study="s", config={"trainer.max_epochs": 1}
+        unused.Unused,
+        FEW,
+        trials=3,
+        confirm=0,
+        executor=executor,
+        study="s",
+        config={"trainer.max_epochs": 1},
     )
     assert set(found.best.sites) == {"net.1", "net.3", "projector.1"}
     sites = StudyRun.load(Store("mlruns"), "s").sites
     protected = {site.name: site.reason for site in sites if site.protected}
     assert set(protected) == {"never", "neither.1"}
     assert all(reason.startswith("never called") for reason in protected.values())
-    assert {name for trial in found.trials for name in trial.params} == {"net.1", "net.3", "projector.1"}
+    assert {name for trial in found.trials for name in trial.params} == {
+        "net.1",
+        "net.3",
+        "projector.1",
+    }
     with pytest.warns(ActsearchWarning, match="not confirmed"):
         model = found.best.apply(unused.Unused())
     assert [type(part) for part in (model.never, model.neither[1])] == [nn.ReLU, nn.Tanh]

@@ -33,7 +33,9 @@ def folder(tmp_path: Path) -> Path:
 def run(folder: Path, *command: str | Path) -> str:
     """Run a command as a user does, with the folder first on the path."""
     environment = os.environ | {"PYTHONPATH": "."}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

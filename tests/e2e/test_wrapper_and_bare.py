@@ -92,7 +92,9 @@ def test_bit_for_bit_and_at_the_rate_it_was_found_with(own, activations):
     if activations is FIXED:
         assert factor > 1, "the module's own rate is far too low"
     file = found.folder / ("best.json" if found.verdict == "better" else "candidate.json")
-    weights = found.folder / "confirmed" / f"{found.best.found['trial']:05d}" / "weights.safetensors"
+    weights = (
+        found.folder / "confirmed" / f"{found.best.found['trial']:05d}" / "weights.safetensors"
+    )
 
     trained = module.Wrapped()
     package.Placement.model_validate({**json.loads(file.read_text()), "found": {}}).apply(trained)

@@ -49,12 +49,16 @@ FAMILIES = {
     ],
 }  # fmt: skip
 POINTS = (0.0, 1e-6, -1e-6, 50.0, -50.0, 100.0, -100.0, 1e4, -1e4)
-NO_SECOND_DERIVATIVE_KERNEL = {"hardsigmoid"}  # torch has no derivative of hardsigmoid_backward; its φ'' is 0 or a jump
+NO_SECOND_DERIVATIVE_KERNEL = {
+    "hardsigmoid"
+}  # torch has no derivative of hardsigmoid_backward; its φ'' is 0 or a jump
 
 
 def everything_learned(entry, **options):
     names = [key for key, a in entry.arguments.items() if isinstance(a, Parameter) and a.learnable]
-    return entry(learn=names or None, **options)  # what has no parameter with a name may still learn coefficients
+    return entry(
+        learn=names or None, **options
+    )  # what has no parameter with a name may still learn coefficients
 
 
 def smooth_points(φ, count=24):
@@ -79,7 +83,9 @@ def test_every_entry_states_what_it_is(entry):
     assert ".. math::" in entry.__doc__
     assert entry.reference == "" or "http" in entry.reference or "Journal" in entry.reference
     for name, argument in entry.arguments.items():
-        assert f"{name}:" in entry.__doc__ or any(f"{name}:" in (b.__doc__ or "") for b in entry.__mro__), name
+        assert f"{name}:" in entry.__doc__ or any(
+            f"{name}:" in (b.__doc__ or "") for b in entry.__mro__
+        ), name
         assert not isinstance(argument, Parameter) or argument.symbol
 
 
@@ -131,7 +137,12 @@ def test_gradients_of_parameters_are_finite(entry):
     module = everything_learned(entry).eval()
     if not module.has_learned():
         return
-    x = torch.cat([torch.tensor([p for p in POINTS if entry.name != "attenuation" or abs(p) <= 50]), torch.randn(20)])
+    x = torch.cat(
+        [
+            torch.tensor([p for p in POINTS if entry.name != "attenuation" or abs(p) <= 50]),
+            torch.randn(20),
+        ]
+    )
     (module(x) * torch.rand_like(x)).sum().backward()
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
@@ -208,7 +219,9 @@ def test_spec_state_and_copy_give_the_same_function(entry):
 def test_plain_is_the_function_at_its_start(entry):
     module = entry().eval()
     x = torch.randn(50).double()
-    torch.testing.assert_close(module.plain().eval()(x), copy.deepcopy(module).double()(x), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        module.plain().eval()(x), copy.deepcopy(module).double()(x), rtol=1e-6, atol=1e-6
+    )
     assert not any(module.plain().parameters()) or family(entry) == "flexible"
 
 

@@ -1,4 +1,7 @@
-"""Every declared fact holds on a dense grid, by differences alone; and a wrong declaration is found, for every fact."""
+"""Every declared fact holds on a dense grid, by differences alone.
+
+And a wrong declaration is found, for every fact.
+"""
 
 import math
 from dataclasses import dataclass
@@ -90,20 +93,34 @@ def matches(fact, value, s):
     match fact:
         case "smoothness":
             measured = s.jumps.index(True) - 1 if True in s.jumps else math.inf
-            return value == measured or (value >= len(s.jumps) - 1 and measured == math.inf and value == math.inf)
+            return value == measured or (
+                value >= len(s.jumps) - 1 and measured == math.inf and value == math.inf
+            )
         case "derivative_bound":
             coarse, fine = s.y.diff().abs().max() / STEP, s.fine.diff().abs().max() / FINE
-            slopes = [(s.left[1:] - s.left[:-1]) / FAR.diff(), (s.right[1:] - s.right[:-1]) / FAR.diff()]
+            slopes = [
+                (s.left[1:] - s.left[:-1]) / FAR.diff(),
+                (s.right[1:] - s.right[:-1]) / FAR.diff(),
+            ]
             far = max(float(slope.abs().nan_to_num(math.inf).max()) for slope in slopes)
             largest = max(float(fine), far)
             unbounded = bool(fine > 4 * coarse) or far > 100 * (1 + float(fine))
-            return unbounded if value == math.inf else not unbounded and value * 0.999 <= largest <= value * (1 + 1e-6)
+            return (
+                unbounded
+                if value == math.inf
+                else not unbounded and value * 0.999 <= largest <= value * (1 + 1e-6)
+            )
         case "minimum" | "maximum":
             sign = 1 if fact == "maximum" else -1
-            near, top = float((sign * seen).max()), float((sign * values).nan_to_num(math.inf, math.inf).max())
+            near, top = (
+                float((sign * seen).max()),
+                float((sign * values).nan_to_num(math.inf, math.inf).max()),
+            )
             grows = top > 4 * abs(near)
             limit = sign * value
-            return grows if limit == math.inf else not grows and limit - 1e-5 <= top <= limit + 1e-12
+            return (
+                grows if limit == math.inf else not grows and limit - 1e-5 <= top <= limit + 1e-12
+            )
         case "monotone":
             return value == is_monotone(s)
         case "odd":
@@ -152,7 +169,13 @@ def sampled(entry, which):
     start = entry().values
     values = start if which == "start" else moved(start, entry)
     φ = entry(learn=(), **values).double().eval()
-    orders = 0 if issubclass(entry, Surrogate) else 1 if entry.name in NO_SECOND_DERIVATIVE_KERNEL else FEW_DERIVATIVES
+    orders = (
+        0
+        if issubclass(entry, Surrogate)
+        else 1
+        if entry.name in NO_SECOND_DERIVATIVE_KERNEL
+        else FEW_DERIVATIVES
+    )
     return entry.declare(**values), sample(φ, orders)
 
 

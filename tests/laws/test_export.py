@@ -1,4 +1,7 @@
-"""Every activation goes through torch.compile and ONNX with the same values; what cannot is listed with its reason."""
+"""Every activation goes through torch.compile and ONNX with the same values.
+
+What cannot is listed with its reason.
+"""
 
 import io
 
@@ -20,8 +23,12 @@ class All(nn.Module):
 
     def __init__(self, learned, names=None):
         super().__init__()
-        self.names = [name for name in catalogue() if name not in NO_ONNX] if names is None else names
-        self.each = nn.ModuleList(learned_or_fixed(catalogue()[name], learned) for name in self.names)
+        self.names = (
+            [name for name in catalogue() if name not in NO_ONNX] if names is None else names
+        )
+        self.each = nn.ModuleList(
+            learned_or_fixed(catalogue()[name], learned) for name in self.names
+        )
 
     def forward(self, x):
         return torch.stack([module(x) for module in self.each])
@@ -31,7 +38,8 @@ def learned_or_fixed(entry, learned):
     if not learned:
         return entry(learn=()).eval()
     return entry(
-        learn=[k for k, a in entry.arguments.items() if isinstance(a, Parameter) and a.learnable] or None
+        learn=[k for k, a in entry.arguments.items() if isinstance(a, Parameter) and a.learnable]
+        or None
     ).eval()
 
 
@@ -42,7 +50,9 @@ def gradients(module, x):
     return (y.detach(), *torch.autograd.grad(y.sum(), [x, *parameters], allow_unused=True))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own tracing and code generation raise several
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # torch's own tracing and code generation raise several
 @pytest.mark.parametrize("learned", [pytest.param(False, marks=pytest.mark.long), True])
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
 def test_compiled_values_and_gradients_are_the_same(learned, backend):
@@ -66,4 +76,8 @@ def test_onnx_gives_the_same_values(learned):
     (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
     expected = module(x).detach().numpy()
     worst = np.abs(found - expected).max(axis=1) / (1 + np.abs(expected).max(axis=1))
-    assert {n: float(w) for n, w in zip(module.names, worst, strict=True) if not w < COARSE_IN_ONNX.get(n, 1e-5)} == {}
+    assert {
+        n: float(w)
+        for n, w in zip(module.names, worst, strict=True)
+        if not w < COARSE_IN_ONNX.get(n, 1e-5)
+    } == {}

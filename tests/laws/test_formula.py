@@ -42,7 +42,9 @@ OPERATORS = {
 # What a formula in x and numbers cannot say: coefficients in vectors, roots without a closed form.
 NO_FORMULA = {"bspline", "mixture", "piecewise_linear", "rational", "rational_quadratic_spline"}
 DIGITS = 40
-COARSE_KERNEL = {"hardsigmoid": 1e-7}  # torch multiplies the gradient by a float32 of 1/6, in float64 too
+COARSE_KERNEL = {
+    "hardsigmoid": 1e-7
+}  # torch multiplies the gradient by a float32 of 1/6, in float64 too
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +88,10 @@ def evaluate(node, names):
 def twin(entry, text, values):
     """The formula's text as a function of one number."""
     tree = ast.parse(text, mode="eval").body
-    names = {(a.symbol or key): v for (key, a), v in zip(entry.arguments.items(), values.values(), strict=True)}
+    names = {
+        (a.symbol or key): v
+        for (key, a), v in zip(entry.arguments.items(), values.values(), strict=True)
+    }
     names = {name: mpmath.mpf(v) if isinstance(v, int | float) else v for name, v in names.items()}
 
     return lambda x: evaluate(tree, {**names, "x": mpmath.mpf(x), "pi": +mpmath.pi})
@@ -107,7 +112,9 @@ def other_values(entry):
 
 def points(φ):
     wide = grid()
-    x = torch.cat([torch.linspace(-9.137, 9.211, 21), torch.tensor([-0.03, 1e-3, -30.0, 30.0])]).double()
+    x = torch.cat(
+        [torch.linspace(-9.137, 9.211, 21), torch.tensor([-0.03, 1e-3, -30.0, 30.0])]
+    ).double()
     for found in find_breaks(φ, wide, derivatives(φ, wide, 1)):
         x = x[(x - found.above).abs() > 1e-3]
     return x
@@ -123,9 +130,14 @@ def test_formula_code_and_gradient_agree(entry, learned):
     if entry.name in NO_FORMULA:
         return
     for values in other_values(entry):
-        names = [key for key, a in entry.arguments.items() if isinstance(a, Parameter) and a.learnable]
+        names = [
+            key for key, a in entry.arguments.items() if isinstance(a, Parameter) and a.learnable
+        ]
         φ = entry(learn=names if learned else (), **values).double().eval()
-        current = {key: float(v.detach()) if isinstance(v, torch.Tensor) else v for key, v in φ.current().items()}
+        current = {
+            key: float(v.detach()) if isinstance(v, torch.Tensor) else v
+            for key, v in φ.current().items()
+        }
         x = points(φ)
         y, slope = derivatives(φ, x, 1)
         written = twin(entry, entry.formula, current)
@@ -135,8 +147,12 @@ def test_formula_code_and_gradient_agree(entry, learned):
             gradient = twin(entry, entry.surrogate, current)
             expected = torch.tensor([float(gradient(v)) for v in x.tolist()], dtype=torch.float64)
         else:
-            expected = torch.tensor([float(mpmath.diff(written, v)) for v in x.tolist()], dtype=torch.float64)
-        torch.testing.assert_close(slope, expected, rtol=COARSE_KERNEL.get(entry.name, 1e-11), atol=1e-14)
+            expected = torch.tensor(
+                [float(mpmath.diff(written, v)) for v in x.tolist()], dtype=torch.float64
+            )
+        torch.testing.assert_close(
+            slope, expected, rtol=COARSE_KERNEL.get(entry.name, 1e-11), atol=1e-14
+        )
 
 
 def test_a_wrong_formula_or_gradient_is_seen():

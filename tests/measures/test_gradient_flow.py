@@ -4,12 +4,19 @@ from torch import nn
 
 from actsearch import Site
 from actsearch.errors import InvalidValueError
-from actsearch.measures.gradient_flow import dead_units, gradient_flow, relative_gradient_noise, sparsity
+from actsearch.measures.gradient_flow import (
+    dead_units,
+    gradient_flow,
+    relative_gradient_noise,
+    sparsity,
+)
 
 
 def model():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(3, 4), Site("relu"), nn.Linear(4, 5), Site("tanh"), nn.Linear(5, 1)).double()
+    return nn.Sequential(
+        nn.Linear(3, 4), Site("relu"), nn.Linear(4, 5), Site("tanh"), nn.Linear(5, 1)
+    ).double()
 
 
 def test_measures_what_autograd_gives_by_hand():
@@ -66,7 +73,13 @@ def test_units_are_counted_along_the_channels():
 
 def test_bad_sites_get_one_line():
     net = model()
-    with pytest.raises(InvalidValueError, match=r"the loss must run through every site, but got none at \['3'\]"):
-        gradient_flow(net, lambda: net[1](net[0](torch.ones(2, 3, dtype=torch.float64))).sum(), ["1", "3"])
-    with pytest.raises(InvalidValueError, match="the loss must run through every site, but got none at any"):
+    with pytest.raises(
+        InvalidValueError, match=r"the loss must run through every site, but got none at \['3'\]"
+    ):
+        gradient_flow(
+            net, lambda: net[1](net[0](torch.ones(2, 3, dtype=torch.float64))).sum(), ["1", "3"]
+        )
+    with pytest.raises(
+        InvalidValueError, match="the loss must run through every site, but got none at any"
+    ):
         gradient_flow(nn.Linear(2, 2), lambda: torch.ones(()))

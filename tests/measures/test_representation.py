@@ -17,7 +17,9 @@ from actsearch.measures.uniformity import uniformity
 
 
 def gaussian(count, dims, seed=0):
-    return torch.randn(count, dims, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        count, dims, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def rotation(dims, seed=1):
@@ -73,7 +75,9 @@ def test_isotropy_is_1_for_a_ball_and_0_for_a_line():
 
 def test_embedding_deviation_is_that_of_the_sphere_and_0_after_collapse():
     assert embedding_deviation(gaussian(50_000, 64)) == pytest.approx(1 / 8, rel=1e-2)
-    assert embedding_deviation(torch.ones(9, 64) * torch.rand(9, 1).add(1)) == pytest.approx(0, abs=1e-7)
+    assert embedding_deviation(torch.ones(9, 64) * torch.rand(9, 1).add(1)) == pytest.approx(
+        0, abs=1e-7
+    )
 
 
 def test_alignment_and_uniformity_are_their_pairwise_sums():
@@ -83,7 +87,9 @@ def test_alignment_and_uniformity_are_their_pairwise_sums():
     assert alignment(a, b) == pytest.approx(expected, rel=1e-12)
     assert alignment(a, 3 * a) == pytest.approx(0, abs=1e-12)
     assert alignment(a, -a) == pytest.approx(4, rel=1e-12)
-    pairs = [float(((x - y) @ (x - y)).mul(-2).exp()) for i, x in enumerate(unit[0]) for y in unit[0][:i]]
+    pairs = [
+        float(((x - y) @ (x - y)).mul(-2).exp()) for i, x in enumerate(unit[0]) for y in unit[0][:i]
+    ]
     assert uniformity(a) == pytest.approx(math.log(sum(pairs) / len(pairs)), rel=1e-12)
     assert uniformity(torch.ones(4, 3)) == pytest.approx(0, abs=1e-12)
     assert uniformity(gaussian(300, 5)) < uniformity(gaussian(300, 5) + 2)
@@ -98,7 +104,10 @@ def test_knn_votes_as_its_sum_says():
     for row, label in zip(x, labels, strict=True):
         cosine = torch.nn.functional.cosine_similarity(row[None], bank)
         nearest = cosine.argsort(descending=True)[:7]
-        votes = [sum(math.exp(float(cosine[j]) / 0.1) for j in nearest if bank_labels[j] == c) for c in range(3)]
+        votes = [
+            sum(math.exp(float(cosine[j]) / 0.1) for j in nearest if bank_labels[j] == c)
+            for c in range(3)
+        ]
         right += int(np.argmax(votes)) == int(label)
     assert knn_accuracy(x, labels, bank, bank_labels, k=7) == pytest.approx(right / 25)
     assert knn_accuracy(bank, bank_labels, bank, bank_labels, k=1) == 1
@@ -126,4 +135,6 @@ def test_linear_probe_reads_what_is_linear_and_nothing_from_a_constant():
     labels = torch.arange(100) % 4
     x = torch.nn.functional.one_hot(labels, 6).double() @ rotation(6) + 3
     assert linear_probe(x, labels, x, labels) == 1
-    assert linear_probe(torch.ones(100, 6), labels, torch.ones(100, 6), labels) == pytest.approx(0.25)
+    assert linear_probe(torch.ones(100, 6), labels, torch.ones(100, 6), labels) == pytest.approx(
+        0.25
+    )

@@ -32,7 +32,9 @@ class Case:
         if isinstance(self.example, dict):
             result = model(**self.example)
         else:
-            result = model(*self.example) if isinstance(self.example, tuple) else model(self.example)
+            result = (
+                model(*self.example) if isinstance(self.example, tuple) else model(self.example)
+            )
         return flat(result)
 
 
@@ -80,7 +82,12 @@ def llama():
         vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
         max_position_embeddings=16, hidden_act="gelu", use_cache=False,
     )  # fmt: skip
-    return Case(LlamaForCausalLM(config), {"input_ids": torch.randint(0, 50, (2, 6))}, "function mode", gates=True)
+    return Case(
+        LlamaForCausalLM(config),
+        {"input_ids": torch.randint(0, 50, (2, 6))},
+        "function mode",
+        gates=True,
+    )
 
 
 def vit():
@@ -89,13 +96,24 @@ def vit():
     config = ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=16, patch_size=8,
     )  # fmt: skip
-    return Case(ViTForImageClassification(config), {"pixel_values": torch.randn(2, 3, 16, 16)}, "function mode")
+    return Case(
+        ViTForImageClassification(config),
+        {"pixel_values": torch.randn(2, 3, 16, 16)},
+        "function mode",
+    )
 
 
 def unet():
     from monai.networks.nets import UNet
 
-    model = UNet(spatial_dims=2, in_channels=1, out_channels=2, channels=(4, 8, 16), strides=(2, 2), num_res_units=1)
+    model = UNet(
+        spatial_dims=2,
+        in_channels=1,
+        out_channels=2,
+        channels=(4, 8, 16),
+        strides=(2, 2),
+        num_res_units=1,
+    )
     return Case(model, torch.randn(2, 1, 16, 16), "fx")
 
 
@@ -113,7 +131,13 @@ def densenet():
     from monai.networks.nets import DenseNet
 
     model = DenseNet(
-        spatial_dims=2, in_channels=1, out_channels=3, init_features=8, growth_rate=4, block_config=(2, 2), bn_size=2
+        spatial_dims=2,
+        in_channels=1,
+        out_channels=3,
+        init_features=8,
+        growth_rate=4,
+        block_config=(2, 2),
+        bn_size=2,
     )
     return Case(model, torch.randn(2, 1, 32, 32), "fx")
 
@@ -207,8 +231,12 @@ def inception():
 
 
 def mobilenet_v3():
-    features = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Hardswish(), InvertedResidual(8, 16), InvertedResidual(8, 16))
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 16), nn.Hardswish(), nn.Linear(16, 3))
+    features = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.Hardswish(), InvertedResidual(8, 16), InvertedResidual(8, 16)
+    )
+    head = nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 16), nn.Hardswish(), nn.Linear(16, 3)
+    )
     return Case(nn.Sequential(features, head), torch.randn(2, 3, 12, 12), "fx")
 
 
@@ -220,7 +248,9 @@ class FunctionalDenseNet(nn.Module):
         self.conv0 = nn.Conv2d(1, 4, 3, padding=1)
         for number in (1, 2):
             width = 4 * number
-            layer = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.Conv2d(width, 4, 3, padding=1))
+            layer = nn.Sequential(
+                nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.Conv2d(width, 4, 3, padding=1)
+            )
             self.add_module(f"denselayer{number}", layer)
         self.norm5, self.classifier = nn.BatchNorm2d(12), nn.Linear(12, 3)
 

@@ -63,7 +63,11 @@ def test_finds_every_nonlinearity_that_runs(case):
 
 def test_touches_no_gate(case):
     sites = find_sites(case.model, case.example)
-    gates = {"sigmoid", "hardsigmoid", "softmax"}  # none of these models has one of them on its main path
+    gates = {
+        "sigmoid",
+        "hardsigmoid",
+        "softmax",
+    }  # none of these models has one of them on its main path
     assert not [site.name for site in sites.open if site.activation in gates]
     assert all(site.reason for site in sites.protected)
     assert bool(len(sites.open)) != case.gates
@@ -130,7 +134,10 @@ def test_spellings():
         ("relu@4", "functional", "relu"), ("gelu", "functional", "gelu"), ("act", "attribute", "leaky_relu"),
         ("nonlinearity", "attribute", "<lambda>"), ("relu@5", "functional", "relu"), ("last", "module", "gelu"),
     ]  # fmt: skip
-    assert sites.named("gelu").specification == {"activation": "gelu", "parameters": {"approximate": "tanh"}}
+    assert sites.named("gelu").specification == {
+        "activation": "gelu",
+        "parameters": {"approximate": "tanh"},
+    }
     assert sites.named("act").specification["parameters"] == {"negative_slope": 0.2}
 
 
@@ -180,7 +187,9 @@ def test_channels_and_elements():
     sites = find_sites(model, torch.randn(2, 3, 6, 6))
     seen = {site.name: (site.channels, site.channel_dim, site.elements) for site in sites}
     assert seen == {"relu": (5, 1, 160), "act": (11, -1, 352), "tanh": (7, -1, 14)}
-    unseen = {site.name: (site.channels, site.channel_dim, site.elements) for site in find_sites(model)}
+    unseen = {
+        site.name: (site.channels, site.channel_dim, site.elements) for site in find_sites(model)
+    }
     assert unseen == {"relu": (5, 1, None), "act": (11, -1, None), "tanh": (7, -1, None)}
 
 
@@ -195,7 +204,12 @@ def test_heads_and_classic_sigmoids():
 def test_marked_sites_are_never_taken_for_gates():
     model = nn.Sequential(nn.Linear(4, 4), Site("sigmoid", requires="bounded"))
     (site,) = find_sites(model)
-    assert (site.kind, site.protected, site.requires, site.activation) == ("site", False, "bounded", "sigmoid")
+    assert (site.kind, site.protected, site.requires, site.activation) == (
+        "site",
+        False,
+        "bounded",
+        "sigmoid",
+    )
 
 
 def test_recurrent_layers_are_missed_with_the_way_out():
@@ -210,7 +224,10 @@ def test_recurrent_layers_are_missed_with_the_way_out():
     sites = find_sites(Tagger(), torch.randn(5, 2, 3))
     assert [site.name for site in sites] == ["relu"]
     assert sites.missed == (
-        ("lstm", "tanh inside the fused nn.LSTM: actsearch.placement.recurrent has LSTM with a site"),
+        (
+            "lstm",
+            "tanh inside the fused nn.LSTM: actsearch.placement.recurrent has LSTM with a site",
+        ),
     )
 
 
@@ -218,14 +235,23 @@ def test_dead_branches_and_training_only_calls():
     class Aux(nn.Module):
         def __init__(self):
             super().__init__()
-            self.a, self.b, self.c, self.unused = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4), nn.ReLU()
+            self.a, self.b, self.c, self.unused = (
+                nn.Linear(4, 4),
+                nn.Linear(4, 4),
+                nn.Linear(4, 4),
+                nn.ReLU(),
+            )
 
         def forward(self, x):
             y = F.relu(self.a(x))
             return (self.b(y), torch.tanh(self.c(y)) + 1) if self.training else self.b(y)
 
     sites = find_sites(Aux(), torch.randn(2, 4))
-    assert [(site.name, site.elements) for site in sites] == [("relu", 8), ("tanh", None), ("unused", 0)]
+    assert [(site.name, site.elements) for site in sites] == [
+        ("relu", 8),
+        ("tanh", None),
+        ("unused", 0),
+    ]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -279,13 +305,16 @@ def test_lightning():
 
 def test_an_example_that_does_not_fit():
     with pytest.raises(
-        PlacementError, match=r"example_input must be an input that Linear runs on, but it raised Runtime"
+        PlacementError,
+        match=r"example_input must be an input that Linear runs on, but it raised Runtime",
     ):
         find_sites(nn.Linear(4, 4), torch.randn(2, 5))
 
 
 def test_the_table():
-    sites = find_sites(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2), nn.Sigmoid()), torch.randn(2, 4))
+    sites = find_sites(
+        nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2), nn.Sigmoid()), torch.randn(2, 4)
+    )
     rows = sites.table()
     assert [row["status"] for row in rows] == ["open", "protected"]
     assert [row["share"] for row in rows] == [0.75, 0.25]
@@ -301,7 +330,13 @@ def test_names_are_the_same_in_another_process():
     code = "import torch; from torch import nn; from actsearch import find_sites;"
     code += "print([s.name for s in find_sites(nn.Transformer(8, 2, 1, 1, 8))])"
     printed = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stdout
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stdout
         for environment in ({"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2"})
     }
     assert printed == {"['encoder.layers.0.activation', 'decoder.layers.0.activation']\n"}
@@ -326,12 +361,17 @@ def bottleneck(width_in, width, stride):
             super().__init__()
             out = 4 * width
             self.conv1, self.bn1 = nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width)
-            self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
+            self.conv2, self.bn2 = (
+                nn.Conv2d(width, width, 3, stride, 1, bias=False),
+                nn.BatchNorm2d(width),
+            )
             self.conv3, self.bn3 = nn.Conv2d(width, out, 1, bias=False), nn.BatchNorm2d(out)
             self.relu = nn.ReLU(inplace=True)
             self.down = None
             if stride != 1 or width_in != out:
-                self.down = nn.Sequential(nn.Conv2d(width_in, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+                self.down = nn.Sequential(
+                    nn.Conv2d(width_in, out, 1, stride, bias=False), nn.BatchNorm2d(out)
+                )
 
         def forward(self, x):
             y = self.relu(self.bn1(self.conv1(x)))
@@ -344,7 +384,12 @@ def bottleneck(width_in, width, stride):
 
 def resnet50():
     model, width_in = nn.Sequential(), 64
-    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
+    stem = [
+        nn.Conv2d(3, 64, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, 1),
+    ]
     model.add_module("stem", nn.Sequential(*stem))
     for stage, (blocks, width) in enumerate(((3, 64), (4, 128), (6, 256), (3, 512)), start=1):
         layers = []
@@ -352,7 +397,9 @@ def resnet50():
             layers.append(bottleneck(width_in, width, 2 if stage > 1 and block == 0 else 1))
             width_in = 4 * width
         model.add_module(f"layer{stage}", nn.Sequential(*layers))
-    model.add_module("head", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 1000)))
+    model.add_module(
+        "head", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 1000))
+    )
     return model
 
 
@@ -414,7 +461,9 @@ def test_what_forward_never_calls_is_left_alone(kind, given, include_gates):
     assert left == {"never", "sigmoid", "act", "twice.0", "twice.1"}
     assert [site.name for site in sites.open] == ["used", "aux.1", "site"]
     assert {site.kind for site in sites.protected} == {"module", "attribute", "shared"}
-    Placement.uniform("tanh", ["never", "act", "twice.0"]).apply(model, torch.randn(3, 4) if given else None)
+    Placement.uniform("tanh", ["never", "act", "twice.0"]).apply(
+        model, torch.randn(3, 4) if given else None
+    )
     assert (model.never.name, model.act.name, model.twice[0].name) == ("tanh", "tanh", "tanh")
 
 
@@ -453,7 +502,8 @@ def test_a_training_step_may_call_what_forward_does_not():
     assert sorted(site.name for site in find_sites(model, x).open) == sorted(everything)
     called = set()
     handles = [
-        module.register_forward_hook(lambda *_, path=path: called.add(path)) for path, module in model.named_modules()
+        module.register_forward_hook(lambda *_, path=path: called.add(path))
+        for path, module in model.named_modules()
     ]
     model.training_step(x, 0)
     for handle in handles:

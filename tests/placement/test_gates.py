@@ -13,7 +13,12 @@ class Wired(nn.Module):
 
     def __init__(self, forward, fused=8):
         super().__init__()
-        self.a, self.b, self.c, self.fused = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, fused)
+        self.a, self.b, self.c, self.fused = (
+            nn.Linear(4, 4),
+            nn.Linear(4, 4),
+            nn.Linear(4, 4),
+            nn.Linear(4, fused),
+        )
         self.wiring = forward
 
     def forward(self, x):

@@ -26,7 +26,10 @@ def tower(width=512, depth=20):
 def variances(model, x):
     found = []
     layers = [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
-    handles = [layer.register_forward_hook(lambda _m, _i, y: found.append(y.var().item())) for layer in layers]
+    handles = [
+        layer.register_forward_hook(lambda _m, _i, y: found.append(y.var().item()))
+        for layer in layers
+    ]
     with torch.no_grad():
         model(x)
     for handle in handles:
@@ -37,7 +40,10 @@ def variances(model, x):
 def gradients(model, x):
     found = []
     layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
-    handles = [layer.register_full_backward_hook(lambda _m, _i, g: found.append(g[0].var().item())) for layer in layers]
+    handles = [
+        layer.register_full_backward_hook(lambda _m, _i, g: found.append(g[0].var().item()))
+        for layer in layers
+    ]
     y = model(x.requires_grad_())
     y.backward(torch.randn_like(y))
     for handle in handles:
@@ -57,7 +63,9 @@ def test_twenty_mixed_layers_keep_the_variance_and_do_not_under_he():
     assert float(own.min()) > 0.75
     assert float(own.max()) < 1.35
     assert float(he_ratio.log().abs().mean().exp()) > 1.2
-    assert rows[1].incoming == pytest.approx(0.5, abs=1e-3)  # behind ReLU, the reciprocal of its gain 2
+    assert rows[1].incoming == pytest.approx(
+        0.5, abs=1e-3
+    )  # behind ReLU, the reciprocal of its gain 2
 
 
 def test_measured_is_nearer_still():
@@ -100,7 +108,10 @@ def test_residual_branches_do_not_let_the_stream_grow(layout):
         def __init__(self):
             super().__init__()
             torch.manual_seed(0)
-            parts = [nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 256)) for _ in range(10)]
+            parts = [
+                nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 256))
+                for _ in range(10)
+            ]
             self.branches, self.head = nn.ModuleList(parts), nn.Linear(256, 2)
 
         def forward(self, x):
@@ -122,15 +133,23 @@ def test_zero_weights_biases_and_heads_stay():
     before = {key: value.clone() for key, value in model.state_dict().items()}
     rows = initialise(model)
     assert [row.layer for row in rows] == ["0"]
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items() if key != "0.weight")
+    assert all(
+        torch.equal(value, before[key])
+        for key, value in model.state_dict().items()
+        if key != "0.weight"
+    )
     assert torch.allclose(model[0].weight / before["0.weight"], torch.tensor(rows[0].factor))
 
 
 def test_refuses():
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
-    with pytest.raises(InvalidValueError, match="mode must be 'forward', 'backward' or 'mean', but got 'sideways'"):
+    with pytest.raises(
+        InvalidValueError, match="mode must be 'forward', 'backward' or 'mean', but got 'sideways'"
+    ):
         initialise(model, "sideways")
-    with pytest.raises(InvalidValueError, match="example_input must be given where measured is true"):
+    with pytest.raises(
+        InvalidValueError, match="example_input must be given where measured is true"
+    ):
         initialise(model, measured=True)
 
     class Flow(nn.Module):

@@ -64,7 +64,8 @@ def test_activations(module):
 
 
 @pytest.mark.parametrize(
-    "module", [Scale(), Rows(), Loss(), Broken(), nn.Identity(), nn.Dropout(), nn.Flatten(), nn.LayerNorm(6)]
+    "module",
+    [Scale(), Rows(), Loss(), Broken(), nn.Identity(), nn.Dropout(), nn.Flatten(), nn.LayerNorm(6)],
 )
 def test_others(module):
     assert not is_activation(module)
@@ -100,7 +101,13 @@ def test_calls():
     assert called(torch.Tensor.tanh_, (torch.zeros(1),), {}).inplace
     assert called(torch.add, (1, 2), {}) is None
     assert called([], (), {}) is None
-    assert {spelling.name for spelling in SPELLINGS.values()} >= {"relu", "gelu", "silu", "softmax", "sigmoid"}
+    assert {spelling.name for spelling in SPELLINGS.values()} >= {
+        "relu",
+        "gelu",
+        "silu",
+        "softmax",
+        "sigmoid",
+    }
 
 
 def test_specification_only_where_the_bits_agree():

@@ -25,10 +25,15 @@ def test_split_off_in_the_owners_own_optimiser(model, kind):
     with own_group(model, factor=3.0, overall=0.5):
         optimizer = kind(model.parameters(), lr=0.1, weight_decay=0.01)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
-    learned, weight = group_of(optimizer, model[1].raw_negative_slope), group_of(optimizer, model[0].weight)
+    learned, weight = (
+        group_of(optimizer, model[1].raw_negative_slope),
+        group_of(optimizer, model[0].weight),
+    )
     assert (learned["weight_decay"], weight["weight_decay"]) == (0.0, 0.01)
     assert (learned["lr"], weight["lr"]) == pytest.approx((0.15, 0.05))
-    assert {id(p) for g in optimizer.param_groups for p in g["params"]} == {id(p) for p in model.parameters()}
+    assert {id(p) for g in optimizer.param_groups for p in g["params"]} == {
+        id(p) for p in model.parameters()
+    }
     optimizer.step()
     scheduler.step()
     assert kind.add_param_group is torch.optim.Optimizer.add_param_group
@@ -36,7 +41,9 @@ def test_split_off_in_the_owners_own_optimiser(model, kind):
 
 def test_named_parameters_and_given_groups(model):
     with own_group(model):
-        optimizer = torch.optim.AdamW([{"params": list(model.named_parameters()), "weight_decay": 0.3}], lr=0.1)
+        optimizer = torch.optim.AdamW(
+            [{"params": list(model.named_parameters()), "weight_decay": 0.3}], lr=0.1
+        )
     assert group_of(optimizer, model[3].raw_beta)["weight_decay"] == 0.0
     assert group_of(optimizer, model[2].bias)["weight_decay"] == 0.3
 
@@ -50,7 +57,10 @@ def test_groups_for_own_training_code(model):
 
 def told(optimizer):
     """Every group with its options and its parameters' identities."""
-    return [{k: [id(p) for p in v] if k == "params" else v for k, v in g.items()} for g in optimizer.param_groups]
+    return [
+        {k: [id(p) for p in v] if k == "params" else v for k, v in g.items()}
+        for g in optimizer.param_groups
+    ]
 
 
 DECAYING = [
@@ -74,8 +84,15 @@ def test_a_placement_gives_the_groups_that_the_search_trained_with(model, kind, 
     assert len(reused.param_groups) == 2
 
     def own():
-        weights, others = list(model[0].parameters()), [*model[2].parameters(), *model[1].parameters()]
-        return [{"params": weights, "lr": 1e-4}, {"params": others, "weight_decay": 0.1}, {"params": model[3].raw_beta}]
+        weights, others = (
+            list(model[0].parameters()),
+            [*model[2].parameters(), *model[1].parameters()],
+        )
+        return [
+            {"params": weights, "lr": 1e-4},
+            {"params": others, "weight_decay": 0.1},
+            {"params": model[3].raw_beta},
+        ]
 
     with own_group(model, overall=factor):
         searched = kind(own(), lr=1e-3, weight_decay=1e-2)
@@ -97,9 +114,13 @@ def test_parameters_may_be_given_alone_with_or_without_names(model):
 @pytest.mark.parametrize("overall", [1.0, 0.5])
 def test_an_optimiser_without_weight_decay_keeps_its_one_group(model, overall):
     with own_group(model, overall=overall):
-        optimizer = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=5, line_search_fn="strong_wolfe")
+        optimizer = torch.optim.LBFGS(
+            model.parameters(), lr=0.5, max_iter=5, line_search_fn="strong_wolfe"
+        )
         rprop = torch.optim.Rprop(model.parameters(), lr=0.5)
-    assert [group["lr"] for group in (*optimizer.param_groups, *rprop.param_groups)] == [0.5 * overall] * 2
+    assert [group["lr"] for group in (*optimizer.param_groups, *rprop.param_groups)] == [
+        0.5 * overall
+    ] * 2
     x = torch.randn(16, 2)
     before = model[3].raw_beta.detach().clone()
 

@@ -24,8 +24,13 @@ def model():
 
 def test_reusing_a_placement_imports_neither_optuna_nor_mlflow_nor_lightning():
     code = "import sys; from actsearch import Placement, find_sites; import actsearch.placement;"
-    code += "print([m for m in ('optuna', 'mlflow', 'lightning', 'pytorch_lightning', 'sklearn') if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code += (
+        "print([m for m in ('optuna', 'mlflow', 'lightning', 'pytorch_lightning', 'sklearn') if m"
+        " in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout == "[]\n"
 
 
@@ -37,7 +42,9 @@ def test_round_trip_gives_the_same_function_bit_for_bit(tmp_path):
         "share": "channel",
     }
     placement = Placement(
-        sites={"1": SiteEntry.model_validate(entry)}, initialisation="forward", found={"study": "digits"}
+        sites={"1": SiteEntry.model_validate(entry)},
+        initialisation="forward",
+        found={"study": "digits"},
     )
     loaded = Placement.load(placement.save(tmp_path / "best.json"))
     assert loaded == placement
@@ -60,7 +67,9 @@ def test_sharing_by_channel_follows_the_layer_that_feeds_the_site():
     x = torch.randn(2, 3, 6, 6)
     entry = {"activation": "prelu", "share": "channel", "parameters": {"negative_slope": 0.5}}
     Placement.uniform(entry, find_sites(net, x)).apply(net, x)
-    sizes = {name: tuple(parameter.shape) for name, parameter in net.named_parameters() if "raw" in name}
+    sizes = {
+        name: tuple(parameter.shape) for name, parameter in net.named_parameters() if "raw" in name
+    }
     assert sizes == {"relu.raw_negative_slope": (5,), "relu@2.raw_negative_slope": (7,)}
     assert net(x).shape == (2, 7)
 
@@ -69,13 +78,16 @@ def test_channels_that_are_not_known_are_refused():
     net = nn.Sequential(nn.Identity(), nn.ReLU())
     entry = {"activation": "prelu", "share": "channel"}
     with pytest.raises(
-        PlacementError, match=r"1 must have a known number of channels .* but got None. Pass an example"
+        PlacementError,
+        match=r"1 must have a known number of channels .* but got None. Pass an example",
     ):
         Placement.uniform(entry, ["1"]).apply(net)
 
 
 def test_a_site_that_the_model_does_not_have():
-    with pytest.raises(PlacementError, match="the placement does not fit Sequential: unknown site '2'; known: 1"):
+    with pytest.raises(
+        PlacementError, match="the placement does not fit Sequential: unknown site '2'; known: 1"
+    ):
         Placement.uniform("relu", ["2"]).apply(model())
 
 
@@ -96,7 +108,9 @@ def test_functional_sites_of_a_model_that_does_not_trace_need_an_example():
 
 def test_a_requirement_is_kept_unless_forced():
     net = nn.Sequential(nn.Linear(4, 4), Site("tanh", requires="bounded and bijective"))
-    with pytest.raises(RequirementError, match=r"relu cannot stand at 1: .* Pass force=True to place it anyway"):
+    with pytest.raises(
+        RequirementError, match=r"relu cannot stand at 1: .* Pass force=True to place it anyway"
+    ):
         Placement.uniform("relu", ["1"]).apply(net)
     assert net[1].activation.name == "tanh"
     Placement.uniform("relu", ["1"]).apply(net, force=True)
@@ -106,7 +120,9 @@ def test_a_requirement_is_kept_unless_forced():
 
 
 def test_a_refused_placement_changes_nothing():
-    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), Site("tanh", requires="bounded"))
+    net = nn.Sequential(
+        nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), Site("tanh", requires="bounded")
+    )
     before = net(X)
     with pytest.raises(RequirementError):
         Placement.uniform("relu", ["1", "3"]).apply(net)
@@ -144,7 +160,10 @@ def test_ddp_refuses_what_it_would_not_synchronise():
     [
         ("{}", "sites: Field required"),
         ('{"schema": 2, "sites": {}}', "schema"),
-        ('{"schema": 1, "sites": {"a": {"activation": "relu", "code": "import os"}}}', "sites.a.code"),
+        (
+            '{"schema": 1, "sites": {"a": {"activation": "relu", "code": "import os"}}}',
+            "sites.a.code",
+        ),
         ("not json", "expected ident"),
     ],
 )
@@ -176,7 +195,9 @@ def test_an_expression_with_a_learned_constant_is_placed_saved_and_copied(tmp_pa
     assert Placement.uniform("mul(x,a)", ["1"]).apply(model())[1].values == {"a": 1.0}
 
 
-@pytest.mark.parametrize("activation", ["prelu", "mul(x,a)", "mixture", "rational", "adaptive_slope", "rrelu"])
+@pytest.mark.parametrize(
+    "activation", ["prelu", "mul(x,a)", "mixture", "rational", "adaptive_slope", "rrelu"]
+)
 @pytest.mark.parametrize(
     "key", ["self", "text", "learn", "share", "channels", "channel_dim", "name_or_expression", "x"]
 )
@@ -192,7 +213,10 @@ def test_names_are_stored_as_the_catalogue_has_them(tmp_path):
     assert placement.sites["1"].activation == "silu"
     assert placement == Placement.uniform("silu", ["1"])
     path = tmp_path / "typed.json"
-    path.write_text('{"schema": 1, "sites": {"1": {"activation": "LeakyReLU", "parameters": {"negative_slope": 0.3}}}}')
+    path.write_text(
+        '{"schema": 1, "sites": {"1": {"activation": "LeakyReLU", "parameters": {"negative_slope":'
+        " 0.3}}}}"
+    )
     loaded = Placement.load(path)
     assert loaded.sites["1"].activation == "leaky_relu"
     assert loaded.apply(model())[1].values == {"negative_slope": 0.3}
@@ -230,9 +254,10 @@ def test_a_placement_that_fits_several_parts_names_them():
     both = nn.ModuleDict({"actor": model(), "critic": model()})
     with pytest.raises(PlacementError) as caught:
         Placement.uniform("tanh", ["1"]).apply(both)
-    assert str(caught.value) == (
-        "the placement's sites must fit one way, but in ModuleDict they fit as part of 'actor', and as part of 'critic'. "
-        "Apply it to that part itself: placement.apply(model.actor)."
+    assert (
+        str(caught.value)
+        == "the placement's sites must fit one way, but in ModuleDict they fit as part of 'actor',"
+        " and as part of 'critic'. Apply it to that part itself: placement.apply(model.actor)."
     )
     assert applied(both) == []
     Placement.uniform("tanh", ["1"]).apply(both.actor)
@@ -242,22 +267,35 @@ def test_a_placement_that_fits_several_parts_names_them():
 
 
 def test_a_placement_that_changes_nothing_says_so():
-    with pytest.warns(ActsearchWarning, match="nothing of Sequential was changed: the placement has no sites"):
+    with pytest.warns(
+        ActsearchWarning, match="nothing of Sequential was changed: the placement has no sites"
+    ):
         Placement(sites={}).apply(model())
     with pytest.warns(
         ActsearchWarning,
-        match="nothing of Sequential was changed: every site of the placement has its activation already .relu.",
+        match=(
+            "nothing of Sequential was changed: every site of the placement has its activation"
+            " already .relu."
+        ),
     ):
         Placement.uniform("relu", ["1"]).apply(model())
     net = Placement.uniform("prelu", ["1"]).apply(model())
     with torch.no_grad():
         net[1].raw_negative_slope.fill_(0.3)
-    Placement.uniform({"activation": "prelu", "parameters": {"negative_slope": 0.0}}, ["1"]).apply(net)
-    assert net[1].raw_negative_slope == 0.0, "what was learned is put back to its start, which is a change"
+    Placement.uniform({"activation": "prelu", "parameters": {"negative_slope": 0.0}}, ["1"]).apply(
+        net
+    )
+    assert net[1].raw_negative_slope == 0.0, (
+        "what was learned is put back to its start, which is a change"
+    )
     with pytest.warns(ActsearchWarning, match=r"every site .* already \(prelu\)"):
-        Placement.uniform({"activation": "prelu", "parameters": {"negative_slope": 0.0}}, ["1"]).apply(net)
+        Placement.uniform(
+            {"activation": "prelu", "parameters": {"negative_slope": 0.0}}, ["1"]
+        ).apply(net)
     two = nn.Sequential(*model(), nn.ReLU())
-    Placement(sites={"1": SiteEntry(activation="relu"), "3": SiteEntry(activation="tanh")}).apply(two)
+    Placement(sites={"1": SiteEntry(activation="relu"), "3": SiteEntry(activation="tanh")}).apply(
+        two
+    )
     leaky = nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(0.2))
     Placement.uniform("leaky_relu", ["1"]).apply(leaky)
     assert leaky[1].values == {"negative_slope": 0.01}
@@ -267,7 +305,12 @@ def test_a_placement_that_changes_nothing_says_so():
     ("found", "details", "study"),
     [
         (
-            {"study": "digits", "metric": "test_accuracy", "gain": -0.0003, "interval": [-0.0049, 0.0044]},
+            {
+                "study": "digits",
+                "metric": "test_accuracy",
+                "gain": -0.0003,
+                "interval": [-0.0049, 0.0044],
+            },
             " (study 'digits', test_accuracy -0.0003, 95 % interval [-0.0049, +0.0044])",
             "digits",
         ),
@@ -277,7 +320,9 @@ def test_a_placement_that_changes_nothing_says_so():
 )
 @pytest.mark.parametrize("significant", [False, None])
 def test_a_placement_that_was_not_confirmed_says_so(found, details, study, significant):
-    placement = Placement.uniform("tanh", ["1"]).model_copy(update={"found": found | {"significant": significant}})
+    placement = Placement.uniform("tanh", ["1"]).model_copy(
+        update={"found": found | {"significant": significant}}
+    )
     with pytest.warns(ActsearchWarning) as caught:
         placement.apply(model())
     assert [str(warning.message) for warning in caught] == [
@@ -299,7 +344,8 @@ def test_the_learning_rate_factor_of_new_and_earlier_files(tmp_path):
     assert "learning_rate_factor=2.5" in repr(faster)
     earlier = tmp_path / "earlier.json"
     earlier.write_text(
-        '{"schema": 1, "sites": {"1": {"activation": "tanh"}}, "found": {"trial": 3, "learning_rate_factor": 0.5}}'
+        '{"schema": 1, "sites": {"1": {"activation": "tanh"}}, "found": {"trial": 3,'
+        ' "learning_rate_factor": 0.5}}'
     )
     loaded = Placement.load(earlier)
     assert (loaded.learning_rate_factor, loaded.found) == (0.5, {"trial": 3})
@@ -312,7 +358,9 @@ def test_the_learning_rate_factor_of_new_and_earlier_files(tmp_path):
 
 def test_a_placement_with_several_prefixes_too_many_is_told_so():
     nested = nn.ModuleDict({"a": nn.Sequential(nn.Linear(4, 4), nn.ReLU()), "1": nn.ReLU()})
-    with pytest.raises(PlacementError, match=r"they fit without 'a.', and without 'a.a.'. Rename them"):
+    with pytest.raises(
+        PlacementError, match=r"they fit without 'a.', and without 'a.a.'. Rename them"
+    ):
         Placement.uniform("tanh", ["a.a.1"]).apply(nested)
 
 

@@ -8,7 +8,12 @@ from actsearch import Placement, find_sites
 from actsearch.errors import InvalidValueError
 from actsearch.placement.recurrent import GRU, LSTM, RNN
 
-PAIRS = [(RNN, nn.RNN, {}), (RNN, nn.RNN, {"nonlinearity": "relu"}), (LSTM, nn.LSTM, {}), (GRU, nn.GRU, {})]
+PAIRS = [
+    (RNN, nn.RNN, {}),
+    (RNN, nn.RNN, {"nonlinearity": "relu"}),
+    (LSTM, nn.LSTM, {}),
+    (GRU, nn.GRU, {}),
+]
 
 
 @pytest.mark.parametrize(("own", "fused", "extra"), PAIRS)
@@ -37,7 +42,11 @@ def test_unbatched():
 
 @pytest.mark.parametrize(
     ("layer", "names"),
-    [(RNN(3, 4), ["activation_l0"]), (LSTM(3, 4), ["candidate_l0", "output_l0"]), (GRU(3, 4), ["candidate_l0"])],
+    [
+        (RNN(3, 4), ["activation_l0"]),
+        (LSTM(3, 4), ["candidate_l0", "output_l0"]),
+        (GRU(3, 4), ["candidate_l0"]),
+    ],
 )
 def test_sites_are_open_and_gates_are_not(layer, names):
     sites = find_sites(layer, torch.randn(6, 2, 3))

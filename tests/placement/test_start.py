@@ -1,4 +1,7 @@
-"""Where a learnable activation starts: at what stood there, if it can and can still learn; else at its published default."""
+"""Where a learnable activation starts: at what stood there, if it can and can still learn.
+
+Else at its published default.
+"""
 
 import copy
 
@@ -12,7 +15,14 @@ from actsearch.activations import catalogue
 from actsearch.placement import applied
 from actsearch.placement.start import ALIVE, TOLERANCE, sensitivities, started
 
-STANDING = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "sigmoid": nn.Sigmoid, "elu": nn.ELU}
+STANDING = {
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
+    "elu": nn.ELU,
+}
 LEARNED = sorted(name for name, entry in catalogue().items() if entry().has_learned())
 X = torch.linspace(-3, 3, 256).unsqueeze(1)
 
@@ -49,8 +59,11 @@ def test_every_learned_parameter_can_learn(name, standing):
     loss = fit(model)
     for key, value in model[1].named_parameters():
         assert (value - before[key]).abs().max() > 1e-2, key
-    # A start at what stood there may train as slowly as that did: a sigmoid is slower here than the default tempered tanh.
-    assert loss <= 1.25 * max(fit(network(standing, published(name))), fit(network(standing))) + 1e-3
+    # A start at what stood there may train as slowly as that did: a sigmoid is slower here than the
+    # default tempered tanh.
+    assert (
+        loss <= 1.25 * max(fit(network(standing, published(name))), fit(network(standing))) + 1e-3
+    )
 
 
 @pytest.mark.parametrize("standing", STANDING)
@@ -68,7 +81,8 @@ def test_the_start_is_near_and_alive_or_the_default(name, standing):
 
 
 @pytest.mark.parametrize(
-    ("name", "standing"), [("swish", "tanh"), ("swish", "relu"), ("snake", "tanh"), ("acon_c", "tanh")]
+    ("name", "standing"),
+    [("swish", "tanh"), ("swish", "relu"), ("snake", "tanh"), ("acon_c", "tanh")],
 )
 def test_a_name_alone_is_its_published_default_where_the_form_cannot_follow(name, standing):
     assert network(standing, name)[1].spec() == activation(name).spec()
@@ -108,17 +122,29 @@ def test_a_slope_that_may_not_be_zero_starts_at_its_default():
 
 def test_what_is_given_stays():
     module = activation("tempered_tanh", scale=2.0)
-    fresh, difference = started(module, lambda x: 2 * torch.tanh(0.5 * x), ["temperature", "offset"])
-    assert {k: abs(v) for k, v in fresh.values.items()} == {"scale": 2.0, "temperature": 0.5, "offset": 0.0}
+    fresh, difference = started(
+        module, lambda x: 2 * torch.tanh(0.5 * x), ["temperature", "offset"]
+    )
+    assert {k: abs(v) for k, v in fresh.values.items()} == {
+        "scale": 2.0,
+        "temperature": 0.5,
+        "offset": 0.0,
+    }
     assert difference < 1e-12
     assert started(module, torch.tanh, ["temperature", "offset"]) == (module, None)
 
 
 def test_a_tempered_tanh_starts_at_tanh_exactly():
     fresh, difference = started(
-        activation("tempered_tanh", scale=0.7, offset=0.2), torch.tanh, ["scale", "temperature", "offset"]
+        activation("tempered_tanh", scale=0.7, offset=0.2),
+        torch.tanh,
+        ["scale", "temperature", "offset"],
     )
-    assert {key: abs(value) for key, value in fresh.values.items()} == {"scale": 1.0, "temperature": 1.0, "offset": 0.0}
+    assert {key: abs(value) for key, value in fresh.values.items()} == {
+        "scale": 1.0,
+        "temperature": 1.0,
+        "offset": 0.0,
+    }
     assert difference < 1e-12
 
 

@@ -16,7 +16,10 @@ from actsearch.placement.placement import of
 
 
 def structure(model):
-    return [(name, type(module), id(module)) for name, module in model.named_modules(remove_duplicate=False)]
+    return [
+        (name, type(module), id(module))
+        for name, module in model.named_modules(remove_duplicate=False)
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +41,9 @@ def test_identity_swap_is_exact(case):
     others = {key for key in keys if key.rpartition(".")[0] not in names}
     assert others <= set(case.model.state_dict())
     assert not any(module.training for module in case.model.modules())
-    assert [site.name for site in find_sites(case.model, case.example)] == [site.name for site in sites]
+    assert [site.name for site in find_sites(case.model, case.example)] == [
+        site.name for site in sites
+    ]
 
 
 def test_undo_is_exact(case):
@@ -118,7 +123,9 @@ def test_calls_of_children_are_not_those_of_their_owner():
 def test_learned_activations_train_save_and_load_gradient():
     model = Functional()
     model.inner[1].weight_hint = "mine"
-    Placement.uniform({"activation": "prelu", "share": "channel"}, find_sites(model, X)).apply(model, X)
+    Placement.uniform({"activation": "prelu", "share": "channel"}, find_sites(model, X)).apply(
+        model, X
+    )
     assert sum("raw" in name for name, _ in model.named_parameters()) == 3
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     model(X).square().sum().backward()
@@ -128,7 +135,9 @@ def test_learned_activations_train_save_and_load_gradient():
     torch.save(model.state_dict(), buffer)
     buffer.seek(0)
     fresh = Functional()
-    Placement.uniform({"activation": "prelu", "share": "channel"}, find_sites(fresh, X)).apply(fresh, X)
+    Placement.uniform({"activation": "prelu", "share": "channel"}, find_sites(fresh, X)).apply(
+        fresh, X
+    )
     fresh.load_state_dict(torch.load(buffer, weights_only=True))
     assert torch.equal(fresh(X), model(X))
     assert torch.equal(pickle.loads(pickle.dumps(model))(X), model(X))
@@ -153,7 +162,12 @@ class Inplace(nn.Module):
 
     def __init__(self, style):
         super().__init__()
-        self.conv, self.out, self.relu, self.style = nn.Linear(4, 4), nn.Linear(4, 4), nn.ReLU(inplace=True), style
+        self.conv, self.out, self.relu, self.style = (
+            nn.Linear(4, 4),
+            nn.Linear(4, 4),
+            nn.ReLU(inplace=True),
+            style,
+        )
 
     def forward(self, x):
         x = self.conv(x)
@@ -186,8 +200,12 @@ def test_an_overwritten_input_that_is_read_again(style):
     assert torch.equal(restore(model)(X), before)
 
 
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # torch's own, on its fast path
-@pytest.mark.filterwarnings("ignore:nothing of TransformerEncoder was changed")  # where ReLU replaces ReLU
+@pytest.mark.filterwarnings(
+    "ignore:The PyTorch API of nested tensors"
+)  # torch's own, on its fast path
+@pytest.mark.filterwarnings(
+    "ignore:nothing of TransformerEncoder was changed"
+)  # where ReLU replaces ReLU
 @pytest.mark.parametrize("replaced", ["relu", "gelu", "silu"])
 def test_the_fused_transformer_layer_does_not_pass_by_what_was_placed(replaced):
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
@@ -242,7 +260,11 @@ def test_shared_parameters_of_an_activation_stay_shared_where_it_stays():
     act = nn.PReLU()
     model = nn.Sequential(nn.Linear(4, 4), act, nn.Linear(4, 4), act, nn.Linear(4, 4), act)
     sites = find_sites(model)
-    assert [(site.name, site.kind) for site in sites] == [("1", "shared"), ("3", "shared"), ("5", "shared")]
+    assert [(site.name, site.kind) for site in sites] == [
+        ("1", "shared"),
+        ("3", "shared"),
+        ("5", "shared"),
+    ]
     Placement.uniform("tanh", ["3"]).apply(model)
     assert model[1] is act
     assert model[5] is act
@@ -264,7 +286,9 @@ def test_threads_do_not_disturb_each_other():
         assert all(pool.map(work, range(200)))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it loads its compiler
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # torch's own, while it loads its compiler
 def test_compiles_after_apply_without_a_break():
     model = Functional().eval()
     model.act = nn.ReLU()
@@ -273,7 +297,10 @@ def test_compiles_after_apply_without_a_break():
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(X), expected)
-    with pytest.raises(PlacementError, match=r"must be applied before torch\.compile, but got a compiled Functional"):
+    with pytest.raises(
+        PlacementError,
+        match=r"must be applied before torch\.compile, but got a compiled Functional",
+    ):
         Placement.uniform("relu", ["relu"]).apply(compiled)
 
 
@@ -301,7 +328,10 @@ def test_a_checkpointed_function_is_missed_and_not_redirected():
 
     sites = find_sites(Partly(), X)
     assert len(sites) == 0
-    assert ("relu", "inside a checkpointed function, so its call cannot be redirected") in sites.missed
+    assert (
+        "relu",
+        "inside a checkpointed function, so its call cannot be redirected",
+    ) in sites.missed
 
 
 def test_a_sequence_with_a_functional_call_is_missed():
@@ -311,7 +341,9 @@ def test_a_sequence_with_a_functional_call_is_missed():
 
     sites = find_sites(Block(nn.Linear(4, 4)), X)
     assert len(sites) == 0
-    assert sites.missed == (("relu", "its owner runs its children in order, so its call cannot be redirected"),)
+    assert sites.missed == (
+        ("relu", "its owner runs its children in order, so its call cannot be redirected"),
+    )
 
 
 def test_marked_sites():

@@ -1,4 +1,7 @@
-"""Another project's tasks and search spaces: found beside ours; a broken one is named in one line."""
+"""Another project's tasks and search spaces: found beside ours.
+
+A broken one is named in one line.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,12 @@ def other(tmp_path, monkeypatch):
 
     def install(group: str, files: dict[str, str]) -> Path:
         (tmp_path / "other-1.0.dist-info").mkdir()
-        (tmp_path / "other-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-        (tmp_path / "other-1.0.dist-info/entry_points.txt").write_text(f"[actsearch.{group}]\nmore = other_content\n")
+        (tmp_path / "other-1.0.dist-info/METADATA").write_text(
+            "Metadata-Version: 2.1\nName: other\nVersion: 1.0\n"
+        )
+        (tmp_path / "other-1.0.dist-info/entry_points.txt").write_text(
+            f"[actsearch.{group}]\nmore = other_content\n"
+        )
         for name, text in files.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(text)
@@ -33,7 +40,12 @@ def other(tmp_path, monkeypatch):
 
 def test_content_of_another_project_is_found(other):
     folder = other(
-        "tasks", {"other_content/__init__.py": "", "other_content/theirs.py": "", "other_content/_no.py": ""}
+        "tasks",
+        {
+            "other_content/__init__.py": "",
+            "other_content/theirs.py": "",
+            "other_content/_no.py": "",
+        },
     )
     assert plugins.find("tasks", "theirs") == folder / "other_content/theirs.py"
     assert plugins.module_of("tasks", "theirs") == "other_content.theirs"
@@ -49,7 +61,10 @@ def test_content_of_another_project_is_found(other):
             {"other_content/__init__.py": "import no_such_module"},
             "importable, but got ModuleNotFoundError: No module named",
         ),
-        ({"other_content/__init__.py": "raise RuntimeError('a\\nb')"}, "importable, but got RuntimeError: a b."),
+        (
+            {"other_content/__init__.py": "raise RuntimeError('a\\nb')"},
+            "importable, but got RuntimeError: a b.",
+        ),
         ({"other_content/__init__.py": "x = = 1"}, "importable, but got SyntaxError: "),
         ({}, "importable, but got ModuleNotFoundError: No module named 'other_content'."),
         ({"other_content.py": ""}, "a package, but got "),
@@ -60,7 +75,9 @@ def test_content_that_does_not_import_is_named_in_one_line(other, group, files, 
     with pytest.raises(ERRORS[group]) as raised:
         plugins.members(group)
     message = str(raised.value)
-    assert message.startswith(f"'other_content', the {group.replace('_', ' ')} of other, must be {why}")
+    assert message.startswith(
+        f"'other_content', the {group.replace('_', ' ')} of other, must be {why}"
+    )
     assert message.endswith(" Reinstall or remove other.")
     assert "\n" not in message
     assert isinstance(raised.value, ActsearchError)
@@ -70,5 +87,7 @@ def test_the_command_line_prints_that_line_alone(other, actsearch):
     other("tasks", {"other_content/__init__.py": "import no_such_module"})
     ended = actsearch("tasks")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("actsearch: 'other_content', the tasks of other, must be importable")
+    assert ended.stderr.startswith(
+        "actsearch: 'other_content', the tasks of other, must be importable"
+    )
     assert len(ended.stderr.splitlines()) == 1

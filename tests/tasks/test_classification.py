@@ -45,10 +45,21 @@ def build(seed=0, **options):
         {},
         {"backbone": "lenet"},
         {"backbone": "resnet", "hidden": 4},
-        {"backbone": "resnet", "hidden": 4, "residual": "post_activation", "norm_position": "either"},
+        {
+            "backbone": "resnet",
+            "hidden": 4,
+            "residual": "post_activation",
+            "norm_position": "either",
+        },
         {"backbone": "resnet", "hidden": 4, "normalisation": "none", "residual": "post_activation"},
         {"backbone": "transformer", "hidden": 16, "depth": 1, "lr": 5e-3},
-        {"backbone": "transformer", "hidden": 16, "depth": 1, "lr": 5e-3, "residual": "post_activation"},
+        {
+            "backbone": "transformer",
+            "hidden": 16,
+            "depth": 1,
+            "lr": 5e-3,
+            "residual": "post_activation",
+        },
         {"data": "wine", "normalisation": "batch", "norm_position": "after"},
         {"data": "breast_cancer", "schedule": "constant"},
         {"data": "iris", "normalisation": "layer", "norm_position": "either"},
@@ -59,7 +70,9 @@ def test_trains_with_a_bare_trainer_and_logs_what_it_names(options):
     task = build(**options)
     assert len(actsearch.find_sites(task, task.example_input_array)) > 0
     metrics = fit(task, epochs=2)
-    assert metrics[task.monitor] > 1.2 / len(task.classes), metrics  # better than chance after two epochs
+    assert metrics[task.monitor] > 1.2 / len(task.classes), (
+        metrics
+    )  # better than chance after two epochs
     assert np.isfinite(metrics["val_loss"])
     (result,) = trainer(1).test(task, verbose=False)
     assert {"test_loss", task.test_metric} <= result.keys()
@@ -103,12 +116,18 @@ def test_reads_every_site_name_as_part_of_the_network():
         "network.block_1.activation_1",
         "network.block_1.activation_2",
     ]
-    assert names(backbone="transformer", depth=2) == ["network.block_1.activation", "network.block_2.activation"]
+    assert names(backbone="transformer", depth=2) == [
+        "network.block_1.activation",
+        "network.block_2.activation",
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:nothing of:actsearch.errors.ActsearchWarning")
 def test_either_side_of_normalisation_equals_each_layout():
-    """With the early site identity it is the usual order; with the late one identity, the activation comes first."""
+    """With the early site identity it is the usual order.
+
+    With the late one identity, the activation comes first.
+    """
     for position, early, late in (("before", "identity", "relu"), ("after", "relu", "identity")):
         plain = build(normalisation="batch", norm_position=position)
         both = build(normalisation="batch", norm_position="either")
@@ -117,7 +136,9 @@ def test_either_side_of_normalisation_equals_each_layout():
         for name, kind in (("early_activation", early), ("activation", late)):
             chosen = [site.name for site in sites if site.name.endswith(f".{name}")]
             actsearch.Placement.uniform(kind, chosen).apply(both)
-        torch.testing.assert_close(both(both.example_input_array), plain(plain.example_input_array), rtol=0, atol=0)
+        torch.testing.assert_close(
+            both(both.example_input_array), plain(plain.example_input_array), rtol=0, atol=0
+        )
 
 
 def test_every_layer_gets_a_gradient():
@@ -187,7 +208,11 @@ def test_reads_npz_of_rows_and_of_images(tmp_path):
     task = build(data=str(tmp_path / "rows.npz"))
     assert task.classes == ("no", "yes")
     assert task.example_input_array.shape[1:] == (5,)
-    for shape, expected in (((40, 8, 8), (1, 8, 8)), ((40, 8, 9, 3), (3, 8, 9)), ((40, 3, 8, 9), (3, 8, 9))):
+    for shape, expected in (
+        ((40, 8, 8), (1, 8, 8)),
+        ((40, 8, 9, 3), (3, 8, 9)),
+        ((40, 3, 8, 9), (3, 8, 9)),
+    ):
         np.savez(tmp_path / "images.npz", images=generator.normal(size=shape), labels=labels)
         task = build(data=str(tmp_path / "images.npz"), backbone="lenet")
         assert task.example_input_array.shape[1:] == expected
@@ -199,9 +224,18 @@ def test_reads_npz_of_rows_and_of_images(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": np.array([{"a": 1}] * 4, dtype=object), "y": np.arange(4)}, "Object arrays cannot be loaded"),
-        ({"a": np.zeros((4, 2)), "y": np.arange(4)}, "must hold arrays x and y, or images and labels, but got a, y"),
-        ({"x": np.zeros((4, 2)), "y": np.arange(3)}, r"N inputs with N labels, but got shapes \(4, 2\) and \(3,\)"),
+        (
+            {"x": np.array([{"a": 1}] * 4, dtype=object), "y": np.arange(4)},
+            "Object arrays cannot be loaded",
+        ),
+        (
+            {"a": np.zeros((4, 2)), "y": np.arange(4)},
+            "must hold arrays x and y, or images and labels, but got a, y",
+        ),
+        (
+            {"x": np.zeros((4, 2)), "y": np.arange(3)},
+            r"N inputs with N labels, but got shapes \(4, 2\) and \(3,\)",
+        ),
         ({"x": np.full((4, 2), np.inf), "y": np.arange(4)}, "must be finite"),
         ({"x": np.full((4, 2), "a"), "y": np.arange(4)}, "must be real numbers, but got <U1"),
         ({"x": np.zeros((4, 2)), "y": np.zeros(4)}, "at least two classes, but got 1"),
@@ -219,7 +253,9 @@ def test_bad_files_get_one_line(tmp_path, arrays, message):
 def test_a_file_that_is_none_gets_one_line(tmp_path):
     (tmp_path / "text.npz").write_text("hello")
     for name in ("text.npz", "missing.npz"):
-        with pytest.raises(InvalidValueError, match=r"must be an \.npz file of plain arrays") as caught:
+        with pytest.raises(
+            InvalidValueError, match=r"must be an \.npz file of plain arrays"
+        ) as caught:
             Classification(data=str(tmp_path / name))
         assert "\n" not in str(caught.value)
 
@@ -228,7 +264,11 @@ def test_a_file_that_is_none_gets_one_line(tmp_path):
     ("options", "error", "message"),
     [
         ({"data": "digit"}, UnknownNameError, "unknown data 'digit'; nearest: digits"),
-        ({"data": "diabetes"}, InvalidValueError, "labelled by class, but diabetes has values to predict"),
+        (
+            {"data": "diabetes"},
+            InvalidValueError,
+            "labelled by class, but diabetes has values to predict",
+        ),
         ({"data": "torchvision:MNIST"}, TaskError, "torchvision:MNIST needs torchvision"),
         (
             {"backbone": "vgg"},
@@ -236,30 +276,84 @@ def test_a_file_that_is_none_gets_one_line(tmp_path):
             "backbone must be one of mlp, lenet, resnet, transformer, but got 'vgg'",
         ),
         ({"data": "wine", "backbone": "resnet"}, InvalidValueError, "resnet must be given images"),
-        ({"image_shape": (1, 7, 7)}, InvalidValueError, r"image_shape must fit inputs of shape \(1, 8, 8\)"),
-        ({"hidden": 0}, InvalidValueError, "hidden must be a whole number of at least 1, but got 0"),
-        ({"depth": 1.5}, InvalidValueError, "depth must be a whole number of at least 1, but got 1.5"),
-        ({"backbone": "lenet", "depth": 3}, InvalidValueError, "depth must be left alone for lenet"),
-        ({"norm_position": "after"}, InvalidValueError, "norm_position must be before where nothing is normalised"),
-        ({"norm_position": "middle"}, InvalidValueError, "norm_position must be one of before, after, either"),
+        (
+            {"image_shape": (1, 7, 7)},
+            InvalidValueError,
+            r"image_shape must fit inputs of shape \(1, 8, 8\)",
+        ),
+        (
+            {"hidden": 0},
+            InvalidValueError,
+            "hidden must be a whole number of at least 1, but got 0",
+        ),
+        (
+            {"depth": 1.5},
+            InvalidValueError,
+            "depth must be a whole number of at least 1, but got 1.5",
+        ),
+        (
+            {"backbone": "lenet", "depth": 3},
+            InvalidValueError,
+            "depth must be left alone for lenet",
+        ),
+        (
+            {"norm_position": "after"},
+            InvalidValueError,
+            "norm_position must be before where nothing is normalised",
+        ),
+        (
+            {"norm_position": "middle"},
+            InvalidValueError,
+            "norm_position must be one of before, after, either",
+        ),
         ({"normalisation": "group"}, InvalidValueError, "normalisation must be one of"),
-        ({"residual": "dense"}, InvalidValueError, "residual must be one of post_activation, pre_activation"),
-        ({"backbone": "transformer", "patch": 3}, InvalidValueError, "patch must divide the image's 8×8 pixels"),
-        ({"backbone": "transformer", "heads": 5}, InvalidValueError, r"hidden must be a multiple of heads \(5\)"),
-        ({"backbone": "transformer", "normalisation": "batch"}, InvalidValueError, "must have layer normalisation"),
-        ({"batch_size": 0}, InvalidValueError, "batch_size must be a whole number of at least 1, but got 0"),
+        (
+            {"residual": "dense"},
+            InvalidValueError,
+            "residual must be one of post_activation, pre_activation",
+        ),
+        (
+            {"backbone": "transformer", "patch": 3},
+            InvalidValueError,
+            "patch must divide the image's 8×8 pixels",
+        ),
+        (
+            {"backbone": "transformer", "heads": 5},
+            InvalidValueError,
+            r"hidden must be a multiple of heads \(5\)",
+        ),
+        (
+            {"backbone": "transformer", "normalisation": "batch"},
+            InvalidValueError,
+            "must have layer normalisation",
+        ),
+        (
+            {"batch_size": 0},
+            InvalidValueError,
+            "batch_size must be a whole number of at least 1, but got 0",
+        ),
         ({"lr": 0.0}, InvalidValueError, "lr must be between 0 and inf, but got 0.0"),
         ({"lr": float("nan")}, InvalidValueError, "lr must be between 0 and inf, but got nan"),
-        ({"weight_decay": -1.0}, InvalidValueError, "weight_decay must be a finite number of at least 0"),
+        (
+            {"weight_decay": -1.0},
+            InvalidValueError,
+            "weight_decay must be a finite number of at least 0",
+        ),
         ({"schedule": "linear"}, InvalidValueError, "schedule must be one of constant, cosine"),
         ({"validation_share": 1.0}, InvalidValueError, "validation_share must be between 0 and 1"),
-        ({"test_share": 0.9}, InvalidValueError, "test_share must be between 0 and 0.8, but got 0.9"),
+        (
+            {"test_share": 0.9},
+            InvalidValueError,
+            "test_share must be between 0 and 0.8, but got 0.9",
+        ),
         ({"split_seed": -1}, InvalidValueError, "split_seed must be a whole number of at least 0"),
     ],
     ids=str,
 )
 def test_bad_options_get_one_line(options, error, message, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torchvision", None)  # as where it is not installed
+    monkeypatch.setitem(
+        __import__("sys").modules, "torchvision", None
+    )  # as where it is not installed
     with pytest.raises(error, match=message) as caught:
         Classification(**options)
     assert isinstance(caught.value, ActsearchError)
@@ -294,4 +388,6 @@ def test_batch_normalisation_never_meets_a_batch_of_one():
 
 def test_split_without_labels_keeps_every_row():
     parts = split(10, seed=0)
-    assert sorted(torch.cat([parts.train, parts.validation, parts.test]).tolist()) == list(range(10))
+    assert sorted(torch.cat([parts.train, parts.validation, parts.test]).tolist()) == list(
+        range(10)
+    )

@@ -59,7 +59,9 @@ def build(seed=0, **options):
 def test_trains_with_a_bare_trainer_and_logs_what_it_names(options):
     task = build(**options)
     sites = actsearch.find_sites(task, task.example_input_array)
-    assert [site.name for site in sites] == [f"network.layer_{i + 1}.activation" for i in range(len(sites))]
+    assert [site.name for site in sites] == [
+        f"network.layer_{i + 1}.activation" for i in range(len(sites))
+    ]
     assert len(sites) == task.hparams["depth"]
     assert task(task.example_input_array).shape == (4, 3 if options.get("colour") else 1)
     metrics = fit(task, epochs=5)
@@ -168,7 +170,12 @@ def test_reads_a_picture_of_ones_own_cropped_to_its_middle_and_averaged(tmp_path
     grey = load(str(tmp_path / "own.png"), 4)
     assert grey.shape == (4, 4, 1)
     assert float(grey[3, 0]) == pytest.approx(0.299, abs=1 / 255)
-    for name, mode in (("grey.png", "L"), ("palette.gif", "P"), ("alpha.png", "RGBA"), ("photo.jpg", "RGB")):
+    for name, mode in (
+        ("grey.png", "L"),
+        ("palette.gif", "P"),
+        ("alpha.png", "RGBA"),
+        ("photo.jpg", "RGB"),
+    ):
         Image.fromarray(pixels).convert(mode).save(tmp_path / name)
         assert load(str(tmp_path / name), 4, True).shape == (4, 4, 3)
     metrics = fit(build(image=str(tmp_path / "own.png"), size=8))
@@ -204,19 +211,43 @@ def test_pictures_that_are_none_get_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"image": "chnia"}, UnknownNameError, "unknown image 'chnia'; nearest: china. Or a picture file"),
+        (
+            {"image": "chnia"},
+            UnknownNameError,
+            "unknown image 'chnia'; nearest: china. Or a picture file",
+        ),
         ({"image": ""}, UnknownNameError, "unknown image ''; known: china, flower"),
         ({"image": "missing.png"}, UnknownNameError, "unknown image 'missing.png'"),
         ({"size": 3}, InvalidValueError, "size must be a whole number of at least 4, but got 3"),
-        ({"size": 428}, InvalidValueError, "size must be at most the picture's 427 pixels, but got 428"),
-        ({"hidden": 0}, InvalidValueError, "hidden must be a whole number of at least 1, but got 0"),
+        (
+            {"size": 428},
+            InvalidValueError,
+            "size must be at most the picture's 427 pixels, but got 428",
+        ),
+        (
+            {"hidden": 0},
+            InvalidValueError,
+            "hidden must be a whole number of at least 1, but got 0",
+        ),
         ({"depth": 0}, InvalidValueError, "depth must be a whole number of at least 1, but got 0"),
         ({"scale": 0.0}, InvalidValueError, "scale must be between 0 and inf, but got 0.0"),
-        ({"batch_size": 0}, InvalidValueError, "batch_size must be a whole number of at least 1, but got 0"),
+        (
+            {"batch_size": 0},
+            InvalidValueError,
+            "batch_size must be a whole number of at least 1, but got 0",
+        ),
         ({"lr": 0.0}, InvalidValueError, "lr must be between 0 and inf, but got 0.0"),
-        ({"weight_decay": -1.0}, InvalidValueError, "weight_decay must be a finite number of at least 0"),
+        (
+            {"weight_decay": -1.0},
+            InvalidValueError,
+            "weight_decay must be a finite number of at least 0",
+        ),
         ({"validation_share": 1.0}, InvalidValueError, "validation_share must be between 0 and 1"),
-        ({"test_share": 0.8}, InvalidValueError, "test_share must be between 0 and 0.75, but got 0.8"),
+        (
+            {"test_share": 0.8},
+            InvalidValueError,
+            "test_share must be between 0 and 0.75, but got 0.8",
+        ),
         ({"split_seed": -1}, InvalidValueError, "split_seed must be a whole number of at least 0"),
     ],
     ids=str,
@@ -237,7 +268,9 @@ def test_every_option_is_documented():
 def test_a_smoke_search(tmp_path):
     config = {f"task.{name}": value for name, value in SMALL.items()}
     config |= {"trainer.max_epochs": 1, "trainer.accelerator": "cpu"}
-    result = run_search("coordinate", trials=3, store=tmp_path, executor="inline", config=config, confirm=0)
+    result = run_search(
+        "coordinate", trials=3, store=tmp_path, executor="inline", config=config, confirm=0
+    )
     assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 3, result.trials
     assert len({trial.values[0] for trial in result.trials}) > 1
     assert result.best.sites.keys() == {"network.layer_1.activation", "network.layer_2.activation"}

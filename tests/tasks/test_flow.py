@@ -86,7 +86,11 @@ def test_same_seed_same_numbers_and_another_seed_others():
 def test_reads_every_site_name_as_part_of_the_flow():
     def names(**options):
         task = build(**options)
-        return [site.name for site in actsearch.find_sites(task, task.example_input_array) if not site.protected]
+        return [
+            site.name
+            for site in actsearch.find_sites(task, task.example_input_array)
+            if not site.protected
+        ]
 
     assert names(depth=2) == ["flow.bijection_1.activation", "flow.bijection_2.activation"]
     assert names(architecture="coupling", depth=1, bijection_sites=True) == [
@@ -110,7 +114,9 @@ def test_reads_every_site_name_as_part_of_the_flow():
 )
 def test_refuses_what_is_no_bijection_of_the_real_line_with_the_reason(name, reason):
     task = build(depth=1)
-    placement = actsearch.Placement.uniform(name, actsearch.find_sites(task, task.example_input_array))
+    placement = actsearch.Placement.uniform(
+        name, actsearch.find_sites(task, task.example_input_array)
+    )
     with pytest.raises(RequirementError, match=reason) as caught:
         placement.apply(task, task.example_input_array)
     assert "flow.bijection_1.activation" in str(caught.value)
@@ -121,7 +127,9 @@ def test_refuses_what_is_no_bijection_of_the_real_line_with_the_reason(name, rea
 def test_a_placement_changes_the_density_and_keeps_it_one():
     task = build(depth=1)
     before = task(task.example_input_array)
-    placement = actsearch.Placement.uniform("tanh_skip", actsearch.find_sites(task, task.example_input_array))
+    placement = actsearch.Placement.uniform(
+        "tanh_skip", actsearch.find_sites(task, task.example_input_array)
+    )
     placement.apply(task, task.example_input_array)
     after = task(task.example_input_array)
     assert not torch.allclose(before, after)
@@ -138,7 +146,9 @@ def test_an_expression_that_is_one_to_one_needs_no_inverse_of_its_own():
     log_det = transform.log_abs_det_jacobian(x, y)
     torch.testing.assert_close(log_det, expected.sum(1), rtol=0, atol=1e-12)
     torch.testing.assert_close(transform.inv(y), x, rtol=0, atol=1e-10)
-    (through,) = torch.autograd.grad(log_det.sum(), x)  # training needs the gradient of the log-determinant
+    (through,) = torch.autograd.grad(
+        log_det.sum(), x
+    )  # training needs the gradient of the log-determinant
     (direct,) = torch.autograd.grad(expected.sum(), x)
     torch.testing.assert_close(through, direct, rtol=0, atol=1e-10)
     with torch.inference_mode():  # as Lightning validates
@@ -155,7 +165,9 @@ def test_the_site_is_seen_to_run():
 
 
 def test_autoregressive_splines_are_zukos_neural_spline_flow():
-    task = build(architecture="autoregressive", univariate="spline", depth=3, hidden=16, layers=2, bins=8)
+    task = build(
+        architecture="autoregressive", univariate="spline", depth=3, hidden=16, layers=2, bins=8
+    )
     twin = zuko.flows.NSF(features=2, bins=8, transforms=3, hidden_features=(16, 16))
     theirs, ours = twin.state_dict(), dict(task.flow.named_parameters())
     for number in (1, 2, 3):
@@ -201,15 +213,25 @@ def test_shapes_are_what_they_are_called():
     assert (radius - radius.round()).abs().mean() < 0.1
     assert radius.round().unique().tolist() == [1, 2, 3]
     board = densities.load("checkerboard", 3000, 0).add(2).floor().long()
-    assert set(map(tuple, board.tolist())) == {(i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0}
+    assert set(map(tuple, board.tolist())) == {
+        (i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0
+    }
     moons = densities.load("two_moons", 3000, 0)
     upper, lower = moons.norm(dim=1), (moons - torch.tensor([1.0, 0.5])).norm(dim=1)
     assert torch.minimum((upper - 1).abs(), (lower - 1).abs()).mean() < 0.1
 
 
 def test_tables_leave_out_columns_without_a_density():
-    widths = {name: densities.load(name, 0, 0).shape for name in ("iris", "wine", "breast_cancer", "diabetes")}
-    assert widths == {"iris": (150, 4), "wine": (178, 13), "breast_cancer": (569, 30), "diabetes": (442, 9)}  # no sex
+    widths = {
+        name: densities.load(name, 0, 0).shape
+        for name in ("iris", "wine", "breast_cancer", "diabetes")
+    }
+    assert widths == {
+        "iris": (150, 4),
+        "wine": (178, 13),
+        "breast_cancer": (569, 30),
+        "diabetes": (442, 9),
+    }  # no sex
 
 
 def test_rows_are_standardised_on_training_rows_only():
@@ -222,13 +244,25 @@ def test_rows_are_standardised_on_training_rows_only():
 
 
 def test_a_smoke_search_of_conditioner_and_bijections_together(tmp_path):
-    options = {"samples": 200, "depth": 2, "architecture": "coupling", "hidden": 4, "bijection_sites": True}
+    options = {
+        "samples": 200,
+        "depth": 2,
+        "architecture": "coupling",
+        "hidden": 4,
+        "bijection_sites": True,
+    }
     config = {f"task.{name}": value for name, value in options.items()}
     config |= {"trainer.max_epochs": 1, "trainer.accelerator": "cpu"}
-    result = run_search("flow", trials=3, store=tmp_path, executor="inline", config=config, confirm=0)
+    result = run_search(
+        "flow", trials=3, store=tmp_path, executor="inline", config=config, confirm=0
+    )
     assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 3, result.trials
     assert len({trial.values[0] for trial in result.trials}) > 1
-    names = {"flow.step_1.hyper.activation_1", "flow.step_2.hyper.activation_2", "flow.bijection_2.activation"}
+    names = {
+        "flow.step_1.hyper.activation_1",
+        "flow.step_2.hyper.activation_2",
+        "flow.bijection_2.activation",
+    }
     assert names <= result.best.sites.keys()
 
 
@@ -243,14 +277,22 @@ def test_a_smoke_search_of_conditioner_and_bijections_together(tmp_path):
         ),
         ({"mixing": "conv"}, InvalidValueError, "mixing must be one of lu, rotation"),
         ({"univariate": "cubic"}, InvalidValueError, "univariate must be one of affine, spline"),
-        ({"samples": 3}, InvalidValueError, "samples must be a whole number of at least 50, but got 3"),
+        (
+            {"samples": 3},
+            InvalidValueError,
+            "samples must be a whole number of at least 50, but got 3",
+        ),
         ({"depth": 0}, InvalidValueError, "depth must be a whole number of at least 1"),
         ({"hidden": 0}, InvalidValueError, "hidden must be a whole number of at least 1"),
         ({"layers": 0}, InvalidValueError, "layers must be a whole number of at least 1"),
         ({"bins": 1}, InvalidValueError, "bins must be a whole number of at least 2"),
         ({"batch_size": 0}, InvalidValueError, "batch_size must be a whole number of at least 1"),
         ({"lr": -1.0}, InvalidValueError, "lr must be between 0 and inf, but got -1.0"),
-        ({"weight_decay": -1.0}, InvalidValueError, "weight_decay must be a finite number of at least 0"),
+        (
+            {"weight_decay": -1.0},
+            InvalidValueError,
+            "weight_decay must be a finite number of at least 0",
+        ),
         ({"split_seed": -1}, InvalidValueError, "split_seed must be a whole number of at least 0"),
         ({"validation_share": 0.0}, InvalidValueError, "validation_share must be between 0 and 1"),
     ],

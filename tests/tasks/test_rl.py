@@ -9,7 +9,13 @@ import pytest
 import torch
 
 import actsearch
-from actsearch.errors import ActsearchError, InvalidValueError, RequirementError, TaskError, UnknownNameError
+from actsearch.errors import (
+    ActsearchError,
+    InvalidValueError,
+    RequirementError,
+    TaskError,
+    UnknownNameError,
+)
 from actsearch.run import run_search
 from actsearch_tasks._rl_environments import Environments, evaluate, scale
 from actsearch_tasks._rl_experience import Replay, Rollout
@@ -49,7 +55,9 @@ def fit(task, epochs=1):
     run = trainer(epochs)
     run.fit(task)
     found = {name: float(value) for name, value in run.callback_metrics.items()}
-    return {name: value for name, value in found.items() if name != "steps_per_second"}  # a clock's reading
+    return {
+        name: value for name, value in found.items() if name != "steps_per_second"
+    }  # a clock's reading
 
 
 @pytest.mark.parametrize("algorithm", ["sac", "ppo"])
@@ -93,7 +101,9 @@ def test_takes_any_environment_with_box_actions():
 
 def test_evaluates_20_episodes_of_fixed_seeds_and_tests_on_others():
     task = ContinuousControl()
-    seeds = [next(iter(loader))[0].tolist() for loader in (task.val_dataloader(), task.test_dataloader())]
+    seeds = [
+        next(iter(loader))[0].tolist() for loader in (task.val_dataloader(), task.test_dataloader())
+    ]
     assert [len(part) for part in seeds] == [20, 20]
     assert not set(seeds[0]) & set(seeds[1])
     assert seeds[0] == next(iter(ContinuousControl().val_dataloader()))[0].tolist()
@@ -105,7 +115,9 @@ def test_the_clock_counts_steps():
     assert run.callback_metrics["steps_per_second"] > 0
 
 
-def test_the_band_of_the_learning_curve_is_over_seeds_where_there_are_several(tmp_path, monkeypatch):
+def test_the_band_of_the_learning_curve_is_over_seeds_where_there_are_several(
+    tmp_path, monkeypatch
+):
     drawn = []
     monkeypatch.setattr(
         "matplotlib.axes.Axes.fill_between",
@@ -153,7 +165,9 @@ def test_the_target_critic_starts_at_the_critic_and_follows_it_slowly():
     task = build(smoothing=0.1, warm_up=64, batch_size=64, epoch_steps=1)
     task.on_fit_start()
     start = {name: tensor.clone() for name, tensor in task._target.items()}
-    assert all(torch.equal(tensor, task.critic.get_parameter(name)) for name, tensor in start.items())
+    assert all(
+        torch.equal(tensor, task.critic.get_parameter(name)) for name, tensor in start.items()
+    )
     fit(task)  # one update
     for name, tensor in task._target.items():
         expected = 0.9 * start[name] + 0.1 * task.critic.get_parameter(name).detach()
@@ -165,7 +179,9 @@ def test_the_target_critic_starts_at_the_critic_and_follows_it_slowly():
 def test_the_target_critic_takes_the_activations_of_a_placement():
     task = build()
     places = [site for site in actsearch.find_sites(task) if site.name.startswith("critic")]
-    actsearch.Placement.uniform({"activation": "prelu", "parameters": {"negative_slope": 0.7}}, places).apply(task)
+    actsearch.Placement.uniform(
+        {"activation": "prelu", "parameters": {"negative_slope": 0.7}}, places
+    ).apply(task)
     metrics = fit(task)
     assert math.isfinite(metrics["val_return"])
     learned = [name for name in task._target if name.endswith("raw_negative_slope")]
@@ -184,7 +200,9 @@ def test_soft_target_is_the_formula():
     _, action, log_density = actor.sample(batch["next_observation"])
     members = torch.stack([action[:, 0], 2 * action[:, 0] + 1])
     torch.manual_seed(1)
-    found = soft_target(batch, actor, lambda x: torch.stack([x[:, 3], 2 * x[:, 3] + 1]), torch.tensor(0.3), 0.9)
+    found = soft_target(
+        batch, actor, lambda x: torch.stack([x[:, 3], 2 * x[:, 3] + 1]), torch.tensor(0.3), 0.9
+    )
     follow = members.min(0).values - 0.3 * log_density
     expected = batch["reward"] + 0.9 * (1 - batch["terminated"]) * follow
     torch.testing.assert_close(found, expected)
@@ -237,9 +255,13 @@ def test_a_restart_does_not_leak_into_the_transition_before_it():
 
 def test_actions_reach_both_ends_of_a_lopsided_box_and_never_leave_it():
     box = gymnasium.spaces.Box(np.float32([-0.1, 0.3]), np.float32([0.7, 1e6]))
-    np.testing.assert_array_equal(scale(np.float32([[-1, -1], [1, 1]]), box), np.stack([box.low, box.high]))
+    np.testing.assert_array_equal(
+        scale(np.float32([[-1, -1], [1, 1]]), box), np.stack([box.low, box.high])
+    )
     rng = np.random.default_rng(0)
-    assert all(box.contains(a) for a in scale(rng.uniform(-1, 1, (5000, 2)).astype(np.float32), box))
+    assert all(
+        box.contains(a) for a in scale(rng.uniform(-1, 1, (5000, 2)).astype(np.float32), box)
+    )
 
 
 def test_evaluation_has_fixed_episodes_and_stops_each_at_its_end():
@@ -295,27 +317,47 @@ def test_rollout_goes_over_every_transition_once_a_pass():
 
 def test_squash_takes_bounded_bijections_alone_and_names_what_is_missing():
     task = build()
-    with pytest.raises(RequirementError, match=r"relu cannot stand at actor\.squash: bounded is False"):
+    with pytest.raises(
+        RequirementError, match=r"relu cannot stand at actor\.squash: bounded is False"
+    ):
         actsearch.Placement.uniform("relu", ["actor.squash"]).apply(task)
     actsearch.Placement.uniform("relu", ["actor.squash"]).apply(task, force=True)
-    with pytest.raises(TaskError, match="squash must be a bijection that states its log-derivative, but got 'relu'"):
+    with pytest.raises(
+        TaskError, match="squash must be a bijection that states its log-derivative, but got 'relu'"
+    ):
         task(task.example_input_array)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"env": "Pendulum-v9"}, UnknownNameError, "unknown environment 'Pendulum-v9'; nearest: Pendulum-v1"),
+        (
+            {"env": "Pendulum-v9"},
+            UnknownNameError,
+            "unknown environment 'Pendulum-v9'; nearest: Pendulum-v1",
+        ),
         (
             {"env": "CartPole-v1"},
             TaskError,
             r"action space of CartPole-v1 must be a Box of one dimension, but is Discrete",
         ),
-        ({"algorithm": "ddpg"}, InvalidValueError, "algorithm must be one of sac, ppo, but got 'ddpg'"),
+        (
+            {"algorithm": "ddpg"},
+            InvalidValueError,
+            "algorithm must be one of sac, ppo, but got 'ddpg'",
+        ),
         ({"envs": 0}, InvalidValueError, "envs must be a whole number of at least 1, but got 0"),
         ({"epoch_steps": 0}, InvalidValueError, "epoch_steps must be a whole number of at least 1"),
-        ({"warm_up": 10}, InvalidValueError, "warm_up must be a whole number of at least 16, but got 10"),
-        ({"capacity": 1}, InvalidValueError, "capacity must be a whole number of at least 16, but got 1"),
+        (
+            {"warm_up": 10},
+            InvalidValueError,
+            "warm_up must be a whole number of at least 16, but got 10",
+        ),
+        (
+            {"capacity": 1},
+            InvalidValueError,
+            "capacity must be a whole number of at least 16, but got 1",
+        ),
         ({"discount": 1.0}, InvalidValueError, "discount must be between 0 and 1, but got 1.0"),
         ({"smoothing": 0.0}, InvalidValueError, "smoothing must be between 0 and 1"),
         ({"clip": 2.0}, InvalidValueError, "clip must be between 0 and 1"),
@@ -336,21 +378,27 @@ def test_bad_options_get_one_line(options, error, message):
 
 @pytest.mark.skipif(find_spec("mujoco") is not None, reason="says what is missing only where it is")
 def test_says_what_an_environment_needs():
-    with pytest.raises(TaskError, match=r"environment 'HalfCheetah-v5' needs .*gymnasium\[mujoco\]") as caught:
+    with pytest.raises(
+        TaskError, match=r"environment 'HalfCheetah-v5' needs .*gymnasium\[mujoco\]"
+    ) as caught:
         ContinuousControl(env="HalfCheetah-v5")
     assert "\n" not in str(caught.value)
 
 
 def test_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
-    with pytest.raises(TaskError, match=r"rl needs gymnasium, which is not installed. Install actsearch\[rl\]"):
+    with pytest.raises(
+        TaskError, match=r"rl needs gymnasium, which is not installed. Install actsearch\[rl\]"
+    ):
         ContinuousControl()
 
 
 def test_a_smoke_search_whose_confirmation_draws_baseline_and_candidate(tmp_path):
     config = {f"task.{name}": value for name, value in TINY.items()}
     config |= {"trainer.max_epochs": 1, "trainer.accelerator": "cpu"}
-    result = run_search("rl", trials=3, store=tmp_path, executor="inline", config=config, confirm=1, seeds=2)
+    result = run_search(
+        "rl", trials=3, store=tmp_path, executor="inline", config=config, confirm=1, seeds=2
+    )
     assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 3, result.trials
     assert result.baseline[0] < 0
     assert len(list((result.folder / "confirmed").glob("*/learning_curve.png"))) == 2

@@ -159,7 +159,10 @@ def test_reads_event_data(tmp_path):
             "spikes must be counts of at least 0, but got -1.0",
         ),
         ({"spikes": np.zeros((3, 2, 3)), "labels": np.arange(4)}, "N inputs with N labels"),
-        ({"spikes": np.array([[[{}]]], dtype=object), "labels": np.arange(1)}, "Object arrays cannot be loaded"),
+        (
+            {"spikes": np.array([[[{}]]], dtype=object), "labels": np.arange(1)},
+            "Object arrays cannot be loaded",
+        ),
         ({"spikes": np.zeros((4, 2, 3))}, "must hold arrays x and y, or images and labels"),
     ],
     ids=["no time", "negative", "lengths", "pickle", "no labels"],
@@ -174,7 +177,9 @@ def test_bad_event_files_get_one_line(tmp_path, arrays, message):
 def test_event_data_take_no_encoding(tmp_path):
     np.savez(tmp_path / "events.npz", spikes=np.ones((20, 4, 2)), labels=np.repeat([0, 1], 10))
     for options in ({"encoding": "rate"}, {"steps": 4}):
-        with pytest.raises(InvalidValueError, match="event data must have no encoding and no steps"):
+        with pytest.raises(
+            InvalidValueError, match="event data must have no encoding and no steps"
+        ):
             Spiking(data=str(tmp_path / "events.npz"), **options)
 
 
@@ -183,17 +188,33 @@ def test_event_data_take_no_encoding(tmp_path):
     [
         ({"data": "digit"}, UnknownNameError, "unknown data 'digit'; nearest: digits"),
         ({"data": "no.npz"}, InvalidValueError, "no.npz must be an .npz file of plain arrays"),
-        ({"encoding": "phase"}, InvalidValueError, "encoding must be one of rate, latency, direct, but got 'phase'"),
+        (
+            {"encoding": "phase"},
+            InvalidValueError,
+            "encoding must be one of rate, latency, direct, but got 'phase'",
+        ),
         ({"steps": 0}, InvalidValueError, "steps must be a whole number of at least 1, but got 0"),
         ({"decay": 1.1}, InvalidValueError, "decay must be between 0 and 1, but got 1.1"),
         ({"decay": float("nan")}, InvalidValueError, "decay must be between 0 and 1, but got nan"),
         ({"threshold": 0.0}, InvalidValueError, "threshold must be between 0 and inf, but got 0.0"),
-        ({"hidden": 0}, InvalidValueError, "hidden must be a whole number of at least 1, but got 0"),
+        (
+            {"hidden": 0},
+            InvalidValueError,
+            "hidden must be a whole number of at least 1, but got 0",
+        ),
         ({"depth": 0}, InvalidValueError, "depth must be a whole number of at least 1"),
         ({"batch_size": 1.5}, InvalidValueError, "batch_size must be a whole number of at least 1"),
         ({"lr": -1.0}, InvalidValueError, "lr must be between 0 and inf, but got -1.0"),
-        ({"weight_decay": -1.0}, InvalidValueError, "weight_decay must be a finite number of at least 0"),
-        ({"schedule": "linear"}, InvalidValueError, "schedule must be one of constant, cosine, but got 'linear'"),
+        (
+            {"weight_decay": -1.0},
+            InvalidValueError,
+            "weight_decay must be a finite number of at least 0",
+        ),
+        (
+            {"schedule": "linear"},
+            InvalidValueError,
+            "schedule must be one of constant, cosine, but got 'linear'",
+        ),
         ({"test_share": 1.0}, InvalidValueError, "test_share must be between 0 and 0.8"),
     ],
     ids=str,
@@ -213,7 +234,9 @@ def test_the_site_takes_surrogates_and_nothing_else():
     }  # fmt: skip
     task = build(**SMALL)
     sites = actsearch.find_sites(task)
-    with pytest.raises(RequirementError, match=r"relu cannot stand at network.layer_1.surrogate: smoothness is 0"):
+    with pytest.raises(
+        RequirementError, match=r"relu cannot stand at network.layer_1.surrogate: smoothness is 0"
+    ):
         actsearch.Placement.uniform("relu", sites).apply(task)
 
 
@@ -223,7 +246,9 @@ def test_the_default_surrogate_is_that_of_snntorch_in_value_and_gradient():
     site = SpikingLayer(1, 1, 0.9, 1.0).surrogate
     ours, theirs = site(x), surrogate.atan()(x)
     assert torch.equal(ours, theirs)
-    torch.testing.assert_close(*(torch.autograd.grad(y.sum(), x)[0] for y in (ours, theirs)), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(y.sum(), x)[0] for y in (ours, theirs)), rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("learn", [True, False])
@@ -265,10 +290,17 @@ def test_a_smoke_search_under_two_objectives(tmp_path):
         executor="inline",
         confirm=0,
         objectives=["val_accuracy:max", "val_spikes:min"],
-        config={"task.hidden": 8, "task.steps": 4, "trainer.max_epochs": 1, "trainer.accelerator": "cpu"},
+        config={
+            "task.hidden": 8,
+            "task.steps": 4,
+            "trainer.max_epochs": 1,
+            "trainer.accelerator": "cpu",
+        },
     )
     assert len(result.trials) == 3
-    assert all(trial.state.name == "COMPLETE" and len(trial.values) == 2 for trial in result.trials), result.trials
+    assert all(
+        trial.state.name == "COMPLETE" and len(trial.values) == 2 for trial in result.trials
+    ), result.trials
     assert result.baseline[1] > 0
 
 

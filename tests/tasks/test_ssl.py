@@ -99,14 +99,20 @@ def test_byols_target_follows_by_momentum_and_without_the_switch_there_is_none()
     assert torch.equal(start, task.encoder.conv_1.weight)
     with torch.no_grad():
         task.encoder.conv_1.weight += 1
-    online = {name: tensor.clone() for name, tensor in task.encoder.state_dict().items() if "running" in name}
+    online = {
+        name: tensor.clone()
+        for name, tensor in task.encoder.state_dict().items()
+        if "running" in name
+    }
     first, second = views(task)
     _, z, _ = task(first)
     assert not torch.allclose(task._target_embedding(first), z)
     task.encoder.load_state_dict(task.encoder.state_dict() | online)
     task._target_embedding(second)
     own = task.encoder.state_dict()
-    assert all(torch.equal(own[name], tensor) for name, tensor in online.items())  # its statistics are its own
+    assert all(
+        torch.equal(own[name], tensor) for name, tensor in online.items()
+    )  # its statistics are its own
     task.on_train_batch_end(None, None, 0)
     torch.testing.assert_close(task._target["encoder"]["conv_1.weight"], start + 0.1)
     off = build(objective="byol", anti_collapse=False)
@@ -136,19 +142,31 @@ def test_vicreg_is_its_formula_and_the_switch_its_variance_term():
 
 def test_views_differ_within_bounds_and_by_seed_alone():
     images = torch.rand(50, 3, 8, 8)
-    first, again, other = (augment(images, 1.0, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    first, again, other = (
+        augment(images, 1.0, torch.Generator().manual_seed(s)) for s in (0, 0, 1)
+    )
     assert torch.equal(first, again)
     assert first.shape == images.shape
     changed = (first != other).flatten(1).float().mean(1)
     assert (changed > 0.5).all()
     assert torch.equal(augment(images, 0.0), images)
-    small = (augment(images, 0.01, torch.Generator().manual_seed(0)) - images).abs().flatten(1).median(1).values
+    small = (
+        (augment(images, 0.01, torch.Generator().manual_seed(0)) - images)
+        .abs()
+        .flatten(1)
+        .median(1)
+        .values
+    )
     assert (small < 0.05).all()
 
 
 def test_reads_images_of_other_sizes(tmp_path):
     generator = np.random.default_rng(0)
-    np.savez(tmp_path / "images.npz", images=generator.normal(size=(60, 11, 14, 3)), labels=np.repeat([0, 1], 30))
+    np.savez(
+        tmp_path / "images.npz",
+        images=generator.normal(size=(60, 11, 14, 3)),
+        labels=np.repeat([0, 1], 30),
+    )
     metrics = fit(build(data=str(tmp_path / "images.npz")))
     assert 0 <= metrics["val_probe_accuracy"] <= 1
 
@@ -157,17 +175,37 @@ def test_reads_images_of_other_sizes(tmp_path):
     ("options", "error", "message"),
     [
         ({"data": "digit"}, UnknownNameError, "unknown data 'digit'; nearest: digits"),
-        ({"data": "wine"}, InvalidValueError, r"data must be images, but wine has rows of shape \(13,\)"),
-        ({"objective": "moco"}, InvalidValueError, "objective must be one of simsiam, byol, vicreg, but got 'moco'"),
+        (
+            {"data": "wine"},
+            InvalidValueError,
+            r"data must be images, but wine has rows of shape \(13,\)",
+        ),
+        (
+            {"objective": "moco"},
+            InvalidValueError,
+            "objective must be one of simsiam, byol, vicreg, but got 'moco'",
+        ),
         ({"schedule": "linear"}, InvalidValueError, "schedule must be one of constant, cosine"),
         ({"width": 0}, InvalidValueError, "width must be a whole number of at least 1, but got 0"),
-        ({"embedding": 1}, InvalidValueError, "embedding must be a whole number of at least 2, but got 1"),
-        ({"batch_size": 1}, InvalidValueError, "batch_size must be a whole number of at least 2, but got 1"),
+        (
+            {"embedding": 1},
+            InvalidValueError,
+            "embedding must be a whole number of at least 2, but got 1",
+        ),
+        (
+            {"batch_size": 1},
+            InvalidValueError,
+            "batch_size must be a whole number of at least 2, but got 1",
+        ),
         ({"neighbours": 0}, InvalidValueError, "neighbours must be a whole number of at least 1"),
         ({"momentum": 1.0}, InvalidValueError, "momentum must be between 0 and 1, but got 1.0"),
         ({"strength": 0.0}, InvalidValueError, "strength must be between 0 and inf"),
         ({"lr": float("nan")}, InvalidValueError, "lr must be between 0 and inf"),
-        ({"weight_decay": -1.0}, InvalidValueError, "weight_decay must be a finite number of at least 0"),
+        (
+            {"weight_decay": -1.0},
+            InvalidValueError,
+            "weight_decay must be a finite number of at least 0",
+        ),
     ],
     ids=str,
 )
@@ -186,11 +224,20 @@ def test_a_smoke_search_under_both_objectives(tmp_path):
         executor="inline",
         confirm=0,
         objectives=["val_probe_accuracy:max", "val_effective_rank:max"],
-        config={"task.width": 4, "task.embedding": 8, "trainer.max_epochs": 1, "trainer.accelerator": "cpu"},
+        config={
+            "task.width": 4,
+            "task.embedding": 8,
+            "trainer.max_epochs": 1,
+            "trainer.accelerator": "cpu",
+        },
     )
     assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 3, result.trials
     assert all(1 <= trial.values[1] <= 8 for trial in result.trials)
     chosen = {name.split(".")[0]: entry.activation for name, entry in result.best.sites.items()}
-    assert all(entry.activation == chosen[name.split(".")[0]] for name, entry in result.best.sites.items())
+    assert all(
+        entry.activation == chosen[name.split(".")[0]] for name, entry in result.best.sites.items()
+    )
     parts = {name for trial in result.trials for name in trial.params}
-    assert all(any(part in name for name in parts) for part in ("encoder", "projector", "predictor")), parts
+    assert all(
+        any(part in name for name in parts) for part in ("encoder", "projector", "predictor")
+    ), parts

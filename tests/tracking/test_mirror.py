@@ -1,4 +1,7 @@
-"""MLflow is a mirror: out of reach it costs seconds, not the search; replayed, nothing is doubled."""
+"""MLflow is a mirror: out of reach it costs seconds, not the search.
+
+Replayed, nothing is doubled.
+"""
 
 from __future__ import annotations
 
@@ -82,9 +85,16 @@ def server(tmp_path):
     ]  # fmt: skip
     import os
 
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = os.environ | {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     ) as process:
         uri = f"http://127.0.0.1:{port}"
         for _ in range(240):

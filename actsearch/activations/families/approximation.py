@@ -1,7 +1,10 @@
-"""Cheap approximations of tanh, the sigmoid and the GELU, with their largest error. Shapes: ``(*)`` in and out.
+"""Cheap approximations of tanh, the sigmoid and the GELU, with their largest error.
 
-Each states ``approximates``, the name of what it stands for, and ``maximum_error``, the largest absolute difference over the
-real line, rounded up. See also ``hardtanh``, ``hardsigmoid``, ``hardswish`` and ``gelu(approximate="tanh")``.
+Shapes: ``(*)`` in and out.
+
+Each states ``approximates``, the name of what it stands for, and ``maximum_error``, the largest
+absolute difference over the real line, rounded up. See also ``hardtanh``, ``hardsigmoid``,
+``hardswish`` and ``gelu(approximate="tanh")``.
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ class Approximation(Activation):
 def _bends(knots: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
     """Return where and by how much the slope falls, for the line through the origin and the knots, constant after them."""
     slopes = [(y - b) / (x - a) for (a, b), (x, y) in pairwise(((0.0, 0.0), *knots))] + [0.0]
-    return tuple((x, before - after) for (x, _), (before, after) in zip(knots, pairwise(slopes), strict=True))
+    return tuple(
+        (x, before - after) for (x, _), (before, after) in zip(knots, pairwise(slopes), strict=True)
+    )
 
 
 TANH_BENDS = _bends(((0.6217, 0.5691), (1.2543, 0.8662), (2.3881, 1.0)))
@@ -66,9 +71,17 @@ class PiecewiseLinearSigmoid(Approximation):
 
     name = "piecewise_linear_sigmoid"
     approximates, maximum_error = "sigmoid", 0.0084
-    formula = "1/2 + sign(x)*interpolate(abs(x)/2, (0, 0), (0.6217, 0.5691), (1.2543, 0.8662), (2.3881, 1))/2"
+    formula = (
+        "1/2 + sign(x)*interpolate(abs(x)/2, (0, 0), (0.6217, 0.5691), (1.2543, 0.8662), (2.3881,"
+        " 1))/2"
+    )
     facts: ClassVar = known(
-        "monotone", smoothness=0, slope=0.5691 / 0.6217 / 4, values=(0, 1), asymptotes=(0, 0), pieces=7
+        "monotone",
+        smoothness=0,
+        slope=0.5691 / 0.6217 / 4,
+        values=(0, 1),
+        asymptotes=(0, 0),
+        pieces=7,
     )
 
     def function(self, x: Tensor) -> Tensor:
@@ -79,14 +92,16 @@ class PiecewiseLinearSigmoid(Approximation):
 
 @register
 class PLANSigmoid(Approximation):
-    r"""PLAN: sigmoid by seven linear pieces whose slopes are powers of two; it jumps by 0.004 at ±2.375.
+    r"""PLAN: sigmoid by seven linear pieces whose slopes are powers of two.
+
+    It jumps by 0.004 at ±2.375.
 
     .. math:: \varphi(x) = \tfrac{x}{4} + \tfrac12, \; \tfrac{x}{8} + \tfrac58, \; \tfrac{x}{32} + \tfrac{27}{32}, \; 1
         \quad \text{for } 0 \le x < 1, \; < \tfrac{19}{8}, \; < 5, \; \text{and above}; \quad \varphi(-x) = 1 - \varphi(x)
 
     References:
-        Piecewise linear approximation applied to nonlinear function of a neural network, H. Amin, K. Curtis and
-        B. Hayes-Gill, 1997, https://doi.org/10.1049/ip-cds:19971587
+        Piecewise linear approximation applied to nonlinear function of a neural network, H. Amin,
+        K. Curtis and B. Hayes-Gill, 1997, https://doi.org/10.1049/ip-cds:19971587
     """
 
     name = "plan_sigmoid"
@@ -95,7 +110,9 @@ class PLANSigmoid(Approximation):
         "1/2 + sign(x)*(abs(x)/4 if abs(x) < 1 else abs(x)/8 + 1/8 if abs(x) < 19/8"
         " else abs(x)/32 + 11/32 if abs(x) < 5 else 1/2)"
     )  # fmt: skip
-    facts: ClassVar = known("", smoothness=-1, slope=inf, values=(0, 1), asymptotes=(0, 0), pieces=7)
+    facts: ClassVar = known(
+        "", smoothness=-1, slope=inf, values=(0, 1), asymptotes=(0, 0), pieces=7
+    )
 
     def function(self, x: Tensor) -> Tensor:
         """Return clips between the knots, less the jump beyond the second."""
@@ -113,14 +130,16 @@ class QuadraticTanh(Approximation):
     .. math:: \varphi(x) = x (1 - |x|/4) \text{ for } |x| < 2, \text{ else } \operatorname{sign}(x)
 
     References:
-        Simple sigmoid-like activation function suitable for digital hardware implementation, H. Kwan, 1992,
-        https://doi.org/10.1049/el:19920877
+        Simple sigmoid-like activation function suitable for digital hardware implementation, H.
+        Kwan, 1992, https://doi.org/10.1049/el:19920877
     """
 
     name = "quadratic_tanh"
     approximates, maximum_error = "tanh", 0.0433
     formula = "x*(1 - abs(x)/4) if abs(x) < 2 else sign(x)"
-    facts: ClassVar = known("monotone odd zero_preserving", smoothness=1, slope=1, values=(-1, 1), asymptotes=(0, 0))
+    facts: ClassVar = known(
+        "monotone odd zero_preserving", smoothness=1, slope=1, values=(-1, 1), asymptotes=(0, 0)
+    )
 
     def function(self, x: Tensor) -> Tensor:
         """Return the parabolas of the clipped x."""
@@ -135,8 +154,8 @@ class QuadraticSigmoid(Approximation):
     .. math:: \varphi(x) = \tfrac12 + \tfrac{x}{4} (1 - |x|/8) \text{ for } |x| < 4, \text{ else } 0 \text{ or } 1
 
     References:
-        Simple sigmoid-like activation function suitable for digital hardware implementation, H. Kwan, 1992,
-        https://doi.org/10.1049/el:19920877
+        Simple sigmoid-like activation function suitable for digital hardware implementation, H.
+        Kwan, 1992, https://doi.org/10.1049/el:19920877
     """
 
     name = "quadratic_sigmoid"
@@ -160,7 +179,9 @@ class PadeTanh(Approximation):
     name = "pade_tanh"
     approximates, maximum_error = "tanh", 0.0236
     formula = "x*(27 + x**2)/(27 + 9*x**2) if abs(x) < 3 else sign(x)"
-    facts: ClassVar = known("monotone odd zero_preserving", smoothness=2, slope=1, values=(-1, 1), asymptotes=(0, 0))
+    facts: ClassVar = known(
+        "monotone odd zero_preserving", smoothness=2, slope=1, values=(-1, 1), asymptotes=(0, 0)
+    )
 
     def function(self, x: Tensor) -> Tensor:
         """Return the fraction of the clipped x."""
@@ -176,7 +197,8 @@ class QuickGELU(Approximation):
     .. math:: \varphi(x) = x \, \sigma(1.702 x)
 
     References:
-        Gaussian Error Linear Units (GELUs), D. Hendrycks and K. Gimpel, 2016, https://arxiv.org/abs/1606.08415
+        Gaussian Error Linear Units (GELUs), D. Hendrycks and K. Gimpel, 2016,
+        https://arxiv.org/abs/1606.08415
     """
 
     name = "quick_gelu"
@@ -199,7 +221,8 @@ class PiecewiseLinearGELU(Approximation):
     name = "piecewise_linear_gelu"
     approximates, maximum_error = "gelu", 0.0070
     formula = (
-        "max(0, x) + interpolate(abs(x), (0, 0), (0.3229, -0.1275), (0.7582, -0.1769), (2.2009, -0.0308), (2.9939, 0))"
+        "max(0, x) + interpolate(abs(x), (0, 0), (0.3229, -0.1275), (0.7582, -0.1769), (2.2009,"
+        " -0.0308), (2.9939, 0))"
     )
     facts: ClassVar = known(
         "zero_preserving", smoothness=0, slope=1 + (0.1769 - 0.0308) / (2.2009 - 0.7582), values=(-0.1769, inf),
@@ -223,7 +246,8 @@ class QuadraticGELU(Approximation):
         \left(a (\min(|x|/\sqrt2, -b) + b)^2 + 1\right)\right), \quad a = -0.2888, \; b = -1.769
 
     References:
-        I-BERT: Integer-only BERT Quantization, S. Kim et al., 2021, https://arxiv.org/abs/2101.01321
+        I-BERT: Integer-only BERT Quantization, S. Kim et al., 2021,
+            https://arxiv.org/abs/2101.01321
     """
 
     name = "quadratic_gelu"

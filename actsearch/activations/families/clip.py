@@ -39,7 +39,12 @@ class Clip(Activation):
     def declare(cls, bound: float) -> dict[str, Any]:
         """Return the analytic facts."""
         return known(
-            "monotone odd zero_preserving", smoothness=0, slope=1, values=(-bound, bound), asymptotes=(0, 0), pieces=3
+            "monotone odd zero_preserving",
+            smoothness=0,
+            slope=1,
+            values=(-bound, bound),
+            asymptotes=(0, 0),
+            pieces=3,
         )
 
 
@@ -67,7 +72,12 @@ class ClippedReLU(Activation):
     def declare(cls, ceiling: float) -> dict[str, Any]:
         """Return the analytic facts."""
         return known(
-            "monotone zero_preserving", smoothness=0, slope=1, values=(0, ceiling), asymptotes=(0, 0), pieces=3
+            "monotone zero_preserving",
+            smoothness=0,
+            slope=1,
+            values=(0, ceiling),
+            asymptotes=(0, 0),
+            pieces=3,
         )
 
 
@@ -95,7 +105,9 @@ class Hardtanh(Activation):
     def __init__(self, /, **values: Any) -> None:
         super().__init__(**values)
         if self.values["min_val"] >= self.values["max_val"]:
-            raise InvalidValueError(f"min_val must be below max_val, but got {self.values!r}. Swap them.")
+            raise InvalidValueError(
+                f"min_val must be below max_val, but got {self.values!r}. Swap them."
+            )
 
     def function(self, x: Tensor, min_val: float, max_val: float) -> Tensor:
         """Return the clipped x."""
@@ -107,5 +119,10 @@ class Hardtanh(Activation):
         odd = "odd " if min_val == -max_val else ""
         zero = "zero_preserving " if min_val <= 0 <= max_val else ""
         return known(
-            f"{odd}{zero}monotone", smoothness=0, slope=1, values=(min_val, max_val), asymptotes=(0, 0), pieces=3
+            f"{odd}{zero}monotone",
+            smoothness=0,
+            slope=1,
+            values=(min_val, max_val),
+            asymptotes=(0, 0),
+            pieces=3,
         )

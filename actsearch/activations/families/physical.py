@@ -26,8 +26,8 @@ class GaussianRadial(Activation):
         order: :math:`l`, the angular momentum: 0 (s), 1 (p), 2 (d).
 
     References:
-        Electronic wave functions I. A general method of calculation for the stationary states of any molecular system,
-        S. F. Boys, 1950, https://doi.org/10.1098/rspa.1950.0036
+        Electronic wave functions I. A general method of calculation for the stationary states of
+        any molecular system, S. F. Boys, 1950, https://doi.org/10.1098/rspa.1950.0036
     """
 
     name = "gaussian_radial"
@@ -47,10 +47,22 @@ class GaussianRadial(Activation):
         """Return the analytic facts, from the roots of the first and second derivatives."""
         ζ = exponent
         if order == 0:
-            return known("even", smoothness=inf, slope=sqrt(2 * ζ) * exp(-0.5), values=(0, 1), asymptotes=(0, 0))
+            return known(
+                "even",
+                smoothness=inf,
+                slope=sqrt(2 * ζ) * exp(-0.5),
+                values=(0, 1),
+                asymptotes=(0, 0),
+            )
         if order == 1:
             peak = sqrt(0.5 / ζ) * exp(-0.5)
-            return known("odd zero_preserving", smoothness=inf, slope=1, values=(-peak, peak), asymptotes=(0, 0))
+            return known(
+                "odd zero_preserving",
+                smoothness=inf,
+                slope=1,
+                values=(-peak, peak),
+                asymptotes=(0, 0),
+            )
         u = (5 - sqrt(17)) / 4  # ζx² at the steepest point
         return known(
             "even zero_preserving", smoothness=inf, slope=2 * sqrt(u / ζ) * (1 - u) * exp(-u),
@@ -60,7 +72,9 @@ class GaussianRadial(Activation):
 
 @register
 class Hill(Activation):
-    r"""Hill function: the response of a gene to a transcription factor; zero for negative concentrations.
+    r"""Hill function: the response of a gene to a transcription factor.
+
+    Zero for negative concentrations.
 
     .. math:: \varphi(x) = \frac{x_+^n}{K^n + x_+^n}, \quad x_+ = \max(0, x)
 
@@ -71,8 +85,8 @@ class Hill(Activation):
         coefficient: :math:`n`, at least 1: below, the slope at 0 would be infinite.
 
     References:
-        The possible effects of the aggregation of the molecules of haemoglobin on its dissociation curves, A. V. Hill,
-        1910, Journal of Physiology 40 (supplement)
+        The possible effects of the aggregation of the molecules of haemoglobin on its dissociation
+        curves, A. V. Hill, 1910, Journal of Physiology 40 (supplement)
     """
 
     name = "hill"
@@ -83,9 +97,16 @@ class Hill(Activation):
     }
 
     def function(self, x: Tensor, half: Value, coefficient: Value) -> Tensor:
-        """Return the formula; the smallest normal number stands for 0, so that its logarithm is finite."""
+        """Return the formula.
+
+        The smallest normal number stands for 0, so that its logarithm is finite.
+        """
         tiny = torch.finfo(x.dtype).tiny
-        log_half = half.log() if isinstance(half, Tensor) else torch.tensor(half, dtype=torch.float64).log().item()
+        log_half = (
+            half.log()
+            if isinstance(half, Tensor)
+            else torch.tensor(half, dtype=torch.float64).log().item()
+        )
         ratio = torch.log(F.threshold(x, tiny, tiny)) - log_half
         return torch.sigmoid(coefficient * ratio) * (x > 0)
 
@@ -96,7 +117,11 @@ class Hill(Activation):
         u = (n - 1) / (n + 1)
         steepest = n / half * u ** (1 - 1 / n) / (1 + u) ** 2
         return known(
-            "monotone zero_preserving", smoothness=ceil(n) - 1, slope=steepest, values=(0, 1), asymptotes=(0, 0)
+            "monotone zero_preserving",
+            smoothness=ceil(n) - 1,
+            slope=steepest,
+            values=(0, 1),
+            asymptotes=(0, 0),
         )
 
 
@@ -129,7 +154,9 @@ class Attenuation(Activation):
     @classmethod
     def declare(cls, coefficient: float, intensity: float) -> dict[str, Any]:
         """Return the analytic facts; it falls, which ``monotone`` does not mean."""
-        return known("convex bijective", smoothness=inf, slope=inf, values=(0, inf), asymptotes=(-inf, 0))
+        return known(
+            "convex bijective", smoothness=inf, slope=inf, values=(0, inf), asymptotes=(-inf, 0)
+        )
 
 
 @register
@@ -153,7 +180,13 @@ class CoulombStep(Activation):
     @classmethod
     def declare(cls, softening: float) -> dict[str, Any]:
         """Return the analytic facts."""
-        return known("monotone bijective", smoothness=inf, slope=0.5 / softening, values=(0, 1), asymptotes=(0, 0))
+        return known(
+            "monotone bijective",
+            smoothness=inf,
+            slope=0.5 / softening,
+            values=(0, 1),
+            asymptotes=(0, 0),
+        )
 
 
 @register
@@ -166,9 +199,8 @@ class SoftCoulomb(Activation):
         softening: :math:`\varepsilon`, positive, the softening length in units of x.
 
     References:
-        Numerical simulations of multiphoton ionization and above-threshold electron spectra, J. Javanainen, J. Eberly
-        and Q. Su, 1988,
-        https://doi.org/10.1103/PhysRevA.38.3430
+        Numerical simulations of multiphoton ionization and above-threshold electron spectra, J.
+        Javanainen, J. Eberly and Q. Su, 1988, https://doi.org/10.1103/PhysRevA.38.3430
     """
 
     name = "soft_coulomb"
@@ -183,4 +215,6 @@ class SoftCoulomb(Activation):
     def declare(cls, softening: float) -> dict[str, Any]:
         """Return the analytic facts; the steepest point is at ε/√2."""
         slope = 2 / (3 * sqrt(3)) / softening**2
-        return known("even", smoothness=inf, slope=slope, values=(0, 1 / softening), asymptotes=(0, 0))
+        return known(
+            "even", smoothness=inf, slope=slope, values=(0, 1 / softening), asymptotes=(0, 0)
+        )

@@ -1,4 +1,7 @@
-"""Squashers: smooth or once smooth bijections of the real line onto (-1, 1). Input and output have shape ``(*)``."""
+"""Squashers: smooth or once smooth bijections of the real line onto (-1, 1).
+
+Input and output have shape ``(*)``.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,10 @@ class Tanh(Bijective):
         return torch.atanh(y)
 
     def log_slope(self, x: Tensor) -> Tensor:
-        """Return ``2 (log 2 - |x| - softplus(-2|x|))``; even in x, and small terms only are subtracted."""
+        """Return ``2 (log 2 - |x| - softplus(-2|x|))``.
+
+        Even in x, and small terms only are subtracted.
+        """
         magnitude = x.abs()
         return 2 * (log(2) - magnitude - F.softplus(-2 * magnitude))
 
@@ -59,8 +65,8 @@ class Softsign(Bijective):
     .. math:: \varphi(x) = \frac{x}{1 + |x|}
 
     References:
-        Understanding the difficulty of training deep feedforward neural networks, X. Glorot and Y. Bengio, 2010,
-        https://proceedings.mlr.press/v9/glorot10a.html
+        Understanding the difficulty of training deep feedforward neural networks, X. Glorot and Y.
+        Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html
     """
 
     name = "softsign"
@@ -138,8 +144,8 @@ class ISRU(Bijective):
         alpha: :math:`\alpha`, positive; the limits are :math:`\pm 1/\sqrt\alpha`.
 
     References:
-        Improving Deep Learning by Inverse Square Root Linear Units (ISRLUs), B. Carlile et al., 2017,
-        https://arxiv.org/abs/1710.09967
+        Improving Deep Learning by Inverse Square Root Linear Units (ISRLUs), B. Carlile et al.,
+        2017, https://arxiv.org/abs/1710.09967
     """
 
     name = "isru"

@@ -1,9 +1,10 @@
 """Surrogate gradients of the Heaviside step: forward exactly 0 or 1, backward a named derivative.
 
-Every member is the Heaviside step of x, one where x > 0 and zero elsewhere. Its gradient is the derivative of a soft step
-S(x; k) that the member states, with respect to x and, where it is learned, to the sharpness k. Facts about values are those
-of the step (its derivative bound is infinite: it jumps); κ, backward gain and saturation are those of the surrogate, which is
-what training sees. Input and output have shape ``(*)``.
+Every member is the Heaviside step of x, one where x > 0 and zero elsewhere. Its gradient is the
+derivative of a soft step S(x; k) that the member states, with respect to x and, where it is
+learned, to the sharpness k. Facts about values are those of the step (its derivative bound is
+infinite: it jumps); κ, backward gain and saturation are those of the surrogate, which is what
+training sees. Input and output have shape ``(*)``.
 """
 
 from __future__ import annotations
@@ -43,20 +44,28 @@ class _Step(Function):
 
 
 class Surrogate(Activation):
-    r"""The Heaviside step with a surrogate gradient; a member states its soft step and that one's derivative.
+    r"""The Heaviside step with a surrogate gradient.
+
+    A member states its soft step and that one's derivative.
 
     - ``surrogate``: the derivative with respect to x, one line of text like ``formula``;
     - :meth:`soft_step`: the function whose derivative it is.
 
     References:
-        Surrogate Gradient Learning in Spiking Neural Networks, E. Neftci, H. Mostafa and F. Zenke, 2019,
-        https://arxiv.org/abs/1901.09948
+        Surrogate Gradient Learning in Spiking Neural Networks, E. Neftci, H. Mostafa and F. Zenke,
+        2019, https://arxiv.org/abs/1901.09948
     """
 
     formula = "1 if x > 0 else 0"
     surrogate: ClassVar[str]
     facts: ClassVar = known(
-        "monotone zero_preserving", smoothness=-1, slope=inf, values=(0, 1), asymptotes=(0, 0), pieces=2, sparsity=0.5
+        "monotone zero_preserving",
+        smoothness=-1,
+        slope=inf,
+        values=(0, 1),
+        asymptotes=(0, 0),
+        pieces=2,
+        sparsity=0.5,
     )
 
     def function(self, x: Tensor, **values: Any) -> Tensor:
@@ -90,8 +99,8 @@ class TriangularSurrogate(Surrogate):
         sharpness: :math:`k`, positive; the triangle ends at 1/k.
 
     References:
-        Long short-term memory and learning-to-learn in networks of spiking neurons, G. Bellec et al., 2018,
-        https://arxiv.org/abs/1803.09574
+        Long short-term memory and learning-to-learn in networks of spiking neurons, G. Bellec et
+        al., 2018, https://arxiv.org/abs/1803.09574
     """
 
     name = "triangular_surrogate"
@@ -101,7 +110,11 @@ class TriangularSurrogate(Surrogate):
     def soft_step(self, x: Tensor, sharpness: Value) -> Tensor:
         """Return the integral of the triangle."""
         end = 1 / sharpness
-        inside = fused.apply(fused.Symmetric, x, end) if isinstance(end, Tensor) else F.hardtanh(x, -end, end)
+        inside = (
+            fused.apply(fused.Symmetric, x, end)
+            if isinstance(end, Tensor)
+            else F.hardtanh(x, -end, end)
+        )
         return inside - 0.5 * sharpness * inside * inside.abs()
 
 
@@ -134,8 +147,8 @@ class FastSigmoidSurrogate(Surrogate):
         sharpness: :math:`k`, positive.
 
     References:
-        SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks, F. Zenke and S. Ganguli, 2018,
-        https://arxiv.org/abs/1705.11146
+        SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks, F. Zenke and S.
+        Ganguli, 2018, https://arxiv.org/abs/1705.11146
     """
 
     name = "fast_sigmoid_surrogate"
@@ -157,8 +170,8 @@ class ArctanSurrogate(Surrogate):
         sharpness: :math:`k`, positive; the peak is k/2.
 
     References:
-        Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks,
-        W. Fang et al., 2021, https://arxiv.org/abs/2007.05785
+        Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural
+        Networks, W. Fang et al., 2021, https://arxiv.org/abs/2007.05785
     """
 
     name = "arctan_surrogate"
@@ -196,8 +209,8 @@ class StraightThrough(Surrogate):
     .. math:: \varphi'(x) := 1
 
     References:
-        Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation, Y. Bengio,
-        N. Leonard and A. Courville, 2013, https://arxiv.org/abs/1308.3432
+        Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation,
+        Y. Bengio, N. Leonard and A. Courville, 2013, https://arxiv.org/abs/1308.3432
     """
 
     name = "straight_through"
@@ -218,8 +231,8 @@ class RectangularSurrogate(Surrogate):
         sharpness: :math:`k`, positive, the inverse of the rectangle's width.
 
     References:
-        Spatio-Temporal Backpropagation for Training High-Performance Spiking Neural Networks, Y. Wu et al., 2018,
-        https://arxiv.org/abs/1706.02609
+        Spatio-Temporal Backpropagation for Training High-Performance Spiking Neural Networks, Y. Wu
+        et al., 2018, https://arxiv.org/abs/1706.02609
     """
 
     name = "rectangular_surrogate"
@@ -242,8 +255,8 @@ class MultiGaussianSurrogate(Surrogate):
         sharpness: :math:`k`, positive, the inverse of the standard deviation of the central lobe.
 
     References:
-        Accurate and efficient time-domain classification with adaptive spiking recurrent neural networks,
-        B. Yin, F. Corradi and S. Bohte, 2021, https://arxiv.org/abs/2103.12593
+        Accurate and efficient time-domain classification with adaptive spiking recurrent neural
+        networks, B. Yin, F. Corradi and S. Bohte, 2021, https://arxiv.org/abs/2103.12593
     """
 
     name = "multi_gaussian_surrogate"

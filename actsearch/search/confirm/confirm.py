@@ -56,40 +56,54 @@ def confirm_study(
 ) -> Confirmation:
     """Let the best ``top`` candidates race with the same new seeds, and compare the winner with the baseline.
 
-    The race is :func:`actsearch.search.confirm.racing.race`. Where the data are divided by a seed (the plan's
-    ``split_option``), each seed of the race has a division of its own. Where the baseline was tuned, the model as it is
-    trains beside the others on the seeds of the comparison, and a winner once more at the model's own learning rate. What an
-    earlier call measured is used again, so a call with more seeds adds to it; the later verdict is corrected for there being
-    an earlier one. Writes ``confirmation.json``, and ``best.json`` for a winner, else ``candidate.json``.
+    The race is :func:`actsearch.search.confirm.racing.race`. Where the data are divided by a seed
+    (the plan's ``split_option``), each seed of the race has a division of its own. Where the
+    baseline was tuned, the model as it is trains beside the others on the seeds of the comparison,
+    and a winner once more at the model's own learning rate. What an earlier call measured is used
+    again, so a call with more seeds adds to it; the later verdict is corrected for there being an
+    earlier one. Writes ``confirmation.json``, and ``best.json`` for a winner, else
+    ``candidate.json``.
 
     Args:
         run: the study.
         executor: where the trainings run.
         top: candidates that are confirmed.
-        seeds: trainings for each candidate and the baseline on average, at least 2: ``(top + 1) * seeds`` trainings of the
-            race at most, more of them for the candidate that is selected and fewer for those that are dropped.
+        seeds: trainings for each candidate and the baseline on average, at least 2: ``(top + 1) *
+            seeds`` trainings of the race at most, more of them for the candidate that is selected
+            and fewer for those that are dropped.
         jobs: how many trainings at a time.
         progress: called with (done, most).
 
     Raises:
         InvalidValueError: ``top`` < 1 or ``seeds`` < 2.
-        StudyError: the study has no completed trial besides the baseline, or no pair of trainings ends well.
+        StudyError: the study has no completed trial besides the baseline, or no pair of trainings
+            ends well.
     """
     if top < 1 or seeds < 2:
-        raise InvalidValueError(f"a confirmation must have top >= 1 and seeds >= 2, but got {top=}, {seeds=}.")
+        raise InvalidValueError(
+            f"a confirmation must have top >= 1 and seeds >= 2, but got {top=}, {seeds=}."
+        )
     trials = {trial.number: trial for trial in run.candidates(top)}
     if not trials:
         raise StudyError(
-            f"study {run.name!r} must have a completed trial besides the baseline to confirm. Run more trials."
+            f"study {run.name!r} must have a completed trial besides the baseline to confirm. Run"
+            " more trials."
         )
     arms = [Arm(str(BASELINE), None, run.factor(run.baseline))]
-    arms += [Arm(str(number), run.placement(trial), run.factor(trial)) for number, trial in trials.items()]
+    arms += [
+        Arm(str(number), run.placement(trial), run.factor(trial))
+        for number, trial in trials.items()
+    ]
     result = _begin(run, list(trials), seeds, {arm.name: arm.factor for arm in arms})
-    trainings = _Trainings(run, executor, jobs, result, progress, most_trainings(run, len(trials), seeds))
+    trainings = _Trainings(
+        run, executor, jobs, result, progress, most_trainings(run, len(trials), seeds)
+    )
 
     def measure(cells: Sequence[tuple[int, int]]) -> list[float]:
         comparing = any(arm == BASELINE for arm, _ in cells)
-        scores = trainings.train([(arms[arm], _seed(run, index)) for arm, index in cells], keep=comparing)
+        scores = trainings.train(
+            [(arms[arm], _seed(run, index)) for arm, index in cells], keep=comparing
+        )
         sign = 1 if result.mode == "max" else -1
         return [sign * score for score in scores]
 
@@ -104,7 +118,9 @@ def confirm_study(
     result.seeds = [_seed(run, raced.selection + index) for index in range(raced.pairs)]
     result.given = raced.given
     selected = arms[raced.selected]
-    compared = compare(result.differences(selected.name), raced.level, trainings.rows(selected.name, str(BASELINE)))
+    compared = compare(
+        result.differences(selected.name), raced.level, trainings.rows(selected.name, str(BASELINE))
+    )
     result.comparisons = [compared if arm is selected else compare([]) for arm in arms[1:]]
     _compare_with_untouched(trainings, result, arms[BASELINE], selected, raced.level)
     result.write(run)
@@ -165,8 +181,12 @@ class _Trainings:
             cells: arms and seeds.
             keep: whether the weights and pictures of each arm's first seed are kept.
         """
-        missing = [(arm, seed) for arm, seed in cells if f"{arm.name}:{seed}" not in self.result.scores]
-        first = {arm.name: seed for arm, seed in reversed(missing) if keep and arm.name not in self._kept}
+        missing = [
+            (arm, seed) for arm, seed in cells if f"{arm.name}:{seed}" not in self.result.scores
+        ]
+        first = {
+            arm.name: seed for arm, seed in reversed(missing) if keep and arm.name not in self._kept
+        }
         self._kept.update(first)
         done = self.asked + len(cells) - len(missing)
         self.asked += len(cells)
@@ -181,7 +201,10 @@ class _Trainings:
         self.progress(self.asked, self.asked)
 
     def rows(self, arm: str, other: str) -> list[float] | None:
-        """Return the difference of two arms at each test row, averaged over the seeds; ``None`` where it is not known."""
+        """Return the difference of two arms at each test row, averaged over the seeds.
+
+        ``None`` where it is not known.
+        """
         if self.result.split_option:  # the rows are others with every seed
             return None
         found = []
@@ -197,7 +220,9 @@ class _Trainings:
         averaged: list[float] = (sign * (values[:, 0] - values[:, 1])).mean(0).tolist()
         return averaged
 
-    def _run(self, queue: Sequence[tuple[Arm, int]], keep: Mapping[str, int]) -> Iterator[tuple[Arm, int]]:
+    def _run(
+        self, queue: Sequence[tuple[Arm, int]], keep: Mapping[str, int]
+    ) -> Iterator[tuple[Arm, int]]:
         waiting = list(queue)
         running: dict[int, tuple[Arm, int]] = {}
         while waiting or running:
@@ -215,7 +240,9 @@ class _Trainings:
         option = self.result.split_option
         details = {
             "seed": seed,
-            "split": (option, derive(self.run.plan.seed, "split", seed) % 2**31) if option else None,
+            "split": (
+                (option, derive(self.run.plan.seed, "split", seed) % 2**31) if option else None
+            ),
             "learning_rate_factor": arm.factor,
             "folder": str(folder) if kept else "",
             "pictures": kept,
@@ -236,17 +263,31 @@ class _Trainings:
             write_text(_rows_file(self.run, arm.name, seed), json.dumps(rows))
 
 
-def _begin(run: StudyRun, candidates: list[int], seeds: int, factors: dict[str, float]) -> Confirmation:
+def _begin(
+    run: StudyRun, candidates: list[int], seeds: int, factors: dict[str, float]
+) -> Confirmation:
     metric = run.plan.test_metric if run.tested else run.plan.objectives[0].metric
-    result = Confirmation(metric, run.plan.objectives[0].mode, "test" if run.tested else "validation", [], candidates)
+    result = Confirmation(
+        metric, run.plan.objectives[0].mode, "test" if run.tested else "validation", [], candidates
+    )
     result.budget = (len(candidates) + 1) * seeds
     result.split_option, result.factors = run.plan.split_option, factors
     earlier = Confirmation.read(run)
-    if earlier is not None and (earlier.metric, earlier.split_option) == (metric, result.split_option):
+    if earlier is not None and (earlier.metric, earlier.split_option) == (
+        metric,
+        result.split_option,
+    ):
         result.cpu = earlier.cpu
-        # More trials may have found the baseline another rate: what it came to at the earlier one is no score of it now.
-        moved = {arm for arm, factor in factors.items() if earlier.factors.get(arm, factor) != factor}
-        kept = {key: value for key, value in earlier.scores.items() if key.rpartition(":")[0] not in moved}
+        # More trials may have found the baseline another rate: what it came to at the earlier one
+        # is no score of it now.
+        moved = {
+            arm for arm, factor in factors.items() if earlier.factors.get(arm, factor) != factor
+        }
+        kept = {
+            key: value
+            for key, value in earlier.scores.items()
+            if key.rpartition(":")[0] not in moved
+        }
         result.scores = {key: value for key, value in kept.items() if value is not None}
         same = (earlier.candidates, earlier.budget) == (result.candidates, result.budget)
         result.looks = earlier.looks + bool(earlier.comparisons and not same)
@@ -273,7 +314,8 @@ def _score(outcome: Outcome, metric: str, tested: bool) -> float | None:
         logged = ", ".join(sorted(outcome.metrics))
         where = "test" if tested else "validation"
         raise StudyError(
-            f"metric {metric!r} must be logged in {where}, but the module logs {logged}. Name one with --test-metric."
+            f"metric {metric!r} must be logged in {where}, but the module logs {logged}. Name one"
+            " with --test-metric."
         )
     value = outcome.metrics[metric]
     return value if math.isfinite(value) else None

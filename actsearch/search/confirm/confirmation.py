@@ -13,7 +13,10 @@ from actsearch.search.confirm.racing import BASELINE, Comparison, Verdict
 from actsearch.search.study.record import StudyRun
 
 UNTOUCHED = "untouched"
-"""The arm of the model as it is, at its own learning rate; an arm at that rate has ``@own`` behind its name."""
+"""The arm of the model as it is, at its own learning rate.
+
+An arm at that rate has ``@own`` behind its name.
+"""
 
 _UNKNOWN = {"gain": math.nan, "low": -math.inf, "high": math.inf}
 """What ``null`` stands for in the file: JSON has no number for these."""
@@ -26,24 +29,29 @@ class Confirmation:
     Args:
         metric: the metric that is scored.
         mode: the direction that is better.
-        split: ``test``, or ``validation`` where the module has no test split (the search has seen that one).
+        split: ``test``, or ``validation`` where the module has no test split (the search has seen
+            that one).
         seeds: the seeds that compare the selected candidate with the baseline.
         candidates: numbers of the trials that are confirmed, the best by the search first.
-        scores: by arm and seed (``"3:1234"``), the score; ``None`` where the training failed. Those of earlier calls
-            stay, to be used again.
+        scores: by arm and seed (``"3:1234"``), the score; ``None`` where the training failed. Those
+            of earlier calls stay, to be used again.
         failures: by arm and seed, why a training has no score.
-        comparisons: one for each candidate, once the race has ended; without pairs for those that were not selected.
+        comparisons: one for each candidate, once the race has ended; without pairs for those that
+            were not selected.
         selection: the seeds that selected the candidate; the baseline was not trained with these.
         given: for each candidate, how many seeds it was trained with, once the race has ended.
         budget: the most trainings the race may take.
         looks: how many verdicts on this study there are with this one.
-        split_option: the option by which each seed has a split of its own; empty where all share the study's.
+        split_option: the option by which each seed has a split of its own; empty where all share
+            the study's.
         factors: by arm, the factor on the learning rate.
-        over_untouched: the selected candidate against the model as it is; ``None`` where that is the baseline.
-        at_own_rate: the winner at the model's own learning rate, against the model as it is; ``None`` where that is what
-            was compared, or there is no winner.
+        over_untouched: the selected candidate against the model as it is; ``None`` where that is
+            the baseline.
+        at_own_rate: the winner at the model's own learning rate, against the model as it is;
+            ``None`` where that is what was compared, or there is no winner.
         cpu: processor time of all trainings of the confirmation, in seconds.
-        rate: the baseline against the model as it is: what its tuned learning rate brings; ``None`` where it is the same.
+        rate: the baseline against the model as it is: what its tuned learning rate brings; ``None``
+            where it is the same.
     """
 
     metric: str
@@ -80,10 +88,17 @@ class Confirmation:
     def write(self, run: StudyRun) -> None:
         """Keep what has been measured so far."""
         data = asdict(self)
-        for one in (*data["comparisons"], data["over_untouched"], data["at_own_rate"], data["rate"]):
+        for one in (
+            *data["comparisons"],
+            data["over_untouched"],
+            data["at_own_rate"],
+            data["rate"],
+        ):
             if one is not None:
                 one.update({key: None for key in _UNKNOWN if not math.isfinite(one[key])})
-        write_text(run.folder / "confirmation.json", json.dumps(data, indent=1, allow_nan=False) + "\n")
+        write_text(
+            run.folder / "confirmation.json", json.dumps(data, indent=1, allow_nan=False) + "\n"
+        )
 
     def score(self, arm: int | str, seed: int) -> float:
         """Return a score, NaN where there is none."""
@@ -99,7 +114,8 @@ class Confirmation:
     def winner(self) -> tuple[int, Comparison]:
         """The candidate that was selected, and its comparison."""
         return max(
-            zip(self.candidates, self.comparisons, strict=True), key=lambda c: c[1].gain if c[1].pairs else -math.inf
+            zip(self.candidates, self.comparisons, strict=True),
+            key=lambda c: c[1].gain if c[1].pairs else -math.inf,
         )
 
     @property
@@ -109,7 +125,11 @@ class Confirmation:
         Each of the two comparisons has its full level, since both must find it.
         """
         verdict = self.winner[1].verdict
-        if verdict == "better" and self.over_untouched is not None and self.over_untouched.verdict != "better":
+        if (
+            verdict == "better"
+            and self.over_untouched is not None
+            and self.over_untouched.verdict != "better"
+        ):
             return "no difference found"
         return verdict
 
@@ -123,11 +143,16 @@ class Confirmation:
             f"{c.pairs} paired seeds{', each with a split of its own' * bool(self.split_option)}",
         ]
         if not self.split_option:
-            how.append("on this split" + (f", with its {c.rows} rows in the interval" if c.rows else ""))
+            how.append(
+                "on this split" + (f", with its {c.rows} rows in the interval" if c.rows else "")
+            )
         if self.failures:
             how.append(f"{len(self.failures)} trainings failed")
         if self.selection:
-            how.append(f"selected from {len(self.candidates)} candidates on {len(self.selection)} other seeds")
+            how.append(
+                f"selected from {len(self.candidates)} candidates on {len(self.selection)} other"
+                " seeds"
+            )
         if self.looks > 1:
             how.append(f"corrected for {self.looks} verdicts on this study")
         text = ", ".join(how)
@@ -147,4 +172,6 @@ def figures(metric: str, c: Comparison) -> str:
 
 
 def _comparison(data: Mapping[str, Any]) -> Comparison:
-    return Comparison(**{**data, **{key: value for key, value in _UNKNOWN.items() if data[key] is None}})
+    return Comparison(
+        **{**data, **{key: value for key, value in _UNKNOWN.items() if data[key] is None}}
+    )

@@ -21,7 +21,10 @@ _DROP = 0.1
 """One-sided level at which a candidate leaves the selection; no error rate depends on it."""
 
 _STOP = 0.001
-"""Level at which the comparison stops early; at 0.001, Haybittle and Peto's, looks leave the final level as it is."""
+"""Level at which the comparison stops early.
+
+At 0.001, Haybittle and Peto's, looks leave the final level as it is.
+"""
 
 _BLOCK = 4
 """Paired seeds of the comparison that run before a look."""
@@ -34,7 +37,9 @@ Measure = Callable[[Sequence[tuple[int, int]]], Sequence[float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate against the baseline over paired seeds; differences are oriented so that positive is better.
+    """A candidate against the baseline over paired seeds.
+
+    Differences are oriented so that positive is better.
 
     Args:
         gain: mean of the paired differences, NaN where there are none.
@@ -43,7 +48,8 @@ class Comparison:
         p: two-sided p-value.
         pairs: seeds that both finished.
         significant: whether the candidate is better, and the test finds it at its level.
-        rows: test rows whose differences count in the interval as well; 0 where it is of the seeds alone.
+        rows: test rows whose differences count in the interval as well; 0 where it is of the seeds
+            alone.
     """
 
     gain: float
@@ -72,7 +78,8 @@ class Race:
         given: for each candidate, how many seeds it was trained with.
         pairs: number of seeds that compared it.
         level: of the comparison.
-        comparison: the selected candidate against the baseline, on the seeds of the comparison alone.
+        comparison: the selected candidate against the baseline, on the seeds of the comparison
+            alone.
     """
 
     selected: int
@@ -86,21 +93,24 @@ class Race:
 def race(measure: Measure, candidates: int, seeds: int, looks: int = 1) -> Race:
     r"""Select the best of several candidates on some seeds, and compare it with the baseline on fresh ones.
 
-    At most :math:`(m + 1) n` trainings for m candidates and n ``seeds``. A third of them selects: all candidates
-    train on the same seeds, one seed a round; from the second round on, those clearly worse than the leader are
-    dropped. What is left, and what the dropped ones have saved, is spent on pairs of the leader and the baseline, in
-    blocks; the race ends early where the leader is clearly worse than the baseline.
+    At most :math:`(m + 1) n` trainings for m candidates and n ``seeds``. A third of them selects:
+    all candidates train on the same seeds, one seed a round; from the second round on, those
+    clearly worse than the leader are dropped. What is left, and what the dropped ones have saved,
+    is spent on pairs of the leader and the baseline, in blocks; the race ends early where the
+    leader is clearly worse than the baseline.
 
-    No seed of the comparison has selected anything, so the paired t test needs no correction for the number of
-    candidates, and no way to select or to drop can make a false winner. The test is two-sided: where no candidate is
-    better, at most α/2 = 2.5 % of the races declare a winner, and at most 5 % of all chains of races that
-    add seeds to what was measured, since each further look halves the level.
+    No seed of the comparison has selected anything, so the paired t test needs no correction for
+    the number of candidates, and no way to select or to drop can make a false winner. The test is
+    two-sided: where no candidate is better, at most α/2 = 2.5 % of the races declare a winner, and
+    at most 5 % of all chains of races that add seeds to what was measured, since each further look
+    halves the level.
 
-    Numerics: with three candidates of which one is better by one standard deviation over seeds, noise independent
-    between the arms (an effect of 0.71 on the differences), 2,000 simulations find it in 86 % with n = 16, 80 % with
-    n = 14 and 46 % with n = 8. With the same number of trainings, all candidates on all seeds and Bonferroni find it
-    in 57 % with n = 16 and 23 % with n = 8 (80 % needs n = 24); dropping, then a Bonferroni test on all seeds of the
-    survivor, in 79 % and 39 %. Arms that share randomness by seed (correlation ρ) raise the effect to
+    Numerics: with three candidates of which one is better by one standard deviation over seeds,
+    noise independent between the arms (an effect of 0.71 on the differences), 2,000 simulations
+    find it in 86 % with n = 16, 80 % with n = 14 and 46 % with n = 8. With the same number of
+    trainings, all candidates on all seeds and Bonferroni find it in 57 % with n = 16 and 23 % with
+    n = 8 (80 % needs n = 24); dropping, then a Bonferroni test on all seeds of the survivor, in 79
+    % and 39 %. Arms that share randomness by seed (correlation ρ) raise the effect to
     :math:`1/\sqrt{2(1-\rho)}`: n = 8 finds 82 % with ρ = 0.5.
 
     Args:
@@ -112,11 +122,13 @@ def race(measure: Measure, candidates: int, seeds: int, looks: int = 1) -> Race:
     References:
         A Note on Data-Splitting for the Evaluation of Significance Levels, D. R. Cox, 1975,
             https://doi.org/10.1093/biomet/62.2.441
-        Hoeffding Races: Accelerating Model Selection Search for Classification and Function Approximation,
-            O. Maron and A. W. Moore, 1994, https://proceedings.neurips.cc/paper/1993
-        Repeated Assessment of Results in Clinical Trials of Cancer Treatment, J. L. Haybittle, 1971,
+        Hoeffding Races: Accelerating Model Selection Search for Classification and Function
+            Approximation, O. Maron and A. W. Moore, 1994, https://proceedings.neurips.cc/paper/1993
+        Repeated Assessment of Results in Clinical Trials of Cancer Treatment, J. L. Haybittle,
+        1971,
             https://doi.org/10.1259/0007-1285-44-526-793
-        Multiple Comparisons Among Means, O. J. Dunn, 1961, https://doi.org/10.1080/01621459.1961.10482090
+        Multiple Comparisons Among Means, O. J. Dunn, 1961,
+        https://doi.org/10.1080/01621459.1961.10482090
             (Bonferroni, over the looks)
 
     >>> scores = lambda cells: [0.1 * (arm == 2) + 0.01 * ((7 * arm + 3 * seed) % 5) for arm, seed in cells]
@@ -140,7 +152,9 @@ def race(measure: Measure, candidates: int, seeds: int, looks: int = 1) -> Race:
     differences: list[float] = []
     pairs = (budget - sum(given)) // 2
     while len(differences) < pairs and not (differences and _is_hopeless(differences)):
-        block = range(selection + len(differences), selection + min(len(differences) + _BLOCK, pairs))
+        block = range(
+            selection + len(differences), selection + min(len(differences) + _BLOCK, pairs)
+        )
         results = measure([(arm, seed) for seed in block for arm in (BASELINE, selected)])
         differences += [b - a for a, b in zip(results[::2], results[1::2], strict=True)]
     given[selected - 1] += len(differences)
@@ -149,7 +163,10 @@ def race(measure: Measure, candidates: int, seeds: int, looks: int = 1) -> Race:
 
 
 def _leader(scores: dict[int, list[float]]) -> int:
-    """Return the arm with the fewest failed trainings and, among these, the largest mean; the first of equals."""
+    """Return the arm with the fewest failed trainings and, among these, the largest mean.
+
+    The first of equals.
+    """
 
     def merit(arm: int) -> tuple[int, float, int]:
         finite = [score for score in scores[arm] if math.isfinite(score)]
@@ -161,7 +178,8 @@ def _leader(scores: dict[int, list[float]]) -> int:
 def _survivors(scores: dict[int, list[float]]) -> list[int]:
     """Return the arms that are not clearly worse than the leader, in their order.
 
-    The noise is pooled over all arms that run (seeds as blocks): with two seeds a single pair could not tell it.
+    The noise is pooled over all arms that run (seeds as blocks): with two seeds a single pair could
+        not tell it.
     """
     leader = _leader(scores)
     table = np.array(list(scores.values()))
@@ -175,7 +193,11 @@ def _survivors(scores: dict[int, list[float]]) -> list[int]:
     error = math.sqrt(float((residual**2).sum()) / freedom * 2 / seeds)
     behind = float(stats.t.ppf(1 - _DROP, freedom)) * error
     best = means[list(scores).index(leader)]
-    return [arm for arm, mean in zip(scores, means, strict=True) if arm == leader or best - mean <= behind]
+    return [
+        arm
+        for arm, mean in zip(scores, means, strict=True)
+        if arm == leader or best - mean <= behind
+    ]
 
 
 def _is_hopeless(differences: Sequence[float]) -> bool:
@@ -184,26 +206,31 @@ def _is_hopeless(differences: Sequence[float]) -> bool:
     return result.pairs == 0 or (result.gain < 0 and result.p < _STOP)
 
 
-def compare(differences: Sequence[float], level: float = 0.05, rows: ArrayLike | None = None) -> Comparison:
+def compare(
+    differences: Sequence[float], level: float = 0.05, rows: ArrayLike | None = None
+) -> Comparison:
     r"""Compare a candidate with the baseline.
 
     .. math:: \bar d \pm t_{\nu, 1-\alpha/2} \, s, \quad s^2 = \frac{s_d^2}{n} + \frac{s_r^2}{m}, \quad
               \nu = s^4 \Big/ \left(\frac{(s_d^2/n)^2}{n - 1} + \frac{(s_r^2/m)^2}{m - 1}\right)
 
-    with n pairs, and the second term only where the differences of m test rows, averaged over the pairs, are given: then
-    the interval is of other rows from where these came, and not of these alone. Seeds and rows are crossed, so the sum counts
-    what is left of both twice, once too often.
+    with n pairs, and the second term only where the differences of m test rows, averaged over the
+    pairs, are given: then the interval is of other rows from where these came, and not of these
+    alone. Seeds and rows are crossed, so the sum counts what is left of both twice, once too often.
 
-    Where each pair has a split of its own, the interval is of other splits of the same data. Pairs share rows, so of other
-    data it says less: in simulations of 15 candidates that are equal on all data, of which the best on one split is
-    compared on ten splits, 2 to 5 % are called better on the same data, and up to 16 % on other data where rows make half of
-    the noise; on one split all ten times, 14 to 47 %.
+    Where each pair has a split of its own, the interval is of other splits of the same data. Pairs
+    share rows, so of other data it says less: in simulations of 15 candidates that are equal on all
+    data, of which the best on one split is compared on ten splits, 2 to 5 % are called better on
+    the same data, and up to 16 % on other data where rows make half of the noise; on one split all
+    ten times, 14 to 47 %.
 
-    Numerics: where all differences are the same number, which rounded metrics produce, their spread says nothing and a
-    t test would call two equal pairs certain; the sign test, :math:`p = 2^{1-n}`, takes its place.
+    Numerics: where all differences are the same number, which rounded metrics produce, their spread
+    says nothing and a t test would call two equal pairs certain; the sign test, :math:`p =
+    2^{1-n}`, takes its place.
 
     Args:
-        differences: paired differences with the baseline, oriented so that positive is better; NaN is left out.
+        differences: paired differences with the baseline, oriented so that positive is better; NaN
+            is left out.
         level: α. Below 0.05, the p-value is scaled up to be read against 0.05.
         rows: difference at each test row, averaged over the pairs, oriented alike.
 
@@ -232,4 +259,6 @@ def compare(differences: Sequence[float], level: float = 0.05, rows: ArrayLike |
         p = 2.0 ** (1 - d.size)
         half = 0.0 if p < level else math.inf
     better = bool(p < level and mean > 0)
-    return Comparison(mean, mean - half, mean + half, min(1.0, p * 0.05 / level), int(d.size), better, int(r.size))
+    return Comparison(
+        mean, mean - half, mean + half, min(1.0, p * 0.05 / level), int(d.size), better, int(r.size)
+    )

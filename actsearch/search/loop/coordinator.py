@@ -35,7 +35,10 @@ EXHAUSTED = 20
 
 
 class Listener:
-    """What wants to know of a search while it runs: progress on a terminal, the mirror in MLflow. It cannot change it."""
+    """What wants to know of a search while it runs: progress on a terminal, the mirror in MLflow.
+
+    It cannot change it.
+    """
 
     def started(self, run: StudyRun, total: int) -> None:
         """Note that the study is open, and how many trials are wanted."""
@@ -63,7 +66,9 @@ class Coordinator:
         listeners: what wants to know.
     """
 
-    def __init__(self, run: StudyRun, executor: Executor, jobs: int = 1, listeners: Sequence[Listener] = ()) -> None:
+    def __init__(
+        self, run: StudyRun, executor: Executor, jobs: int = 1, listeners: Sequence[Listener] = ()
+    ) -> None:
         self.run = run
         self.executor = executor
         self.jobs = jobs
@@ -76,15 +81,20 @@ class Coordinator:
         self._screening = Screening(run)
         self._earlier = [run.store.load(name) for name in run.plan.learn_from]
 
-    def search(self, total: int, seconds: float = math.inf, reserved: int = 0, top: int = 0) -> None:
-        """Run trials until the study has ``total``; those of earlier processes count, and unfinished ones are taken up again.
+    def search(
+        self, total: int, seconds: float = math.inf, reserved: int = 0, top: int = 0
+    ) -> None:
+        """Run trials until the study has ``total``.
 
-        What needs no training (equal to an earlier placement, or refused) does not count, nor do further learning rates
-        of the best few.
+        Those of earlier processes count, and unfinished ones are taken up again.
+
+        What needs no training (equal to an earlier placement, or refused) does not count, nor do
+        further learning rates of the best few.
 
         Args:
             total: trials, the baseline included.
-            seconds: wall-clock time that all may take: no trial is started that would not leave enough of it.
+            seconds: wall-clock time that all may take: no trial is started that would not leave
+                enough of it.
             reserved: trainings that are still to come after the search, for a confirmation.
             top: how many of the best get a learning rate of their own at the end.
 
@@ -98,7 +108,9 @@ class Coordinator:
         try:
             # In this order, since whether there is room is a question to the record.
             while self._running or self._room(total):
-                while len(self._running) < self.jobs and self._room(total) and self._is_decided(total):
+                while (
+                    len(self._running) < self.jobs and self._room(total) and self._is_decided(total)
+                ):
                     self._start(turn(self.run, self._next_number(), total))
                 self._wait()
             self._tell_exhausted()
@@ -120,7 +132,10 @@ class Coordinator:
             self._wait()
 
     def _finalist(self, top: int) -> Turn | None:
-        """Return the next turn of a finalist, first what a dead process was about to; ``None`` where there is none, or no time."""
+        """Return the next turn of a finalist, first what a dead process was about to.
+
+        ``None`` where there is none, or no time.
+        """
         trials = self.run.trials
         if self._out_of_time(trials):
             return None
@@ -149,8 +164,8 @@ class Coordinator:
         trials = self.run.trials
         if self._is_exhausted(trials):
             warnings.warn(
-                f"the search stops after {sum(map(counts, trials))} trials: the last {EXHAUSTED} proposals had all been "
-                "tried or refused. Choose a larger space.",
+                f"the search stops after {sum(map(counts, trials))} trials: the last {EXHAUSTED}"
+                " proposals had all been tried or refused. Choose a larger space.",
                 ActsearchWarning,
                 stacklevel=3,
             )
@@ -166,18 +181,24 @@ class Coordinator:
         """Whether one more training and those reserved would outlast the time, by the median of those that ran to the end."""
         if math.isinf(self._end_by):
             return False
-        seconds = [s for t in trials if t.state == TrialState.COMPLETE and (s := outcome_of(t)["seconds"])]
+        seconds = [
+            s for t in trials if t.state == TrialState.COMPLETE and (s := outcome_of(t)["seconds"])
+        ]
         each = statistics.median(seconds) if seconds else 0.0
         return time.monotonic() + each * (1 + self._reserved / self.jobs) > self._end_by
 
     def _take_up(self) -> None:
-        """Queue again what a dead process left running, under the same number and parameters; give up after some attempts."""
+        """Queue again what a dead process left running, under the same number and parameters.
+
+        Give up after some attempts.
+        """
         for trial in self.run.trials:
             if trial.state == TrialState.RUNNING:
                 attempts = trial.user_attrs.get("attempts", 1)
                 if attempts >= ATTEMPTS:
                     self._record(
-                        trial.number, Outcome("failed", f"lost: the search died {attempts} times in this trial")
+                        trial.number,
+                        Outcome("failed", f"lost: the search died {attempts} times in this trial"),
                     )
                     self.run.study.tell(trial.number, state=TrialState.FAIL)
                 else:
@@ -186,7 +207,9 @@ class Coordinator:
 
     def _identity(self, number: int) -> int:
         storage = self.run.store.storage()
-        return storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(self.run.name), number)
+        return storage.get_trial_id_from_study_id_trial_number(
+            storage.get_study_id_from_name(self.run.name), number
+        )
 
     def _set_waiting(self, number: int) -> None:
         self.run.store.storage().set_trial_state_values(self._identity(number), TrialState.WAITING)
@@ -198,14 +221,22 @@ class Coordinator:
         plan, study = self.run.plan, self.run.study
         trials, number = self.run.trials, self._next_number()
         seed = derive(plan.seed, number)
-        sampler = make_sampler(plan.sampler, seed, len(plan.objectives), self._earlier, plan.experience)
+        sampler = make_sampler(
+            plan.sampler, seed, len(plan.objectives), self._earlier, plan.experience
+        )
         study.sampler = PinnedSampler(sampler, this.given, this.leaders)
         study.pruner = make_pruner(plan.pruner, self.run.probe.get("max_epochs") or 1, plan.whole)
         trial = study.ask()
-        placement = self.run.decisions.suggest(trial) if this.stage != "baseline" or self.run.own is not None else None
+        placement = (
+            self.run.decisions.suggest(trial)
+            if this.stage != "baseline" or self.run.own is not None
+            else None
+        )
         if this.stage == "baseline":
             placement = None
-        factor = trial.user_attrs.get(LEARNING_RATE, this.learning_rate_factor)  # a trial taken up again keeps its own
+        factor = trial.user_attrs.get(
+            LEARNING_RATE, this.learning_rate_factor
+        )  # a trial taken up again keeps its own
         if factor is None:
             factor = trial.suggest_float(LEARNING_RATE, LOWEST, HIGHEST, log=True)
         data = None if placement is None else json.loads(placement.dumps())
@@ -238,18 +269,25 @@ class Coordinator:
                 trial.report(metrics[first], step)
 
     def _standard(self) -> dict[str, Any]:
-        """Return what the baseline showed in its first steps; the one as it comes where the best was not trained itself."""
+        """Return what the baseline showed in its first steps.
+
+        The one as it comes where the best was not trained itself.
+        """
         best = self.run.baseline
-        found: dict[str, Any] = (outcome_of(best).get("first_steps") if best else None) or outcome_of(
-            self.run.trials[0]
-        )["first_steps"]
+        found: dict[str, Any] = (
+            outcome_of(best).get("first_steps") if best else None
+        ) or outcome_of(self.run.trials[0])["first_steps"]
         return found
 
     def _report(self, number: int, step: int, metrics: dict[str, float]) -> bool:
         trial, plan = self._running[number], self.run.plan
         self._tell("reported", number, step, metrics)
         metric = plan.objectives[0].metric
-        if len(plan.objectives) > 1 or metric not in metrics or (plan.fidelity == "data" and step >= plan.whole):
+        if (
+            len(plan.objectives) > 1
+            or metric not in metrics
+            or (plan.fidelity == "data" and step >= plan.whole)
+        ):
             return False
         if step not in self._reported[number]:
             trial.report(metrics[metric], step)
@@ -258,17 +296,30 @@ class Coordinator:
 
     def _end(self, number: int, outcome: Outcome, spared: bool = False) -> None:
         trial = self._running[number]
-        values = [outcome.metrics.get(objective.metric, math.nan) for objective in self.run.plan.objectives]
+        values = [
+            outcome.metrics.get(objective.metric, math.nan)
+            for objective in self.run.plan.objectives
+        ]
         if outcome.state == "complete" and not all(map(math.isfinite, values)):
             outcome = Outcome(
-                "failed", f"diverged: {dict(zip(outcome.metrics, values, strict=False))}", history=outcome.history
+                "failed",
+                f"diverged: {dict(zip(outcome.metrics, values, strict=False))}",
+                history=outcome.history,
             )
         violations = {}
         if outcome.state == "complete":
-            violations = {b: b.violation(outcome.metrics.get(b.metric, math.nan)) for b in self.run.plan.bounds}
+            violations = {
+                b: b.violation(outcome.metrics.get(b.metric, math.nan))
+                for b in self.run.plan.bounds
+            }
             for bound, by in violations.items():
                 trial.set_constraint(bound.metric, by)
-        self._record(number, outcome, [f"{b.metric} by {by:.4g}" for b, by in violations.items() if by > 0], spared)
+        self._record(
+            number,
+            outcome,
+            [f"{b.metric} by {by:.4g}" for b, by in violations.items() if by > 0],
+            spared,
+        )
         if outcome.state == "complete":
             self.run.study.tell(trial, values, skip_if_finished=True)
         else:
@@ -278,9 +329,14 @@ class Coordinator:
         self._keep_best_weights(number)
         self._tell("trial_ended", self.run.trials[number])
         if number == 0 and outcome.state != "complete":
-            raise StudyError(f"the baseline, the model's own activations, must train, but ended: {outcome.reason}.")
+            raise StudyError(
+                "the baseline, the model's own activations, must train, but ended:"
+                f" {outcome.reason}."
+            )
 
-    def _record(self, number: int, outcome: Outcome, violated: Sequence[str] = (), spared: bool = False) -> None:
+    def _record(
+        self, number: int, outcome: Outcome, violated: Sequence[str] = (), spared: bool = False
+    ) -> None:
         details = {
             "spared": spared,
             "violated": list(violated),
@@ -294,8 +350,13 @@ class Coordinator:
         self._set_attribute(number, "outcome", details)
 
     def _keep_best_weights(self, number: int) -> None:
-        """Keep the weights of the best trial and of the baseline; those of the others would fill the disk."""
+        """Keep the weights of the best trial and of the baseline.
+
+        Those of the others would fill the disk.
+        """
         best = next((t.number for t in self.run.ranked()), None)
         for loser in {number, self._best} - {best, 0, None}:
-            (self.run.folder / "trials" / f"{loser:05d}" / "weights.safetensors").unlink(missing_ok=True)
+            (self.run.folder / "trials" / f"{loser:05d}" / "weights.safetensors").unlink(
+                missing_ok=True
+            )
         self._best = best

@@ -30,8 +30,22 @@ LOWEST, HIGHEST = 0.01, 100.0
 SPENT = 10
 """Proposals of a stage in a row that need no training, after which the next stage begins."""
 
-FAMOUS = ("relu", "gelu", "silu", "tanh", "leaky_relu", "elu", "selu", "mish", "softplus", "sigmoid")
-"""The activations that people try by hand; each is tried once for the whole model, where the space has it."""
+FAMOUS = (
+    "relu",
+    "gelu",
+    "silu",
+    "tanh",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "mish",
+    "softplus",
+    "sigmoid",
+)
+"""The activations that people try by hand.
+
+Each is tried once for the whole model, where the space has it.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,9 +53,9 @@ class Turn:
     """What one trial is for, and what is decided before it.
 
     Args:
-        stage: ``baseline`` for the model's own activations, ``famous`` for one of those that people try by hand,
-            ``warm_start`` for what was best in an earlier study, ``search``, a stage of the staged search, or ``finalist``
-            for another learning rate of one of the best.
+        stage: ``baseline`` for the model's own activations, ``famous`` for one of those that people
+            try by hand, ``warm_start`` for what was best in an earlier study, ``search``, a stage
+            of the staged search, or ``finalist`` for another learning rate of one of the best.
         learning_rate_factor: factor on the learning rate, where the trial does not decide it.
         given: values of parameters that are not searched now.
         leaders: by parameter, the one whose value it takes.
@@ -57,8 +71,14 @@ class Turn:
 
 def is_decided(run: StudyRun, number: int, total: int) -> bool:
     """Whether the trials that run do not bear on what a trial is for: the baseline comes first, its grid may run at once."""
-    running = [t for t in run.trials[:number] if t.user_attrs.get("stage") == "baseline" and not t.state.is_finished()]
-    return not running or (_is_tuned(run, total) and run.trials[0].state.is_finished() and number < 3)
+    running = [
+        t
+        for t in run.trials[:number]
+        if t.user_attrs.get("stage") == "baseline" and not t.state.is_finished()
+    ]
+    return not running or (
+        _is_tuned(run, total) and run.trials[0].state.is_finished() and number < 3
+    )
 
 
 def turn(run: StudyRun, number: int, total: int) -> Turn:
@@ -75,7 +95,9 @@ def turn(run: StudyRun, number: int, total: int) -> Turn:
     rate = next_factor(_losses(begun, run.plan.objectives[0])) if tuned or not begun else None
     if rate is not None:
         decided = searched and run.own is not None  # else the trial has no parameters at all
-        return Turn("baseline", None if decided else rate, run.own or {}, repeats=REPEATS if tuned else 1)
+        return Turn(
+            "baseline", None if decided else rate, run.own or {}, repeats=REPEATS if tuned else 1
+        )
     factor = run.factor(run.baseline)
     famous = _famous(run)[: (total - len(begun)) // 2] if total >= LADDER else []
     if (done := _count(before, "famous")) < len(famous):
@@ -100,7 +122,11 @@ def _count(trials: Sequence[FrozenTrial], stage: str) -> int:
 def _staged(run: StudyRun, before: Sequence[FrozenTrial], total: int, factor: float | None) -> Turn:
     """Return the turn of a staged search: half of the trials for the whole model, the others for its parts in turn."""
     stages = list(run.groups)
-    ladder = sum(counts(t) for t in before if t.user_attrs.get("stage") in ("baseline", "famous", "warm_start"))
+    ladder = sum(
+        counts(t)
+        for t in before
+        if t.user_attrs.get("stage") in ("baseline", "famous", "warm_start")
+    )
     done = (sum(map(counts, before)) - ladder) / max(1, total - ladder)
     widths = [1.0] if len(stages) == 1 else [0.5] + [0.5 / (len(stages) - 1)] * (len(stages) - 1)
     ends = [sum(widths[: i + 1]) for i in range(len(widths))]
@@ -112,7 +138,11 @@ def _staged(run: StudyRun, before: Sequence[FrozenTrial], total: int, factor: fl
     best = next((trial for trial in run.ranked() if trial.params), None)
     free = groups[_count(before, stage) % len(groups)]
     open_now = [*free, LEARNING_RATE]
-    given = {n: v for n, v in (best.params if best else {}).items() if not any(belongs(n, site) for site in open_now)}
+    given = {
+        n: v
+        for n, v in (best.params if best else {}).items()
+        if not any(belongs(n, site) for site in open_now)
+    }
     return Turn(stage, factor, given, _tied([free]))
 
 
@@ -148,14 +178,21 @@ def _famous(run: StudyRun) -> list[dict[str, Any]]:
 
 
 def _choice(decision: Decision, name: str) -> dict[str, Any]:
-    """Return the parameters that choose an activation as it is by default; none where the decision does not have it."""
+    """Return the parameters that choose an activation as it is by default.
+
+    None where the decision does not have it.
+    """
     candidate = next((c for c in decision.candidates if c.name == name), None)
     if candidate is None:
         return {}
     given: dict[str, Any] = {decision.name: name}
     for key, setting in candidate.settings.items():
         argument = catalogue()[name].arguments.get(key)
-        if isinstance(setting, (Range, Choices, Learn)) and argument is not None and not isinstance(argument, Option):
+        if (
+            isinstance(setting, (Range, Choices, Learn))
+            and argument is not None
+            and not isinstance(argument, Option)
+        ):
             given[f"{decision.name}.{name}.{key}"] = argument.default
     return given
 
@@ -164,7 +201,9 @@ def _losses(trials: Sequence[FrozenTrial], objective: Objective) -> dict[float, 
     """Return the loss, smaller is better, by factor; infinite where there is none (yet)."""
     sign = 1 if objective.mode == "min" else -1
     return {
-        trial.user_attrs[LEARNING_RATE]: sign * trial.values[0] if trial.state == TrialState.COMPLETE else math.inf
+        trial.user_attrs[LEARNING_RATE]: (
+            sign * trial.values[0] if trial.state == TrialState.COMPLETE else math.inf
+        )
         for trial in trials
         if LEARNING_RATE in trial.user_attrs
     }

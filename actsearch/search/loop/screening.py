@@ -32,28 +32,42 @@ class Screening:
         self._taken: dict[Hashable, int] = {}
         for trial in run.trials:
             if not run.is_baseline(trial) and trial.state != TrialState.WAITING:
-                self._taken.setdefault(self._functions(trial.number, run.placement(trial)), trial.number)
+                self._taken.setdefault(
+                    self._functions(trial.number, run.placement(trial)), trial.number
+                )
 
     def known(self, number: int, placement: Placement | None) -> Outcome | None:
         """Return what a placement comes to without a training: refused, or as an earlier one of the same functions.
 
-        A search has one seed, so the same placement would end the same; and φ(x), -φ(x), φ(-x) and -φ(-x) are one function
-        to a network whose weights may have either sign.
+        A search has one seed, so the same placement would end the same; and φ(x), -φ(x), φ(-x) and
+        -φ(-x) are one function to a network whose weights may have either sign.
         """
         if placement is None:
             return None
         if reason := self._refusal(placement):
             return Outcome("pruned", f"refused: {reason}")
         functions = self._functions(number, placement)
-        earlier = self._baseline(functions) or self.run.trials[self._taken.setdefault(functions, number)]
-        if earlier.number == number or not earlier.state.is_finished() or earlier.state == TrialState.FAIL:
+        earlier = (
+            self._baseline(functions) or self.run.trials[self._taken.setdefault(functions, number)]
+        )
+        if (
+            earlier.number == number
+            or not earlier.state.is_finished()
+            or earlier.state == TrialState.FAIL
+        ):
             self._taken[functions] = number  # one that failed may have done so by bad luck
             return None
         outcome = outcome_of(earlier)
         kept = {key: outcome[key] for key in ("metrics", "history")}
         if earlier.state == TrialState.PRUNED:
-            return Outcome("pruned", f"the same functions as trial {earlier.number}: {outcome['reason']}", **kept)
-        return Outcome("complete", f"the same functions as trial {earlier.number}, not trained again", **kept)
+            return Outcome(
+                "pruned",
+                f"the same functions as trial {earlier.number}: {outcome['reason']}",
+                **kept,
+            )
+        return Outcome(
+            "complete", f"the same functions as trial {earlier.number}, not trained again", **kept
+        )
 
     @cached_property
     def _own(self) -> Hashable | None:
@@ -65,7 +79,11 @@ class Screening:
         """Return the baseline at the same learning rate where a placement has the model's own functions."""
         if self._own is None:
             return None
-        trained = (t for t in self.run.trials if t.user_attrs.get("stage") == "baseline" and t.state.is_finished())
+        trained = (
+            t
+            for t in self.run.trials
+            if t.user_attrs.get("stage") == "baseline" and t.state.is_finished()
+        )
         return next((t for t in trained if functions == (self.run.factor(t), self._own)), None)
 
     def _refusal(self, placement: Placement) -> str:
@@ -74,18 +92,25 @@ class Screening:
             low, high, zero = self.run.probe.get("ranges", {}).get(site, (*UNKNOWN_RANGE, True))
             key = (self._text(entry), round(low, 1), round(high, 1), zero)
             if key not in self._verdicts:
-                self._verdicts[key] = check_function(entry.build(channels=1).plain(), low, high, zero=zero).reason
+                self._verdicts[key] = check_function(
+                    entry.build(channels=1).plain(), low, high, zero=zero
+                ).reason
             if self._verdicts[key]:
                 return f"{entry.activation} at {site}: {self._verdicts[key]}"
         return ""
 
     def _functions(self, number: int, placement: Placement | None) -> Hashable:
-        """Return a key that placements of equal functions share; a learned parameter is told by where it starts."""
+        """Return a key that placements of equal functions share.
+
+        A learned parameter is told by where it starts.
+        """
         return self.run.factor(self.run.trials[number]), self._entries(placement)
 
     def _entries(self, placement: Placement | None) -> Hashable:
         entries = placement.sites if placement else {}
-        return tuple((site, self._key(entry, site in self._bound)) for site, entry in entries.items())
+        return tuple(
+            (site, self._key(entry, site in self._bound)) for site, entry in entries.items()
+        )
 
     def _key(self, entry: SiteEntry, bound: bool) -> Hashable:
         key = (self._text(entry), bound)

@@ -29,7 +29,10 @@ SHARE = 0.9
 """Each seed replays its own nine tenths of a table's activations: a sampler that draws nothing has a band as well."""
 
 Proposals = Callable[["Table", Features, int], Iterator[int]]
-"""From a table, its features and a seed to the rows that are trained, in order; it may look at the rows it has yielded."""
+"""From a table, its features and a seed to the rows that are trained, in order.
+
+It may look at the rows it has yielded.
+"""
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,20 @@ class Table:
             raise InvalidValueError(
                 f"table must be a CSV file of activations and scores, but got {path}: {error}."
             ) from None
-        return cls(path.stem, tuple(line[0] for line in lines), np.nan_to_num(scores, nan=np.nanmin(scores)))
+        return cls(
+            path.stem,
+            tuple(line[0] for line in lines),
+            np.nan_to_num(scores, nan=np.nanmin(scores)),
+        )
 
     def part(self, seed: int) -> Table:
-        """Return the part of the table that a seed replays; the common activations are always in it."""
-        kept = np.random.default_rng(seed).permutation(len(self.activations))[: round(SHARE * len(self.activations))]
+        """Return the part of the table that a seed replays.
+
+        The common activations are always in it.
+        """
+        kept = np.random.default_rng(seed).permutation(len(self.activations))[
+            : round(SHARE * len(self.activations))
+        ]
         common = [i for i, name in enumerate(self.activations) if name in COMMON]
         rows = np.union1d(kept, common)
         return Table(self.name, tuple(self.activations[i] for i in rows), self.scores[rows])
@@ -73,7 +85,9 @@ class Table:
     def regret(self, rows: Sequence[int]) -> Array:
         """Return the normalised regret after each training: (best - best found) / (best - median)."""
         best = self.scores.max()
-        result: Array = (best - np.maximum.accumulate(self.scores[list(rows)])) / (best - np.median(self.scores))
+        result: Array = (best - np.maximum.accumulate(self.scores[list(rows)])) / (
+            best - np.median(self.scores)
+        )
         return result
 
 
@@ -96,7 +110,10 @@ class Curves:
         return float(values.mean()), float(low), float(high)
 
     def needed(self, regret: float) -> int | None:
-        """Return how many trainings the mean takes to get down to a regret; ``None`` where it does not."""
+        """Return how many trainings the mean takes to get down to a regret.
+
+        ``None`` where it does not.
+        """
         below = (self.regret.mean((0, 1)) <= regret).nonzero()[0]
         return int(below[0]) + 1 if len(below) else None
 
@@ -120,7 +137,10 @@ def _start(table: Table, rng: np.random.Generator) -> list[int]:
 
 
 def _evolution(table: Table, features: Features, seed: int) -> Iterator[int]:
-    """Regularised evolution: the oldest of 20 dies; a mutation is the nearest untried activation to the mutated one."""
+    """Regularised evolution: the oldest of 20 dies.
+
+    A mutation is the nearest untried activation to the mutated one.
+    """
     rng, draws = np.random.default_rng(seed), random.Random(seed)  # noqa: S311  # reproducible draws, no secret
     tried: list[int] = list(rng.choice(len(table.activations), 20, replace=False))
     population = list(tried)
@@ -143,7 +163,9 @@ def _evolution(table: Table, features: Features, seed: int) -> Iterator[int]:
 def _umap(table: Table, features: Features, seed: int) -> Iterator[int]:
     """UMAP of the outputs to two dimensions, and the mean of the three nearest that were trained."""
     try:
-        umap = importlib.import_module("umap")  # not among the dependencies: it takes 19 s to import
+        umap = importlib.import_module(
+            "umap"
+        )  # not among the dependencies: it takes 19 s to import
     except ImportError:
         raise InvalidValueError(
             "sampler umap must have umap-learn installed, but it is not. `pip install umap-learn`."
@@ -196,7 +218,8 @@ def bench_sampler(
     tables = [Table.read(path) for path in sorted(folder.glob("*.csv"))]
     if not tables:
         raise InvalidValueError(
-            f"folder must hold tables, but {folder} has none. `python benchmarks/tables/make.py` makes them."
+            f"folder must hold tables, but {folder} has none. `python benchmarks/tables/make.py`"
+            " makes them."
         )
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -205,10 +228,16 @@ def bench_sampler(
         for name in names:
             start = time.perf_counter()
             regret = np.array(
-                [[_replay(name, table.part(seed), seed, trainings) for seed in range(seeds)] for table in tables]
+                [
+                    [_replay(name, table.part(seed), seed, trainings) for seed in range(seeds)]
+                    for table in tables
+                ]
             )
             result[name] = Curves(regret, (time.perf_counter() - start) / regret.size)
-            progress(f"{name}: {', '.join(f'{result[name].at(m)[0]:.3f} at {m}' for m in _marks(trainings))}")
+            progress(
+                f"{name}:"
+                f" {', '.join(f'{result[name].at(m)[0]:.3f} at {m}' for m in _marks(trainings))}"
+            )
         return result
     finally:
         optuna.logging.set_verbosity(verbosity)
@@ -216,7 +245,10 @@ def bench_sampler(
 
 def _replay(name: str, table: Table, seed: int, trainings: int) -> Array:
     rows = [
-        row for row, _ in zip(SAMPLERS[name](table, compute(table.activations), seed), range(trainings), strict=False)
+        row
+        for row, _ in zip(
+            SAMPLERS[name](table, compute(table.activations), seed), range(trainings), strict=False
+        )
     ]
     return table.regret(rows)
 
@@ -229,10 +261,16 @@ def as_text(result: Mapping[str, Curves]) -> str:
     """Return the result as a table: mean normalised regret with its 10 % to 90 % band over seeds."""
     trainings = next(iter(result.values())).regret.shape[2]
     marks = _marks(trainings)
-    lines = [f"{'sampler':<16}" + "".join(f"{f'after {mark}':>24}" for mark in marks) + f"{'s a proposal':>14}"]
+    lines = [
+        f"{'sampler':<16}"
+        + "".join(f"{f'after {mark}':>24}" for mark in marks)
+        + f"{'s a proposal':>14}"
+    ]
     for name, curves in result.items():
         cells = ["{:.3f} [{:.3f}, {:.3f}]".format(*curves.at(mark)) for mark in marks]
-        lines.append(f"{name:<16}" + "".join(f"{cell:>24}" for cell in cells) + f"{curves.seconds:>14.3f}")
+        lines.append(
+            f"{name:<16}" + "".join(f"{cell:>24}" for cell in cells) + f"{curves.seconds:>14.3f}"
+        )
     return "\n".join(lines)
 
 
@@ -246,7 +284,9 @@ def picture(result: Mapping[str, Curves], path: Path) -> Path:
         over_tables = curves.regret.mean(0)
         steps = np.arange(1, over_tables.shape[1] + 1)
         (line,) = axes.plot(steps, over_tables.mean(0), label=name)
-        axes.fill_between(steps, *np.quantile(over_tables, [0.1, 0.9], axis=0), color=line.get_color(), alpha=0.15)
+        axes.fill_between(
+            steps, *np.quantile(over_tables, [0.1, 0.9], axis=0), color=line.get_color(), alpha=0.15
+        )
     axes.set(xlabel="trainings", ylabel="normalised regret", yscale="log", ylim=(2e-3, None))
     axes.legend()
     figure.savefig(path, dpi=150)

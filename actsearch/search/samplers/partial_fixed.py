@@ -15,25 +15,31 @@ from optuna.trial import FrozenTrial, TrialState
 class PinnedSampler(BaseSampler):
     """Leave to a sampler what is neither given nor tied to another parameter.
 
-    Like Optuna's ``PartialFixedSampler``, but the sampler inside is told of the given values, so that one that models
-    parameters together sees the whole; and parameters may be tied.
+    Like Optuna's ``PartialFixedSampler``, but the sampler inside is told of the given values, so
+    that one that models parameters together sees the whole; and parameters may be tied.
 
     Args:
         sampler: decides the rest.
         given: values by parameter; one outside of the parameter's range is left to the sampler.
-        leaders: by parameter, the one whose value it takes, if that was decided before; together with the parameters
-            under it (``site.prelu.slope`` under ``site``).
+        leaders: by parameter, the one whose value it takes, if that was decided before; together
+            with the parameters under it (``site.prelu.slope`` under ``site``).
     """
 
-    def __init__(self, sampler: BaseSampler, given: Mapping[str, Any], leaders: Mapping[str, str]) -> None:
+    def __init__(
+        self, sampler: BaseSampler, given: Mapping[str, Any], leaders: Mapping[str, str]
+    ) -> None:
         self.sampler = sampler
         self.given = given
         self.leaders = leaders
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
         """Return the sampler's own, without what follows."""
         space = self.sampler.infer_relative_search_space(study, trial)
-        return {name: d for name, d in space.items() if name in self.given or self._leader(name) is None}
+        return {
+            name: d for name, d in space.items() if name in self.given or self._leader(name) is None
+        }
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -43,10 +49,17 @@ class PinnedSampler(BaseSampler):
         told.system_attrs = {**trial.system_attrs, "fixed_params": dict(self.given)}
         chosen = self.sampler.sample_relative(study, told, search_space)
         given = {name: self.given[name] for name in chosen if name in self.given}
-        return {**chosen, **{name: value for name, value in given.items() if _fits(value, search_space[name])}}
+        return {
+            **chosen,
+            **{name: value for name, value in given.items() if _fits(value, search_space[name])},
+        }
 
     def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
     ) -> Any:
         """Return the given value, the leader's, or the sampler's choice."""
         if param_name in self.given and _fits(self.given[param_name], param_distribution):
@@ -60,7 +73,9 @@ class PinnedSampler(BaseSampler):
         """Tell the sampler."""
         self.sampler.before_trial(study, trial)
 
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
         """Tell the sampler."""
         self.sampler.after_trial(study, trial, state, values)
 

@@ -10,7 +10,14 @@ from typing import Any, Protocol
 from actsearch.activations import Requirement, activation, properties
 from actsearch.errors import SearchSpaceError
 from actsearch.placement import FoundSite, Placement, SiteEntry, Sites
-from actsearch.search.space.search_space import Candidate, Choices, Learn, Range, SearchSpace, SiteRule
+from actsearch.search.space.search_space import (
+    Candidate,
+    Choices,
+    Learn,
+    Range,
+    SearchSpace,
+    SiteRule,
+)
 
 
 class Suggests(Protocol):
@@ -50,17 +57,31 @@ class Decision:
             name = f"{self.name}.{label}.{key}"
             match setting:
                 case Range():
-                    parameters[key] = trial.suggest_float(name, setting.low, setting.high, log=setting.log)
+                    parameters[key] = trial.suggest_float(
+                        name, setting.low, setting.high, log=setting.log
+                    )
                 case Choices():
                     parameters[key] = trial.suggest_categorical(name, setting.choices)
                 case Learn():
                     if setting.start is not None:
                         starts = setting.ends()
-                        parameters[key] = starts[0] if len(starts) == 1 else trial.suggest_categorical(name, starts)
+                        parameters[key] = (
+                            starts[0]
+                            if len(starts) == 1
+                            else trial.suggest_categorical(name, starts)
+                        )
                     if setting.learn:
                         learn.append(key)
-                        shares = [setting.share] if isinstance(setting.share, str) else list(setting.share)
-                        share = shares[0] if len(shares) == 1 else trial.suggest_categorical(f"{name}.share", shares)
+                        shares = (
+                            [setting.share]
+                            if isinstance(setting.share, str)
+                            else list(setting.share)
+                        )
+                        share = (
+                            shares[0]
+                            if len(shares) == 1
+                            else trial.suggest_categorical(f"{name}.share", shares)
+                        )
                     else:
                         frozen = True
                 case _:
@@ -71,7 +92,11 @@ class Decision:
             if learn or frozen:
                 entry["learn"] = learn
             if share == "channel":
-                entry |= {"share": share, "channels": site.channels, "channel_dim": site.channel_dim}
+                entry |= {
+                    "share": share,
+                    "channels": site.channels,
+                    "channel_dim": site.channel_dim,
+                }
             entries[site.name] = SiteEntry.model_validate(entry)
         return entries
 
@@ -110,9 +135,11 @@ class Decisions:
             for key, setting in by_name[label].settings.items():
                 value = own.get(key)
                 name = f"{decision.name}.{label}.{key}"
-                if (isinstance(setting, Range) and value is not None and setting.low <= value <= setting.high) or (
-                    isinstance(setting, Choices) and value in setting.choices
-                ):
+                if (
+                    isinstance(setting, Range)
+                    and value is not None
+                    and setting.low <= value <= setting.high
+                ) or (isinstance(setting, Choices) and value in setting.choices):
                     parameters[name] = value
                 elif isinstance(setting, (Range, Choices, Learn)) or value != setting:
                     return None
@@ -129,12 +156,14 @@ def decide(space: SearchSpace, sites: Sites, force: bool = False, require: str =
         require: what every activation must meet, beside the site's own requirement.
 
     Raises:
-        SearchSpaceError: the model has no open site, a pattern matches none, or a site's requirement allows no candidate.
+        SearchSpaceError: the model has no open site, a pattern matches none, or a site's
+            requirement allows no candidate.
     """
     free = sites.open
     if not len(free):
         raise SearchSpaceError(
-            "the model has no site to search. `actsearch sites TARGET` lists what was found, and why."
+            "the model has no site to search. `actsearch sites TARGET` lists what was found, and"
+            " why."
         )
     rules = _rules(space, free)
     refused: list[tuple[str, str, str]] = []
@@ -146,24 +175,33 @@ def decide(space: SearchSpace, sites: Sites, force: bool = False, require: str =
         requires = f"({site.requires}) and ({require})" if both else site.requires or require
         rule = rules[site.name]
         if (id(rule), requires) not in pools:
-            verdicts = [(c, None if force else _refusal(c, requires)) for c in space.candidates_of(rule)]
+            verdicts = [
+                (c, None if force else _refusal(c, requires)) for c in space.candidates_of(rule)
+            ]
             pools[id(rule), requires] = tuple(c for c, refusal in verdicts if refusal is None)
-            refused += [(site.name, c.name, refusal) for c, refusal in verdicts if refusal is not None]
+            refused += [
+                (site.name, c.name, refusal) for c, refusal in verdicts if refusal is not None
+            ]
         pool = pools[id(rule), requires]
         if not pool:
             name, reason = refused[-1][1:]
             raise SearchSpaceError(
-                f"no activation of the space may stand at site {site.name!r}, which requires {requires!r}: "
-                f"{name}: {reason}. Choose a space whose activations have it, or pass --force."
+                f"no activation of the space may stand at site {site.name!r}, which requires"
+                f" {requires!r}: {name}: {reason}. Choose a space whose activations have it, or"
+                " pass --force."
             )
-        part = {"model": "model", "block": site.block or "model", "layer": site.name}.get(space.granularity, site.name)
+        part = {"model": "model", "block": site.block or "model", "layer": site.name}.get(
+            space.granularity, site.name
+        )
         key = (part, id(rule), tuple(c.name for c in pool))
         groups.setdefault(key, []).append(site)
         chosen[site.name] = pool
     parts = [part for part, *_ in groups]
     decisions = tuple(
         Decision(
-            part if parts.count(part) == 1 else f"{part}:{members[0].name}", tuple(members), chosen[members[0].name]
+            part if parts.count(part) == 1 else f"{part}:{members[0].name}",
+            tuple(members),
+            chosen[members[0].name],
         )
         for (part, *_), members in groups.items()
     )
@@ -175,10 +213,13 @@ def _rules(space: SearchSpace, sites: Iterable[FoundSite]) -> dict[str, SiteRule
     for pattern in space.sites:
         if not fnmatch.filter(names, pattern):
             raise SearchSpaceError(
-                f"site pattern {pattern!r} must match a site, but matches none of {', '.join(names)}."
+                f"site pattern {pattern!r} must match a site, but matches none of"
+                f" {', '.join(names)}."
             )
     return {
-        name: next((rule for pattern, rule in space.sites.items() if fnmatch.fnmatch(name, pattern)), None)
+        name: next(
+            (rule for pattern, rule in space.sites.items() if fnmatch.fnmatch(name, pattern)), None
+        )
         for name in names
     }
 

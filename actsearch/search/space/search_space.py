@@ -38,7 +38,8 @@ class Range(Strict):
     def _ordered(self) -> Self:
         if self.low >= self.high or (self.log and self.low <= 0):
             raise ValueError(
-                f"low < high must hold, and 0 < low where log is true, but got low={self.low}, high={self.high}."
+                f"low < high must hold, and 0 < low where log is true, but got low={self.low},"
+                f" high={self.high}."
             )
         return self
 
@@ -62,7 +63,8 @@ class Learn(Strict):
 
     Args:
         learn: whether it is learned.
-        start: its start value, or several to choose from; the activation's own default where not given.
+        start: its start value, or several to choose from; the activation's own default where not
+            given.
         share: one value per layer or per channel, or both to choose from.
     """
 
@@ -72,7 +74,13 @@ class Learn(Strict):
 
     def ends(self) -> list[Any]:
         """Return every start value."""
-        return [] if self.start is None else self.start if isinstance(self.start, list) else [self.start]
+        return (
+            []
+            if self.start is None
+            else self.start
+            if isinstance(self.start, list)
+            else [self.start]
+        )
 
 
 Setting = Range | Choices | Learn | Scalar | list[Scalar]
@@ -119,18 +127,28 @@ class Candidate(Strict):
         return self
 
     def _learned(self) -> dict[str, Any]:
-        learn = [key for key, setting in self.settings.items() if isinstance(setting, Learn) and setting.learn]
-        frozen = any(isinstance(setting, Learn) and not setting.learn for setting in self.settings.values())
+        learn = [
+            key
+            for key, setting in self.settings.items()
+            if isinstance(setting, Learn) and setting.learn
+        ]
+        frozen = any(
+            isinstance(setting, Learn) and not setting.learn for setting in self.settings.values()
+        )
         return {"learn": learn} if learn or frozen else {}
 
     def extremes(self) -> list[dict[str, Any]]:
         """Return the candidate at its defaults with each setting at each of its ends, to be checked before a search."""
-        fixed = {k: v for k, v in self.settings.items() if not isinstance(v, (Range, Choices, Learn))}
+        fixed = {
+            k: v for k, v in self.settings.items() if not isinstance(v, (Range, Choices, Learn))
+        }
         corners: list[dict[str, Any]] = [dict(fixed)]
         for key, setting in self.settings.items():
             if isinstance(setting, (Range, Choices, Learn)) and (ends := setting.ends()):
                 corners = [{**corner, key: end} for corner in corners[:64] for end in ends]
-        return [{"activation": self.name, "parameters": corner} | self._learned() for corner in corners]
+        return [
+            {"activation": self.name, "parameters": corner} | self._learned() for corner in corners
+        ]
 
 
 class Generate(Strict):
@@ -151,7 +169,8 @@ class SiteRule(Strict):
     """What differs at the sites that a pattern matches.
 
     Args:
-        activations: names of the activations that may stand there: a part of the space's own, or new ones with settings.
+        activations: names of the activations that may stand there: a part of the space's own, or
+            new ones with settings.
     """
 
     activations: list[str] | dict[str, dict[str, Any] | None]
@@ -161,11 +180,12 @@ class SearchSpace(Strict):
     """Which activations may stand where, how their parameters are chosen or learned, and at which granularity.
 
     Args:
-        activations: by name or expression, the settings of its parameters: a value (fixed), a :class:`Range` or
-            :class:`Choices` (searched), or a :class:`Learn` (learned).
-        granularity: one choice for the whole model, for each block, or for each layer; ``staged`` is all three in turn, each
-            from the best so far.
-        sites: by site pattern (``*`` matches anything), the rule that holds there instead; the first match counts.
+        activations: by name or expression, the settings of its parameters: a value (fixed), a
+            :class:`Range` or :class:`Choices` (searched), or a :class:`Learn` (learned).
+        granularity: one choice for the whole model, for each block, or for each layer; ``staged``
+            is all three in turn, each from the best so far.
+        sites: by site pattern (``*`` matches anything), the rule that holds there instead; the
+            first match counts.
         generate: random expressions to add to the activations.
         initialisation: scale the weights feeding each site by its activation's own gain.
 
@@ -182,7 +202,9 @@ class SearchSpace(Strict):
     @model_validator(mode="after")
     def _valid(self) -> Self:
         if not self.activations and self.generate is None:
-            raise ValueError("activations must name at least one activation, or generate must ask for some.")
+            raise ValueError(
+                "activations must name at least one activation, or generate must ask for some."
+            )
         for name, settings in self.activations.items():
             _candidate(name, settings, f"activations.{name}")
         _refuse_twice(self.activations, "activations")
@@ -200,7 +222,10 @@ class SearchSpace(Strict):
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
         """The candidates of a site that no rule matches, generated expressions included."""
-        named = tuple(Candidate(name=name, settings=settings or {}) for name, settings in self.activations.items())
+        named = tuple(
+            Candidate(name=name, settings=settings or {})
+            for name, settings in self.activations.items()
+        )
         if self.generate is None:
             return named
         from actsearch.activations.generate import pool
@@ -213,9 +238,15 @@ class SearchSpace(Strict):
         if rule is None:
             return self.candidates
         if isinstance(rule.activations, dict):
-            return tuple(Candidate(name=name, settings=settings or {}) for name, settings in rule.activations.items())
+            return tuple(
+                Candidate(name=name, settings=settings or {})
+                for name, settings in rule.activations.items()
+            )
         known = {_canonical(name): settings for name, settings in self.activations.items()}
-        return tuple(Candidate(name=name, settings=known.get(_canonical(name)) or {}) for name in rule.activations)
+        return tuple(
+            Candidate(name=name, settings=known.get(_canonical(name)) or {})
+            for name in rule.activations
+        )
 
     def suggest(self, trial: Any, sites: Sites) -> Placement:
         """Ask a trial of your own Optuna study what stands where.
@@ -238,12 +269,15 @@ class SearchSpace(Strict):
         """Read a search space by the name of a preset, or from a YAML file.
 
         Raises:
-            SearchSpaceError: no such space, or a wrong field; the message names file, field and line.
+            SearchSpaceError: no such space, or a wrong field; the message names file, field and
+                line.
         """
         path = find_space(name_or_path)
         data, lines = strict_yaml.load(path)
         if not isinstance(data, dict):
-            raise SearchSpaceError(f"{path}:1: a search space must be a mapping with activations, but got {data!r}.")
+            raise SearchSpaceError(
+                f"{path}:1: a search space must be a mapping with activations, but got {data!r}."
+            )
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -251,7 +285,9 @@ class SearchSpace(Strict):
             location = getattr(first.get("ctx", {}).get("error"), "location", first["loc"])
             message = explain(error)
             raise SearchSpaceError(
-                f"{path}:{strict_yaml.line_of(lines, _within(lines, location))}: {message}.".replace("..", ".")
+                f"{path}:{strict_yaml.line_of(lines, _within(lines, location))}: {message}.".replace(
+                    "..", "."
+                )
             ) from None
 
 
@@ -264,7 +300,10 @@ def _refuse_twice(names: Iterable[str], *where: str) -> None:
     first: dict[str, str] = {}
     for name in names:
         if (earlier := first.setdefault(_canonical(name), name)) != name:
-            raise _At(f"{'.'.join(where)}: {name} is given twice, as {earlier} too. Leave one.", (*where, name))
+            raise _At(
+                f"{'.'.join(where)}: {name} is given twice, as {earlier} too. Leave one.",
+                (*where, name),
+            )
 
 
 class _At(ValueError):
@@ -302,7 +341,9 @@ def find_space(name_or_path: str | Path) -> Path:
     if text.endswith((".yaml", ".yml")) or "/" in text:
         path = Path(text)
         if not path.is_file():
-            raise SearchSpaceError(f"search space file {text} does not exist. `actsearch spaces` lists the presets.")
+            raise SearchSpaceError(
+                f"search space file {text} does not exist. `actsearch spaces` lists the presets."
+            )
         return path
     return plugins.find("search_spaces", text)
 

@@ -1,4 +1,7 @@
-"""YAML as it is meant: 1.2 scalars, no anchors, no duplicate keys, bounded; every value knows its line."""
+"""YAML as it is meant: 1.2 scalars, no anchors, no duplicate keys, bounded.
+
+Every value knows its line.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,17 @@ def load(path: Path) -> tuple[Any, Lines]:
     """Read a YAML file into plain data, and the line of every key and item by its path.
 
     Raises:
-        SearchSpaceError: unreadable, too large or deep, an anchor or alias, a duplicate key, or not YAML; with file and line.
+        SearchSpaceError: unreadable, too large or deep, an anchor or alias, a duplicate key, or not
+            YAML; with file and line.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SearchSpaceError(f"{path} cannot be read: {error}.") from None
     if len(text) > MAX_BYTES:
-        raise SearchSpaceError(f"{path} must be smaller than {MAX_BYTES} bytes, but has {len(text)}.")
+        raise SearchSpaceError(
+            f"{path} must be smaller than {MAX_BYTES} bytes, but has {len(text)}."
+        )
     reader = YAML(typ="safe", pure=True)
     try:
         root = reader.compose(text)
@@ -48,7 +54,9 @@ def _plain(reader: YAML, node: Node, at: tuple[str | int, ...], lines: Lines, pa
     lines.setdefault(at, line)
     where = f"{path}:{line}"
     if node.anchor is not None:
-        raise SearchSpaceError(f"{where}: anchors and aliases are not read here. Write the value out.")
+        raise SearchSpaceError(
+            f"{where}: anchors and aliases are not read here. Write the value out."
+        )
     if len(at) > MAX_DEPTH:
         raise SearchSpaceError(f"{where}: nested deeper than {MAX_DEPTH} levels.")
     match node:
@@ -63,11 +71,14 @@ def _plain(reader: YAML, node: Node, at: tuple[str | int, ...], lines: Lines, pa
                 data[key] = _plain(reader, value_node, (*at, key), lines, path)
             return data
         case SequenceNode(value=items):
-            return [_plain(reader, item, (*at, index), lines, path) for index, item in enumerate(items)]
+            return [
+                _plain(reader, item, (*at, index), lines, path) for index, item in enumerate(items)
+            ]
         case ScalarNode():
             if node.tag not in _SCALARS:
                 raise SearchSpaceError(
-                    f"{where}: the tag {node.tag} is not read here. Use plain numbers, texts, lists."
+                    f"{where}: the tag {node.tag} is not read here. Use plain numbers, texts,"
+                    " lists."
                 )
             return reader.constructor.construct_object(node)
         case _:

@@ -42,7 +42,9 @@ class Objective:
         """
         metric, _, mode = text.rpartition(":")
         if mode not in ("min", "max") or not metric:
-            raise InvalidValueError(f"an objective must read METRIC:min or METRIC:max, but got {text!r}.")
+            raise InvalidValueError(
+                f"an objective must read METRIC:min or METRIC:max, but got {text!r}."
+            )
         return cls(metric, "min" if mode == "min" else "max")
 
     @property
@@ -70,16 +72,17 @@ class Plan:
         test_metric: what a confirmation scores.
         sampler: name of the sampler.
         pruner: name of the pruner.
-        fidelity: what the pruner judges by: ``epochs``; ``data``, trainings on a ninth and a third of the batches before
-            the whole one; or ``both``.
-        learning_rate: a factor on the task's own: ``tuned`` for the baseline in the first trials, and the same for all;
-            ``searched`` in every trial with the activations; or ``fixed`` to 1.
+        fidelity: what the pruner judges by: ``epochs``; ``data``, trainings on a ninth and a third
+            of the batches before the whole one; or ``both``.
+        learning_rate: a factor on the task's own: ``tuned`` for the baseline in the first trials,
+            and the same for all; ``searched`` in every trial with the activations; or ``fixed`` to
+            1.
         learn_from: names of studies in the same store whose activations the sampler learns from.
         experience: whether the sampler begins with what the package knows of other problems.
-        score: whether a training counts with its ``last`` epoch or its ``best``; where empty, with the best where the
-            module keeps the weights of its best epoch.
-        split_option: the option that seeds the division of the data into its splits, such as ``task.split_seed``; empty
-            where there is none.
+        score: whether a training counts with its ``last`` epoch or its ``best``; where empty, with
+            the best where the module keeps the weights of its best epoch.
+        split_option: the option that seeds the division of the data into its splits, such as
+            ``task.split_seed``; empty where there is none.
         seed: seed of the search and of every training in it.
         require: requirement that every activation must meet, beside the site's own.
         bounds: bounds on metrics of the model.
@@ -107,12 +110,22 @@ class Plan:
     bounds: tuple[Bound, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
-    def specification(self, placement: dict[str, Any] | None, stage: Stage = "search", **changes: Any) -> Specification:
+    def specification(
+        self, placement: dict[str, Any] | None, stage: Stage = "search", **changes: Any
+    ) -> Specification:
         """Return one training of this plan."""
-        names = dict.fromkeys([o.metric for o in self.objectives] + [bound.metric for bound in self.bounds])
+        names = dict.fromkeys(
+            [o.metric for o in self.objectives] + [bound.metric for bound in self.bounds]
+        )
         logged = [name for name in names if name not in MODEL_MEASURES]
         measures = [name for name in names if name in MODEL_MEASURES]
-        given = {"seed": self.seed, "measures": measures, "score": self.score or "last", **self.options, **changes}
+        given = {
+            "seed": self.seed,
+            "measures": measures,
+            "score": self.score or "last",
+            **self.options,
+            **changes,
+        }
         return Specification(
             self.task,
             self.config,
@@ -132,7 +145,10 @@ class Plan:
 
     @property
     def whole(self) -> int:
-        """The step of the pruner at which a training on all batches begins; each share has its own step before."""
+        """The step of the pruner at which a training on all batches begins.
+
+        Each share has its own step before.
+        """
         return REDUCTION ** len(self.shares) if self.shares else 0
 
     def dumps(self) -> str:
@@ -166,13 +182,17 @@ class Plan:
         ]
         if changes:
             raise StudyError(
-                f"study {study!r} was made under another plan ({'; '.join(changes[:5])}{'; ...' if len(changes) > 5 else ''}). "
-                f"Repeat its own command, start a new one with --study NAME, or carry its best over with --study NAME --warm-start {study}."
+                f"study {study!r} was made under another plan"
+                f" ({'; '.join(changes[:5])}{'; ...' if len(changes) > 5 else ''}). Repeat its own"
+                " command, start a new one with --study NAME, or carry its best over with --study"
+                f" NAME --warm-start {study}."
             )
 
 
 def flat(data: Any, prefix: str = "") -> dict[str, Any]:
     """Return nested mappings and lists as one mapping of dotted keys."""
     if isinstance(data, Mapping) and data:
-        return {k: v for key, value in data.items() for k, v in flat(value, f"{prefix}{key}.").items()}
+        return {
+            k: v for key, value in data.items() for k, v in flat(value, f"{prefix}{key}.").items()
+        }
     return {prefix.rstrip("."): data}

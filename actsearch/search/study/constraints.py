@@ -42,11 +42,15 @@ class Bound:
         except ValueError:
             pass
         raise InvalidValueError(
-            f"a constraint must be facts of activations ('bounded and derivative_bound <= 1') or METRIC <= NUMBER, but got {text!r}."
+            "a constraint must be facts of activations ('bounded and derivative_bound <= 1') or"
+            f" METRIC <= NUMBER, but got {text!r}."
         )
 
     def violation(self, value: float) -> float:
-        """Return by how much a value breaks the bound; at most 0 where it holds (Optuna's convention)."""
+        """Return by how much a value breaks the bound.
+
+        At most 0 where it holds (Optuna's convention).
+        """
         return self.sign * (value - self.limit)
 
 

@@ -33,7 +33,8 @@ def mode_of(metric: str) -> Mode:
         if word in HIGHER or word in LOWER:
             return "max" if word in HIGHER else "min"
     raise InvalidValueError(
-        f"mode must be given where the metric's name does not tell it, but got {metric!r}. Pass --mode min or max."
+        f"mode must be given where the metric's name does not tell it, but got {metric!r}. Pass"
+        " --mode min or max."
     )
 
 
@@ -43,9 +44,15 @@ def in_test(metric: str) -> str:
     >>> in_test("val_loss"), in_test("interval_loss"), in_test("loss/valid")
     ('test_loss', 'interval_loss', 'loss/test')
     """
-    return re.sub(r"(?<![a-z])(val|valid|validation)(?![a-z])", "test", metric, count=1, flags=re.IGNORECASE)
+    return re.sub(
+        r"(?<![a-z])(val|valid|validation)(?![a-z])", "test", metric, count=1, flags=re.IGNORECASE
+    )
 
 
 def words(metric: str) -> list[str]:
     """Return the words of a name, in lower case: split at signs, and where a capital follows a small letter."""
-    return [word for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric).lower()) if word]
+    return [
+        word
+        for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric).lower())
+        if word
+    ]

@@ -58,16 +58,29 @@ class StudyRun:
         study = store.load(name)
         attributes = study.user_attrs
         if ATTRIBUTE not in attributes:
-            raise StudyError(f"study {name!r} must be one that actsearch made, but has no plan. Choose another.")
-        return cls(name, store, Plan.loads(attributes[ATTRIBUTE]), study, json.loads(attributes["actsearch.probe"]))
+            raise StudyError(
+                f"study {name!r} must be one that actsearch made, but has no plan. Choose another."
+            )
+        return cls(
+            name,
+            store,
+            Plan.loads(attributes[ATTRIBUTE]),
+            study,
+            json.loads(attributes["actsearch.probe"]),
+        )
 
     @property
     def folder(self) -> Path:
         """The folder of its files."""
         return self.store.folder(self.name)
 
-    def specification(self, placement: dict[str, Any] | None, stage: Stage = "search", **changes: Any) -> Specification:
-        """Return one training of this study; an input is at hand where the sites can be found with one only."""
+    def specification(
+        self, placement: dict[str, Any] | None, stage: Stage = "search", **changes: Any
+    ) -> Specification:
+        """Return one training of this study.
+
+        An input is at hand where the sites can be found with one only.
+        """
         traced = self.probe["method"] != "function mode"
         score = self.plan.score or ("best" if self.probe.get("restores_best") else "last")
         own = {"example": not traced, "score": score, "threads": int(bool(self.probe.get("small")))}
@@ -138,15 +151,21 @@ class StudyRun:
 
     @property
     def baseline(self) -> FrozenTrial | None:
-        """The model's own activations at the learning rate that suited them best; ``None`` where they were not trained."""
+        """The model's own activations at the learning rate that suited them best.
+
+        ``None`` where they were not trained.
+        """
         sign = 1 if self.plan.objectives[0].mode == "min" else -1
         trained = [t for t in self.trials if t.state == TrialState.COMPLETE and self.is_baseline(t)]
         return min(trained, key=lambda t: sign * t.values[0], default=None)
 
     def ranked(self) -> list[FrozenTrial]:
-        """Return the trials that were trained to the end within every bound, the best first; equals in order of number.
+        """Return the trials that were trained to the end within every bound, the best first.
 
-        With several objectives the Pareto front comes first, and in it the trial at its knee; then by the first objective.
+        Equals in order of number.
+
+        With several objectives the Pareto front comes first, and in it the trial at its knee; then
+        by the first objective.
         """
         signs = [1 if objective.mode == "min" else -1 for objective in self.plan.objectives]
         trained = [t for t in self.trials if t.state == TrialState.COMPLETE and not is_spared(t)]
@@ -162,7 +181,8 @@ class StudyRun:
     def candidates(self, top: int) -> list[FrozenTrial]:
         """Return the best trials that differ from each other and from the baseline, the best of the famous among them.
 
-        Whatever was searched must beat the best of what people try by hand, so that one competes as well.
+        Whatever was searched must beat the best of what people try by hand, so that one competes as
+        well.
         """
         chosen: list[FrozenTrial] = []
         for trial in self.ranked():
@@ -206,7 +226,10 @@ def probe(plan: Plan, executor: Executor) -> dict[str, Any]:
     if outcome.state != "complete":
         kind, _, text = outcome.reason.partition(": ")
         raise TaskError(
-            f"{plan.task} cannot be trained: {text if kind == 'refused' else outcome.reason}".rstrip(".") + "."
+            f"{plan.task} cannot be trained: {text if kind == 'refused' else outcome.reason}".rstrip(
+                "."
+            )
+            + "."
         )
     return outcome.probe
 
@@ -224,12 +247,13 @@ def survey(plan: Plan, executor: Executor) -> dict[str, Any]:
     seen = probe(plan, executor)
     if plan.shares and plan.model:
         raise InvalidValueError(
-            f"fidelity must be epochs for a training function, whose batches are its own, but got {plan.fidelity!r}."
+            "fidelity must be epochs for a training function, whose batches are its own, but got"
+            f" {plan.fidelity!r}."
         )
     if plan.shares and seen["batches"] is not None and seen["batches"] < 1 / min(plan.shares):
         raise InvalidValueError(
-            f"fidelity {plan.fidelity!r} must have at least {1 / min(plan.shares):.0f} batches in an epoch, "
-            f"but got {seen['batches']}. Choose --fidelity epochs, or smaller batches."
+            f"fidelity {plan.fidelity!r} must have at least {1 / min(plan.shares):.0f} batches in"
+            f" an epoch, but got {seen['batches']}. Choose --fidelity epochs, or smaller batches."
         )
     decisions_of(plan, seen)
     return seen
@@ -237,17 +261,26 @@ def survey(plan: Plan, executor: Executor) -> dict[str, Any]:
 
 def sites_of(seen: dict[str, Any]) -> Sites:
     """Return the sites that a probe found."""
-    return Sites([FoundSite(**site) for site in seen["sites"]], seen["method"], [(a, b) for a, b in seen["missed"]])
+    return Sites(
+        [FoundSite(**site) for site in seen["sites"]],
+        seen["method"],
+        [(a, b) for a, b in seen["missed"]],
+    )
 
 
 def decisions_of(plan: Plan, seen: dict[str, Any]) -> Decisions:
     """Return what each trial of a plan decides in the model that a probe saw."""
     return decide(
-        SearchSpace.model_validate(plan.space_content), sites_of(seen), bool(plan.options.get("force")), plan.require
+        SearchSpace.model_validate(plan.space_content),
+        sites_of(seen),
+        bool(plan.options.get("force")),
+        plan.require,
     )
 
 
-def open_study(store: Store, name: str, plan: Plan, seen: dict[str, Any] | None, warm_start: str = "") -> StudyRun:
+def open_study(
+    store: Store, name: str, plan: Plan, seen: dict[str, Any] | None, warm_start: str = ""
+) -> StudyRun:
     """Open a study under its plan: the one of that name where it exists, else a new one from what the survey saw.
 
     Raises:
@@ -268,7 +301,9 @@ def open_study(store: Store, name: str, plan: Plan, seen: dict[str, Any] | None,
     study.set_user_attr("actsearch.probe", json.dumps(seen))
     study.set_user_attr("actsearch.warm_start", json.dumps([trial.params for trial in earlier]))
     own = run.own or {}
-    study.enqueue_trial(own | {LEARNING_RATE: 1.0} if own and plan.learning_rate == "searched" else own)
+    study.enqueue_trial(
+        own | {LEARNING_RATE: 1.0} if own and plan.learning_rate == "searched" else own
+    )
     study.set_user_attr(ATTRIBUTE, plan.dumps())  # last: from here on the study exists
     return run
 
@@ -304,7 +339,10 @@ def write_best(run: StudyRun, placement: Placement, found: dict[str, Any], facto
 
 
 def placement_file(run: StudyRun) -> Path | None:
-    """Return a study's placement file: the winner's, else the candidate's; ``None`` where nothing was found yet."""
+    """Return a study's placement file: the winner's, else the candidate's.
+
+    ``None`` where nothing was found yet.
+    """
     return next((path for name in (BEST, CANDIDATE) if (path := run.folder / name).exists()), None)
 
 

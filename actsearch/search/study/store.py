@@ -31,7 +31,8 @@ class Store:
         root: the folder; it is made when the first study is created, not before.
 
     Layout:
-        ``optuna.db`` the record; ``mlflow.db`` and ``artifacts/`` the mirror; ``studies/<name>/`` files of one study.
+        ``optuna.db`` the record; ``mlflow.db`` and ``artifacts/`` the mirror; ``studies/<name>/``
+        files of one study.
     """
 
     def __init__(self, root: str | Path = "mlruns") -> None:
@@ -56,14 +57,16 @@ class Store:
         if self._storage is None:
             if not create and not self.record.exists():
                 raise StudyError(
-                    f"{self.root} must be a store of studies, but holds none. Run a search first, or pass --store."
+                    f"{self.root} must be a store of studies, but holds none. Run a search first,"
+                    " or pass --store."
                 )
             self._check_writable()
             optuna.logging.set_verbosity(optuna.logging.ERROR)
             with FileLock(self.root / ".create.lock"):
                 write_ahead(self.record)
                 self._storage = RDBStorage(
-                    f"sqlite:///{self.record}", engine_kwargs={"connect_args": {"timeout": 60, "factory": Record}}
+                    f"sqlite:///{self.record}",
+                    engine_kwargs={"connect_args": {"timeout": 60, "factory": Record}},
                 )
         return self._storage
 
@@ -72,15 +75,18 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StudyError(
-                f"the store {self.root} must be a folder that can be written, but: {error.strerror}. Pass --store."
+                f"the store {self.root} must be a folder that can be written, but:"
+                f" {error.strerror}. Pass --store."
             ) from None
         if not os.access(self.root, os.W_OK):
             raise StudyError(
-                f"the store {self.root} must be a folder that can be written, but is read-only. Pass --store."
+                f"the store {self.root} must be a folder that can be written, but is read-only."
+                " Pass --store."
             )
         if (free := shutil.disk_usage(self.root).free) < NEEDED_BYTES:
             raise StudyError(
-                f"the store {self.root} must have {NEEDED_BYTES >> 20} MB of free disk, but has {free >> 20} MB."
+                f"the store {self.root} must have {NEEDED_BYTES >> 20} MB of free disk, but has"
+                f" {free >> 20} MB."
             )
 
     def names(self) -> list[str]:
@@ -99,7 +105,9 @@ class Store:
 
     @contextlib.contextmanager
     def owned(self, name: str) -> Iterator[None]:
-        """Hold a study for this process alone; the operating system gives it up when the process dies, however it dies.
+        """Hold a study for this process alone.
+
+        The operating system gives it up when the process dies, however it dies.
 
         Raises:
             StudyError: another process runs the study; the message says which.
@@ -114,7 +122,8 @@ class Store:
             owner = json.loads(stamp.read_text()) if stamp.exists() else {}
             who = f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"
             raise StudyError(
-                f"study {name!r} must be run by one process at a time, but {who} runs it. Wait, or stop it."
+                f"study {name!r} must be run by one process at a time, but {who} runs it. Wait, or"
+                " stop it."
             ) from None
         try:
             stamp.write_text(json.dumps(_owner()))
@@ -127,7 +136,8 @@ class Store:
 class Record(sqlite3.Connection):
     """A connection to the record that leaves it to the system when a commit reaches the disk.
 
-    A killed process loses nothing. After a power cut the last trials may be missing, and are run again to the same end.
+    A killed process loses nothing. After a power cut the last trials may be missing, and are run
+    again to the same end.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -136,7 +146,10 @@ class Record(sqlite3.Connection):
 
 
 def write_ahead(database: Path) -> None:
-    """Let a database's readers and its one writer never wait for each other; the file keeps the setting."""
+    """Let a database's readers and its one writer never wait for each other.
+
+    The file keeps the setting.
+    """
     with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
 
@@ -144,7 +157,9 @@ def write_ahead(database: Path) -> None:
 def check_name(name: str) -> str:
     """Return a study's name, or raise: it becomes a folder's name."""
     if not _NAME.fullmatch(name):
-        raise InvalidValueError(f"a study's name must be 1 to 100 letters, digits, '.', '_' or '-', but got {name!r}.")
+        raise InvalidValueError(
+            f"a study's name must be 1 to 100 letters, digits, '.', '_' or '-', but got {name!r}."
+        )
     return name
 
 

@@ -51,8 +51,8 @@ def check_function(
     """Whether a function can be trained through: finite with its derivatives on a range, no pole there, not constant.
 
     Numerics: judged on 1,001 points in the training dtype (float32 for half
-    precision, in which autocast computes what is not a matrix product). A pole between two points shows as a slope that
-    grows with the number of points.
+    precision, in which autocast computes what is not a matrix product). A pole between two points
+    shows as a slope that grows with the number of points.
 
     Args:
         candidate: a name, an expression, or an activation.
@@ -60,7 +60,8 @@ def check_function(
         high: upper end.
         dtype: of the training.
         order: derivatives that must be finite: 1, or 2 where the task differentiates twice.
-        zero: whether it must be finite at exactly 0 too; an input that is never cut or padded does not hit it.
+        zero: whether it must be finite at exactly 0 too; an input that is never cut or padded does
+            not hit it.
 
     Raises:
         InvalidValueError: no range, or an order other than 1 and 2.
@@ -82,22 +83,30 @@ def check_function(
     for name, values in zip(("value", "derivative", "second derivative"), found, strict=False):
         if not bool(values.isfinite().all()):
             at = int((~values.isfinite()).nonzero()[0])
-            return Verdict(False, f"not finite: the {name} is {float(values[at])} at {float(grid[at]):.4g}")
+            return Verdict(
+                False, f"not finite: the {name} is {float(values[at])} at {float(grid[at]):.4g}"
+            )
     value, slope = found[:2]
     size = max(1.0, float(value.abs().max()))
     if float(value.max() - value.min()) <= 1e-6 * size:
         return Verdict(
-            False, f"constant: its values on [{low:.3g}, {high:.3g}] span {float(value.max() - value.min()):.2g}"
+            False,
+            f"constant: its values on [{low:.3g}, {high:.3g}] span"
+            f" {float(value.max() - value.min()):.2g}",
         )
     steepest = float(slope.abs().max())
     if float((slope.abs() > 1e-6 * steepest).double().mean()) < 0.01:
-        return Verdict(False, f"flat: its derivative is 0 nearly everywhere on [{low:.3g}, {high:.3g}]")
+        return Verdict(
+            False, f"flat: its derivative is 0 nearly everywhere on [{low:.3g}, {high:.3g}]"
+        )
     if steepest > 10:
         finer = _derivatives(function, _grid(low, high, 8 * POINTS, grid.dtype, zero), 1)[1]
         sharpest = float(finer.nan_to_num(nan=math.inf).abs().max())
         if sharpest > SHARPER * steepest:
             return Verdict(
-                False, f"pole: its slope on [{low:.3g}, {high:.3g}] reaches {sharpest:.2g} and grows with the grid"
+                False,
+                f"pole: its slope on [{low:.3g}, {high:.3g}] reaches {sharpest:.2g} and grows with"
+                " the grid",
             )
     return PASSED
 
@@ -116,6 +125,8 @@ def _derivatives(function: nn.Module, grid: Tensor, order: int) -> list[Tensor]:
     for k in range(order):
         slope = None
         if found[-1].requires_grad:
-            (slope,) = torch.autograd.grad(found[-1].sum(), x, create_graph=k + 1 < order, allow_unused=True)
+            (slope,) = torch.autograd.grad(
+                found[-1].sum(), x, create_graph=k + 1 < order, allow_unused=True
+            )
         found.append(torch.zeros_like(x) if slope is None else slope)
     return [values.detach() for values in found]

@@ -38,10 +38,11 @@ UNKNOWN_RANGE = (-8.0, 8.0)
 class Bounds:
     """What a network may be at initialisation and in a rehearsal, against the baseline.
 
-    Scale alone kills few networks, because the optimiser's steps do not depend on it: the bounds on loss and gradient
-    are wide, and what decides is whether the loss gets below that of a constant output. Set on the outcomes of 1,034
-    expressions in two networks on digits, one with batch normalisation: of those that learned, the slowest made 8 % of the
-    baseline's progress; of those that ended at chance, nineteen in twenty made less than 7 %.
+    Scale alone kills few networks, because the optimiser's steps do not depend on it: the bounds on
+    loss and gradient are wide, and what decides is whether the loss gets below that of a constant
+    output. Set on the outcomes of 1,034 expressions in two networks on digits, one with batch
+    normalisation: of those that learned, the slowest made 8 % of the baseline's progress; of those
+    that ended at chance, nineteen in twenty made less than 7 %.
 
     Args:
         gradient: smallest and largest ratio of the norm of the gradient.
@@ -88,16 +89,19 @@ class _Function(nn.Module):
 class Gate:
     """Refuse, before any training, activations and placements that cannot be trained in a model.
 
-    In order, the cheapest first: the sites' requirements; finite value and first derivative in the training dtype on the
-    range that each site sees at initialisation, widened; not constant; no function accepted before (``unique``); loss and
-    gradient of the whole network at initialisation within bounds; and a rehearsal: a few steps on the one batch with a copy
-    of the weights, in which the loss must stay finite and get below that of a constant output where the baseline's does.
+    In order, the cheapest first: the sites' requirements; finite value and first derivative in the
+    training dtype on the range that each site sees at initialisation, widened; not constant; no
+    function accepted before (``unique``); loss and gradient of the whole network at initialisation
+    within bounds; and a rehearsal: a few steps on the one batch with a copy of the weights, in
+    which the loss must stay finite and get below that of a constant output where the baseline's
+    does.
 
     Args:
-        model: the model as it will be trained, at its initialisation; it is copied and left as it is.
+        model: the model as it will be trained, at its initialisation; it is copied and left as it
+            is.
         batch: inputs, or a pair of inputs and targets; 64 examples of it are used.
-        loss: from the model's output and the targets to a number; without it, or without targets, the rehearsal fits
-            random linear functions of the inputs by least squares.
+        loss: from the model's output and the targets to a number; without it, or without targets,
+            the rehearsal fits random linear functions of the inputs by least squares.
         steps: of the rehearsal; 0 leaves it out.
         second: whether the second derivative must be finite too.
         unique: whether a placement of functions that were accepted before is refused.
@@ -131,10 +135,14 @@ class Gate:
         discovery = discover(self.model, self.rehearsal.inputs)
         self.sites = {site.name: site for site in discovery.sites.open}
         if not self.sites:
-            raise InvalidValueError("the model must have an open site, but has none. `find_sites(model)` tells why.")
+            raise InvalidValueError(
+                "the model must have an open site, but has none. `find_sites(model)` tells why."
+            )
         self.holders = _hold(self.model, discovery)
         self.own = {name: holder.inner for name, holder in self.holders.items()}
-        self.dtype = next((p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32)
+        self.dtype = next(
+            (p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32
+        )
         self.state = copy.deepcopy(self.model.state_dict())
         self.baseline = self._baseline()
 
@@ -166,7 +174,11 @@ class Gate:
                 seen[key] = check_function(function, low, high, self.dtype, self.order, zero)
             if not seen[key]:
                 return Verdict(False, f"{seen[key].reason}, at site {name}")
-        keys = tuple(fingerprint(function) for _, function in sorted(functions.items())) if self.unique else ()
+        keys = (
+            tuple(fingerprint(function) for _, function in sorted(functions.items()))
+            if self.unique
+            else ()
+        )
         if keys and keys in self.accepted:
             return Verdict(False, f"duplicate: equal to {self.accepted[keys]}")
         verdict = self._compare(self._measure(self.own | functions, self.learning_rate))
@@ -194,7 +206,9 @@ class Gate:
             if rate == LEARNING_RATES[0]:
                 self.ranges = {name: _widened(holder) for name, holder in self.holders.items()}
                 self.zeros = {name: holder.zero for name, holder in self.holders.items()}
-        best, self.learning_rate = min(courses, key=lambda c: c[0].late if math.isfinite(c[0].late) else math.inf)
+        best, self.learning_rate = min(
+            courses, key=lambda c: c[0].late if math.isfinite(c[0].late) else math.inf
+        )
         return best
 
     def _measure(self, functions: Mapping[str, nn.Module | None], rate: float) -> Course:
@@ -212,7 +226,9 @@ class Gate:
             return Verdict(False, f"signal: the loss at initialisation is {first}", figures)
         if abs(figures["loss"]) > self.bounds.loss:
             return Verdict(
-                False, f"signal: the loss at initialisation is {figures['loss']:.2g} times the baseline's", figures
+                False,
+                f"signal: the loss at initialisation is {figures['loss']:.2g} times the baseline's",
+                figures,
             )
         if not math.isfinite(course.gradient):
             return Verdict(False, "gradient: it is not finite at initialisation", figures)
@@ -220,12 +236,20 @@ class Gate:
         low, high = self.bounds.gradient
         if not low <= figures["gradient"] <= high:
             word = "vanishes" if figures["gradient"] < low else "explodes"
-            return Verdict(False, f"gradient: it {word} to {figures['gradient']:.2g} times the baseline's", figures)
+            return Verdict(
+                False,
+                f"gradient: it {word} to {figures['gradient']:.2g} times the baseline's",
+                figures,
+            )
         if not math.isfinite(course.losses[-1]):
             steps = len(course.losses) - 1
-            return Verdict(False, f"rehearsal: the loss is {course.losses[-1]} after {steps} steps", figures)
+            return Verdict(
+                False, f"rehearsal: the loss is {course.losses[-1]} after {steps} steps", figures
+            )
         chance = self.rehearsal.chance
-        if chance is None or chance - base.late < LEARNED * abs(chance):  # the baseline has not learned either
+        if chance is None or chance - base.late < LEARNED * abs(
+            chance
+        ):  # the baseline has not learned either
             return Verdict(True, "", figures)
         figures["progress"] = (chance - course.late) / (chance - base.late)
         if figures["progress"] < self.bounds.progress:

@@ -44,8 +44,8 @@ class Rehearsal:
 
     Args:
         batch: inputs, or a pair of inputs and targets.
-        loss: from output and targets to a number; without it, or without targets, the network is to fit random linear
-            functions of the inputs, standardised, by least squares.
+        loss: from output and targets to a number; without it, or without targets, the network is to
+            fit random linear functions of the inputs, standardised, by least squares.
         steps: how many.
     """
 
@@ -85,7 +85,9 @@ class Rehearsal:
                 continue
             loss.backward()  # type: ignore[no-untyped-call,unused-ignore]  # typed in some versions of torch
             if step == 0:
-                gradient = math.hypot(*[float(p.grad.norm()) for p in parameters if p.grad is not None])
+                gradient = math.hypot(
+                    *[float(p.grad.norm()) for p in parameters if p.grad is not None]
+                )
                 if not math.isfinite(gradient):
                     break
             if step < self.steps:
@@ -98,7 +100,9 @@ class Rehearsal:
         tensors = _tensors(output)
         if [t.shape for t in self.taught] != [t.shape for t in tensors]:
             self.taught = [self._teach(tensor) for tensor in tensors]
-        return torch.stack([(t - y).square().mean() for t, y in zip(tensors, self.taught, strict=True)]).sum()
+        return torch.stack(
+            [(t - y).square().mean() for t, y in zip(tensors, self.taught, strict=True)]
+        ).sum()
 
     def _teach(self, output: Tensor) -> Tensor:
         """Return what an output is to become: a random linear function of each input, where there is one for each."""
@@ -114,10 +118,15 @@ class Rehearsal:
         return (target - target.mean(0)) / target.std(0).clamp(min=1e-6) if rows > 1 else target
 
     def _chance(self, output: Any) -> float | None:
-        """Return the loss of the best constant output; ``None`` where outputs are not one tensor with a row an example."""
+        """Return the loss of the best constant output.
+
+        ``None`` where outputs are not one tensor with a row an example.
+        """
         if not isinstance(output, Tensor) or output.ndim == 0 or not output.is_floating_point():
             return None
-        constant = output.detach().nan_to_num(0.0, 0.0, 0.0).mean(0, keepdim=True).clone().requires_grad_()
+        constant = (
+            output.detach().nan_to_num(0.0, 0.0, 0.0).mean(0, keepdim=True).clone().requires_grad_()
+        )
         optimiser = torch.optim.Adam([constant], lr=0.1)
         lowest = math.inf
         for _ in range(60):
@@ -160,4 +169,8 @@ def _tensors(output: Any, every: bool = False) -> list[Tensor]:
         return [output] if every or output.is_floating_point() else []
     if isinstance(output, Mapping):
         output = list(output.values())
-    return [t for part in output for t in _tensors(part, every)] if isinstance(output, (tuple, list)) else []
+    return (
+        [t for part in output for t in _tensors(part, every)]
+        if isinstance(output, (tuple, list))
+        else []
+    )

@@ -55,7 +55,9 @@ def main(pipe: Connection, log: str, threads: int) -> None:
 
     threading.Thread(target=listen, daemon=True).start()
     for name in THREADS:
-        os.environ[name] = str(threads)  # the server may be an earlier executor's, with another number
+        os.environ[name] = str(
+            threads
+        )  # the server may be an earlier executor's, with another number
 
     import torch
 
@@ -87,7 +89,10 @@ def _given(objects: bytes) -> Outcome | None:
     except Exception as error:  # whatever the user's own classes raise
         traceback.print_exc()
         text = " ".join(str(error).split())[:500]
-        return Outcome("failed", f"error: {type(error).__name__}: {text}, in a process that was given what is trained")
+        return Outcome(
+            "failed",
+            f"error: {type(error).__name__}: {text}, in a process that was given what is trained",
+        )
     return None
 
 

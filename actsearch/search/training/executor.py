@@ -32,8 +32,9 @@ OnReport = Callable[[int, int, dict[str, float]], bool]
 class Executor(ABC):
     """Runs trials, and knows nothing of studies: the coordinator alone talks to Optuna and MLflow.
 
-    Laws: every submitted key comes back exactly once from :meth:`wait`, whatever happens to the trial; a trial that
-    fails, exits, is killed or hangs harms no other; :meth:`close` leaves no process behind.
+    Laws: every submitted key comes back exactly once from :meth:`wait`, whatever happens to the
+    trial; a trial that fails, exits, is killed or hangs harms no other; :meth:`close` leaves no
+    process behind.
     """
 
     @abstractmethod
@@ -78,7 +79,9 @@ class InlineExecutor(Executor):
                 ended.append((key, run_trial(specification, functools.partial(on_report, key))))
             finally:
                 if in_main_thread:
-                    signal.signal(signal.SIGINT, handler)  # Lightning ignores the signal after the first Ctrl-C
+                    signal.signal(
+                        signal.SIGINT, handler
+                    )  # Lightning ignores the signal after the first Ctrl-C
         return ended
 
     def close(self) -> None:
@@ -89,22 +92,27 @@ class InlineExecutor(Executor):
 def start_server(jobs: int = 1) -> None:
     """Start the server that children are forked from, if none runs: it imports for seconds, while the caller does as well.
 
-    It alone gets the environment that its libraries read once, when they are loaded; the caller's is left as it was.
+    It alone gets the environment that its libraries read once, when they are loaded; the caller's
+    is left as it was.
 
     Args:
         jobs: how many trainings will run at a time.
     """
     forkserver.set_forkserver_preload(["actsearch.search.training.preload"])
-    # Of the semaphores that a killed training leaves, multiprocessing's tracker warns in the end, when it removes them.
+    # Of the semaphores that a killed training leaves, multiprocessing's tracker warns in the end,
+    # when it removes them.
     quiet = "ignore:resource_tracker:UserWarning"
     needed = {
         **dict.fromkeys(THREADS, str(threads_each(jobs))),
-        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),  # idle threads that spin for long starve others
+        "GOMP_SPINCOUNT": os.environ.get(
+            "GOMP_SPINCOUNT", "10000"
+        ),  # idle threads that spin for long starve others
         "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), quiet])),
     }
     given = {name: os.environ[name] for name in needed if name in os.environ}
     in_main_thread = threading.current_thread() is threading.main_thread()
-    # What is ignored here, the server ignores from its first moment: Ctrl-C is for the coordinator alone.
+    # What is ignored here, the server ignores from its first moment: Ctrl-C is for the coordinator
+    # alone.
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
     os.environ.update(needed)
     try:
@@ -130,13 +138,15 @@ class _Running:
 class LocalExecutor(Executor):
     """Runs each trial in a process of its own on this machine, forked from a server that has torch loaded.
 
-    A trial's process ends with all that the training has started: :class:`~actsearch.search.training.guardian.Guardian` says what
-    that covers. While the executor is entered, a first SIGINT or SIGTERM ends the next :meth:`wait` with
-    :class:`KeyboardInterrupt`, and never the record in the middle of a write; a second one ends the process at once.
+    A trial's process ends with all that the training has started:
+    :class:`~actsearch.search.training.guardian.Guardian` says what that covers. While the executor
+    is entered, a first SIGINT or SIGTERM ends the next :meth:`wait` with
+    :class:`KeyboardInterrupt`, and never the record in the middle of a write; a second one ends the
+    process at once.
 
     Args:
-        jobs: how many run at a time; each gets its share of the cores that this process may use, unless the environment
-            (``OMP_NUM_THREADS``) has a number.
+        jobs: how many run at a time; each gets its share of the cores that this process may use,
+            unless the environment (``OMP_NUM_THREADS``) has a number.
         timeout: seconds after which a trial is stopped; ``None`` for no limit.
     """
 
@@ -154,7 +164,10 @@ class LocalExecutor(Executor):
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._handlers = {
+                number: signal.signal(number, self._note)
+                for number in (signal.SIGINT, signal.SIGTERM)
+            }
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -170,7 +183,11 @@ class LocalExecutor(Executor):
     def submit(self, key: int, specification: Specification) -> None:
         """Start a child for the trial."""
         ours, theirs = self._context.Pipe()
-        arguments = (theirs, specification.log or os.devnull, threads_each(self.jobs, specification.threads))
+        arguments = (
+            theirs,
+            specification.log or os.devnull,
+            threads_each(self.jobs, specification.threads),
+        )
         # A daemonic process may have no children: no workers of loaders, no ranks.
         child = self._context.Process(target=run_child, args=arguments, daemon=False)
         start_server(self.jobs)  # nothing where it runs
@@ -180,11 +197,15 @@ class LocalExecutor(Executor):
             child.start()
         theirs.close()
         assert child.pid is not None
-        self._guardian.watch(child.pid)  # before it knows what to train, and so before it has started anything
+        self._guardian.watch(
+            child.pid
+        )  # before it knows what to train, and so before it has started anything
         self._running.append(_Running(key, ours, child, time.monotonic()))
         with contextlib.suppress(OSError):  # it has died: the next wait says of what
             ours.send_bytes(specification.dumps().encode())
-            ours.send_bytes(given.dumps((specification.task, specification.data, specification.model)))
+            ours.send_bytes(
+                given.dumps((specification.task, specification.data, specification.model))
+            )
 
     def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
         """Wait at most a quarter of a second for news."""
@@ -192,7 +213,10 @@ class LocalExecutor(Executor):
             raise KeyboardInterrupt(128 + self._signal)
         self._killed = [child for child in self._killed if child.is_alive()]
         # The process as well: what it has started may hold its pipe open beyond its death.
-        ready = wait([end for trial in self._running for end in (trial.pipe, trial.child.sentinel)], timeout=0.25)
+        ready = wait(
+            [end for trial in self._running for end in (trial.pipe, trial.child.sentinel)],
+            timeout=0.25,
+        )
         ended = []
         for trial in list(self._running):
             late = self.timeout is not None and time.monotonic() - trial.start > self.timeout
@@ -200,7 +224,11 @@ class LocalExecutor(Executor):
             if trial.pipe in ready or trial.child.sentinel in ready or (late and trial.pipe.poll()):
                 outcome = self._hear(trial, on_report)
             if late and outcome is None:
-                outcome = Outcome("failed", f"timeout: longer than {self.timeout:g} s", seconds=self.timeout or 0.0)
+                outcome = Outcome(
+                    "failed",
+                    f"timeout: longer than {self.timeout:g} s",
+                    seconds=self.timeout or 0.0,
+                )
             if outcome is not None:
                 self._end(trial)
                 ended.append((trial.key, outcome))
@@ -258,6 +286,8 @@ def _without_main() -> Iterator[None]:
 
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
-        named = {number.value: f" ({number.name})" for number in signal.Signals}  # without most real-time signals
+        named = {
+            number.value: f" ({number.name})" for number in signal.Signals
+        }  # without most real-time signals
         return f"killed: by signal {-code}{named.get(-code, '')}"
     return f"exited: the process ended with code {code}"

@@ -27,13 +27,14 @@ class StoppedError(ActsearchError):
 class FirstSteps(L.Callback):
     """Note the first losses of a training and its first gradient, and judge them by those of the baseline.
 
-    A gradient that is not finite, or far from the baseline's, ends the training before its first step; a loss that is not
-    finite, or no better than chance at the end of the window where the baseline's is, ends it there. A module that returns
-    no loss from its training step (manual optimisation) is judged by its gradient alone.
+    A gradient that is not finite, or far from the baseline's, ends the training before its first
+    step; a loss that is not finite, or no better than chance at the end of the window where the
+    baseline's is, ends it there. A module that returns no loss from its training step (manual
+    optimisation) is judged by its gradient alone.
 
     Args:
-        baseline: what :attr:`found` was in the baseline's training; without it nothing is judged but a loss that is not
-            finite.
+        baseline: what :attr:`found` was in the baseline's training; without it nothing is judged
+            but a loss that is not finite.
     """
 
     def __init__(self, baseline: Mapping[str, Any] | None = None) -> None:
@@ -53,16 +54,24 @@ class FirstSteps(L.Callback):
         batches = trainer.num_training_batches * (trainer.max_epochs or 1)
         steps = min(s for s in (batches, trainer.max_steps) if s > 0) if batches > 0 else FEWEST
         share = SHARE * steps if math.isfinite(steps) else MOST
-        self.window = self.watchdog.window if self.watchdog else min(MOST, max(FEWEST, math.ceil(share)))
+        self.window = (
+            self.watchdog.window if self.watchdog else min(MOST, max(FEWEST, math.ceil(share)))
+        )
 
-    def on_before_backward(self, trainer: L.Trainer, module: L.LightningModule, loss: torch.Tensor) -> None:
+    def on_before_backward(
+        self, trainer: L.Trainer, module: L.LightningModule, loss: torch.Tensor
+    ) -> None:
         """Check that the loss is finite, as long as it is watched."""
         if trainer.global_step < self.window and not bool(loss.isfinite()):
-            raise DivergedError(f"the training loss became {float(loss)} in step {trainer.global_step + 1}")
+            raise DivergedError(
+                f"the training loss became {float(loss)} in step {trainer.global_step + 1}"
+            )
 
     def on_after_backward(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Judge the first gradient."""
-        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None  # overflows at first, and is meant to
+        scaled = (
+            getattr(trainer.precision_plugin, "scaler", None) is not None
+        )  # overflows at first, and is meant to
         if self.gradient is not None or scaled:
             return
         norms = [p.grad.norm() for p in module.parameters() if p.grad is not None]
@@ -75,10 +84,17 @@ class FirstSteps(L.Callback):
             ratio = self.gradient / standard
             if not low <= ratio <= high:
                 word = "vanishes" if ratio < low else "explodes"
-                raise StoppedError(f"gradient: it {word} to {ratio:.2g} times the baseline's at initialisation")
+                raise StoppedError(
+                    f"gradient: it {word} to {ratio:.2g} times the baseline's at initialisation"
+                )
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Judge the loss, as long as it is watched."""
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs

@@ -22,7 +22,13 @@ from actsearch.placement import Placement
 from actsearch.placement.optimiser import own_group
 from actsearch.search.training.distributed import leaves_process
 from actsearch.search.training.first_steps import FirstSteps
-from actsearch.search.training.inspect_model import example_input, has_test, look, model_input, restores_best
+from actsearch.search.training.inspect_model import (
+    example_input,
+    has_test,
+    look,
+    model_input,
+    restores_best,
+)
 from actsearch.search.training.job import REDUCTION, Outcome, Specification
 from actsearch.search.training.reports import Reports, require
 from actsearch.search.training.target import Target
@@ -33,7 +39,8 @@ class _Reporter(L.Callback):
 
     Args:
         reports: where they go.
-        shares: how many smaller trainings come before the whole one; only the end of each is reported.
+        shares: how many smaller trainings come before the whole one; only the end of each is
+            reported.
     """
 
     def __init__(self, reports: Reports, shares: int = 0) -> None:
@@ -44,7 +51,9 @@ class _Reporter(L.Callback):
         self.validated = False
         self.batch: Any = None
 
-    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Keep the first batch as an example of the model's input."""
         if self.batch is None:
             self.batch = batch
@@ -83,7 +92,13 @@ class _Rows(L.Callback):
         self.found: dict[str, list[float]] = {}
 
     def on_test_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *more: Any
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        *more: Any,
     ) -> None:
         """Keep the vectors of a mapping."""
         for name, value in outputs.items() if isinstance(outputs, Mapping) else ():
@@ -109,11 +124,16 @@ def train_module(specification: Specification, reports: Reports, watch: FirstSte
 
 
 def _train(
-    specification: Specification, reporter: _Reporter, callbacks: list[L.Callback], share: float = 1.0
+    specification: Specification,
+    reporter: _Reporter,
+    callbacks: list[L.Callback],
+    share: float = 1.0,
 ) -> Outcome:
     """Train once, on a share of the batches of each epoch."""
     target = Target.resolve(specification.task, specification.data)
-    with tempfile.TemporaryDirectory(prefix="actsearch-") as scratch:  # for a user's own checkpoints and logs
+    with tempfile.TemporaryDirectory(
+        prefix="actsearch-"
+    ) as scratch:  # for a user's own checkpoints and logs
         config = _config(specification, share, scratch)
         seed(specification.seed)
         module, data, trainer = target.build(config)
@@ -123,7 +143,9 @@ def _train(
         _own_optimiser_group(module, specification)
         alone = not leaves_process(trainer)
         trainer.callbacks += [*callbacks, reporter] if alone else []
-        seed(specification.seed)  # the same batches and dropout, whatever the activations drew while they were built
+        seed(
+            specification.seed
+        )  # the same batches and dropout, whatever the activations drew while they were built
         start = time.perf_counter()
         with noting_calls(module, alone and specification.stage == "probe") as called:
             trainer.fit(module, datamodule=data)
@@ -135,7 +157,9 @@ def _train(
             reporter.batch = example_input(module, data, trainer)
         if specification.measures:
             measured = model_input(module, reporter.batch)
-            metrics = metrics | {name: MODEL_MEASURES[name](module, measured) for name in specification.measures}
+            metrics = metrics | {
+                name: MODEL_MEASURES[name](module, measured) for name in specification.measures
+            }
         probe: dict[str, Any] = {}
         rows: dict[str, list[float]] = {}
         seconds = time.perf_counter() - start
@@ -162,7 +186,9 @@ def _config(specification: Specification, share: float, scratch: str) -> dict[st
         trainer |= {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
     if share < 1:
         given = trainer.get("limit_train_batches") or 1.0
-        trainer["limit_train_batches"] = max(1, round(given * share)) if isinstance(given, int) else given * share
+        trainer["limit_train_batches"] = (
+            max(1, round(given * share)) if isinstance(given, int) else given * share
+        )
     config = {**config, "trainer": trainer}
     if specification.split is not None:
         option, value = specification.split
@@ -171,7 +197,12 @@ def _config(specification: Specification, share: float, scratch: str) -> dict[st
     return config
 
 
-def place(module: nn.Module, placement: Placement, example: Callable[[], Any], specification: Specification) -> None:
+def place(
+    module: nn.Module,
+    placement: Placement,
+    example: Callable[[], Any],
+    specification: Specification,
+) -> None:
     """Apply a placement as the specification asks for it.
 
     Args:
@@ -181,8 +212,12 @@ def place(module: nn.Module, placement: Placement, example: Callable[[], Any], s
         specification: of the training.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ActsearchWarning)  # a candidate that changes nothing is trained like any other
-        placement.apply(module, example() if specification.example else None, force=specification.force)
+        warnings.simplefilter(
+            "ignore", ActsearchWarning
+        )  # a candidate that changes nothing is trained like any other
+        placement.apply(
+            module, example() if specification.example else None, force=specification.force
+        )
     if placement.initialisation:
         from actsearch.placement.initialise import initialise
 
@@ -207,7 +242,9 @@ def noting_calls(module: nn.Module, wanted: bool) -> Iterator[set[str]]:
 def _own_optimiser_group(module: Any, specification: Specification) -> None:
     """Let the module's own ``configure_optimizers`` build its optimisers, with the activations' parameters set apart."""
     factors = specification.activation_learning_rate_factor, specification.learning_rate_factor
-    own = vars(module).get("configure_optimizers")  # where it was set on the module and not in its class
+    own = vars(module).get(
+        "configure_optimizers"
+    )  # where it was set on the module and not in its class
     # No closure: a strategy that spawns processes pickles the module.
     module.configure_optimizers = functools.partial(_configure_optimisers, module, own, *factors)
 

@@ -22,9 +22,14 @@ def give(thing: Any) -> str:
     """
     name = getattr(thing, "__qualname__", "")
     if not callable(thing) or not name or name == "<lambda>":
-        what = repr(thing) if name or not hasattr(thing, "parameters") else f"an instance of {type(thing).__name__}"
+        what = (
+            repr(thing)
+            if name or not hasattr(thing, "parameters")
+            else f"an instance of {type(thing).__name__}"
+        )
         raise TaskError(
-            f"what is trained must be a class, (class, options) or a function with a name, but got {' '.join(what.split())}."
+            "what is trained must be a class, (class, options) or a function with a name, but got"
+            f" {' '.join(what.split())}."
         )
     path = f"{thing.__module__}.{name}"
     _GIVEN[path] = thing
@@ -37,10 +42,12 @@ def look_up(path: str) -> Any | None:
 
 
 def dumps(paths: Iterable[str]) -> bytes:
-    """Return what was given under some of the paths as bytes for a process of ours; empty where nothing was.
+    """Return what was given under some of the paths as bytes for a process of ours.
 
-    What a notebook or a script defines travels by value (cloudpickle), since no other process can import it. The bytes
-    go through a pipe between processes of one search, and never into a file.
+    Empty where nothing was.
+
+    What a notebook or a script defines travels by value (cloudpickle), since no other process can
+    import it. The bytes go through a pipe between processes of one search, and never into a file.
     """
     wanted = {path: _GIVEN[path] for path in paths if path in _GIVEN}
     if not wanted:

@@ -1,4 +1,7 @@
-"""Ends what trainings have started, however this process ends; run as a script, it is the process that waits for that."""
+"""Ends what trainings have started, however this process ends.
+
+Run as a script, it is the process that waits for that.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,13 @@ PROCESSES = Path("/proc")
 class Guardian:
     """Ends trainings with all that they have started, and those that are left when this process dies of whatever.
 
-    Each training leads a session of its own, so that what it starts is known: workers of loaders, ranks, commands. On
-    Linux this includes what has left for another session, as long as a parent of its in the training lives. Out of reach
-    is a daemon that has cut itself loose from all its parents; elsewhere, what has left the training's process group.
+    Each training leads a session of its own, so that what it starts is known: workers of loaders,
+    ranks, commands. On Linux this includes what has left for another session, as long as a parent
+    of its in the training lives. Out of reach is a daemon that has cut itself loose from all its
+    parents; elsewhere, what has left the training's process group.
 
-    A kill -9 leaves no time to end anything. So a small process in another session is told what runs, and ends it when
-    the pipe to it closes.
+    A kill -9 leaves no time to end anything. So a small process in another session is told what
+    runs, and ends it when the pipe to it closes.
     """
 
     def __init__(self) -> None:
@@ -64,13 +68,24 @@ class Guardian:
         command = [sys.executable, "-I", "-S", __file__]
         nowhere = subprocess.DEVNULL
         return subprocess.Popen(  # noqa: S603  # our own file
-            command, bufsize=0, cwd="/", stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True
+            command,
+            bufsize=0,
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=nowhere,
+            stderr=nowhere,
+            start_new_session=True,
         )
 
 
 def kill(leader: int) -> None:
-    """Kill a training with all that it has started; nothing where it is gone or does not lead its session yet."""
-    family = _family(leader)  # first: of a process whose parent has died nobody knows where it came from
+    """Kill a training with all that it has started.
+
+    Nothing where it is gone or does not lead its session yet.
+    """
+    family = _family(
+        leader
+    )  # first: of a process whose parent has died nobody knows where it came from
     with contextlib.suppress(OSError):
         os.killpg(leader, signal.SIGKILL)
     for process in family:

@@ -41,7 +41,9 @@ def look(
         limit: of the trainer, on the batches of an epoch.
     """
     sites = sites_of(module, example, specification.include_gates, called)
-    if specification.model and sites.method != "fx":  # a loop has no input at hand when a placement is applied
+    if (
+        specification.model and sites.method != "fx"
+    ):  # a loop has no input at hand when a placement is applied
         sites = sites_of(module, None, specification.include_gates, called)
     return {
         "sites": [asdict(site) for site in sites],
@@ -58,7 +60,8 @@ def look(
 def _is_small(module: nn.Module, sites: Sites, example: Any, batch: Any) -> bool:
     """Whether a second thread would cost a training step more than it gives."""
     rows, of = (
-        next((len(t) for t in leaves(part) if isinstance(t, Tensor) and t.ndim), 1) for part in (batch, example)
+        next((len(t) for t in leaves(part) if isinstance(t, Tensor) and t.ndim), 1)
+        for part in (batch, example)
     )
     elements = sum(site.elements or 0 for site in sites) * max(1, rows) / max(1, of)
     return max(elements, sum(p.numel() for p in module.parameters())) <= SMALL
@@ -74,7 +77,9 @@ def example_input(module: Any, data: Any, trainer: Any) -> Any:
         source.setup("fit")
         batch = next(iter(source.train_dataloader()))
     except Exception as error:
-        logging.getLogger(__name__).warning("no example input could be taken from the training data: %s", error)
+        logging.getLogger(__name__).warning(
+            "no example input could be taken from the training data: %s", error
+        )
         return None
     return model_input(module, batch)
 
@@ -96,13 +101,17 @@ def has_test(module: Any) -> bool:
 def restores_best(trainer: Any) -> bool:
     """Whether a trainer's callbacks keep the weights of the best epoch by a metric."""
     return any(
-        any(cls.__name__ == "ModelCheckpoint" for cls in type(callback).__mro__) and callback.monitor
+        any(cls.__name__ == "ModelCheckpoint" for cls in type(callback).__mro__)
+        and callback.monitor
         for callback in trainer.callbacks
     )
 
 
 def sites_of(
-    module: nn.Module, example: Any, include_gates: bool = False, called: Collection[str] | None = None
+    module: nn.Module,
+    example: Any,
+    include_gates: bool = False,
+    called: Collection[str] | None = None,
 ) -> Sites:
     """Find a module's sites with an example input where its forward pass takes it, else by its modules alone."""
     if example is not None:
@@ -111,7 +120,9 @@ def sites_of(
         except ActsearchError:
             raise
         except Exception as error:
-            logging.getLogger(__name__).warning("the forward pass refused the example input: %s", error)
+            logging.getLogger(__name__).warning(
+                "the forward pass refused the example input: %s", error
+            )
     return find_sites(module, include_gates=include_gates, called=called)
 
 
@@ -119,15 +130,24 @@ def _batches(loader: Any, limit: float | None) -> int | None:
     """Return the number of batches of an epoch, where the loader tells it."""
     if not isinstance(loader, Sized):
         return None
-    return min(len(loader), limit) if isinstance(limit, int) else int(len(loader) * (1.0 if limit is None else limit))
+    return (
+        min(len(loader), limit)
+        if isinstance(limit, int)
+        else int(len(loader) * (1.0 if limit is None else limit))
+    )
 
 
 def _ranges(module: nn.Module, example: Any) -> dict[str, tuple[float, float, bool]]:
-    """Return what the module's sites see, where its forward pass takes the example; the module is not used afterwards."""
+    """Return what the module's sites see, where its forward pass takes the example.
+
+    The module is not used afterwards.
+    """
     if example is None:
         return {}
     try:
         return site_ranges(module, example)
     except Exception as error:
-        logging.getLogger(__name__).warning("the ranges that the sites see could not be measured: %s", error)
+        logging.getLogger(__name__).warning(
+            "the ranges that the sites see could not be measured: %s", error
+        )
         return {}

@@ -24,11 +24,16 @@ from actsearch.search.training.user_loop import Loop, mean, rows
 
 
 class _Enough(BaseException):
-    """Ends a loop from within ``report``; no handler of the loop's own shall take it for an error."""
+    """Ends a loop from within ``report``.
+
+    No handler of the loop's own shall take it for an error.
+    """
 
 
 def train_loop(specification: Specification, reports: Reports, watch: FirstSteps) -> Outcome:
-    """Train by a user's loop. Its optimisers get the study's learning rate as they are built; it is told when to stop.
+    """Train by a user's loop. Its optimisers get the study's learning rate as they are built.
+
+    It is told when to stop.
 
     A loop is not watched in its first steps, since nobody but itself sees them.
     """
@@ -40,19 +45,27 @@ def train_loop(specification: Specification, reports: Reports, watch: FirstSteps
         place(model, Placement.model_validate(specification.placement), lambda: None, specification)
 
     def report(epoch: int, metrics: dict[str, float]) -> bool:
-        unknown = {name: 0.0 for name in reports.objectives if name not in metrics}  # it may come with the final ones
+        unknown = {
+            name: 0.0 for name in reports.objectives if name not in metrics
+        }  # it may come with the final ones
         reports.check(unknown | metrics, loop.name)
         stop = reports.add(epoch, metrics, model)
         if probing and not unknown:
             raise _Enough
         return stop
 
-    seed(specification.seed)  # the same batches and dropout, whatever the activations drew while they were built
+    seed(
+        specification.seed
+    )  # the same batches and dropout, whatever the activations drew while they were built
     start = time.perf_counter()
     found: dict[str, Any] = {}
     factors = specification.activation_learning_rate_factor, specification.learning_rate_factor
     looking = probing or bool(specification.measures)
-    with noting_calls(model, looking) as called, _noting_input(model, looking) as inputs, own_group(model, *factors):
+    with (
+        noting_calls(model, looking) as called,
+        _noting_input(model, looking) as inputs,
+        own_group(model, *factors),
+    ):
         try:
             found = loop.run(model, report, specification.split)
         except _Enough:
@@ -63,7 +76,9 @@ def train_loop(specification: Specification, reports: Reports, watch: FirstSteps
     metrics = reports.settle(last, model)
     example = inputs[0] if inputs else None
     if specification.measures:
-        metrics = metrics | {name: MODEL_MEASURES[name](model, example) for name in specification.measures}
+        metrics = metrics | {
+            name: MODEL_MEASURES[name](model, example) for name in specification.measures
+        }
     seconds = time.perf_counter() - start
     if specification.folder:
         keep(model, Path(specification.folder), False)
@@ -83,7 +98,9 @@ def _noting_input(model: nn.Module, wanted: bool) -> Iterator[list[Any]]:
         if not inputs and (args or kwargs):
             given: Any = args or kwargs
             given = given[0] if len(args) == 1 and not kwargs else given
-            inputs.append(tree_map(lambda v: v.detach().clone() if isinstance(v, torch.Tensor) else v, given))
+            inputs.append(
+                tree_map(lambda v: v.detach().clone() if isinstance(v, torch.Tensor) else v, given)
+            )
 
     handle = model.register_forward_pre_hook(note, with_kwargs=True) if wanted else None
     try:

@@ -1,4 +1,7 @@
-"""What the server of children loads once, so that no trial loads it again; nobody else imports this module."""
+"""What the server of children loads once, so that no trial loads it again.
+
+Nobody else imports this module.
+"""
 
 import gc
 import importlib
@@ -18,7 +21,10 @@ for module in (
 ):
     importlib.import_module(module)
 catalogue()  # imports every family
-ArgumentParser().add_class_arguments(L.Trainer, "trainer", fail_untyped=False)  # imports what reads docstrings
-# Children share the server's memory until they write to it: a garbage collection in each would write to all of it.
+ArgumentParser().add_class_arguments(
+    L.Trainer, "trainer", fail_untyped=False
+)  # imports what reads docstrings
+# Children share the server's memory until they write to it: a garbage collection in each would
+# write to all of it.
 gc.collect()
 gc.freeze()

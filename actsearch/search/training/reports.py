@@ -20,7 +20,8 @@ class Reports:
     """The reports of one training.
 
     Args:
-        specification: what is trained: its objectives, and whether the last or the best epoch counts.
+        specification: what is trained: its objectives, and whether the last or the best epoch
+            counts.
         report: called with the step and the metrics; answers whether to stop.
     """
 
@@ -43,7 +44,9 @@ class Reports:
         require(metrics, self.objectives, name)
         broken = [key for key in self.objectives if not math.isfinite(metrics[key])]
         if broken:
-            raise DivergedError(f"{broken[0]} became {metrics[broken[0]]} in epoch {len(self.history)}")
+            raise DivergedError(
+                f"{broken[0]} became {metrics[broken[0]]} in epoch {len(self.history)}"
+            )
 
     def add(self, step: int, metrics: dict[str, float], model: nn.Module) -> bool:
         """Note and pass on what an epoch came to, and return whether the training shall stop."""
@@ -74,5 +77,6 @@ def require(metrics: dict[str, float], objectives: list[str], name: str) -> None
         if objective not in metrics:
             logged = ", ".join(sorted(metrics)) or "nothing"
             raise TaskError(
-                f"metric {objective!r} must be logged by {name}, but it logs {logged}. Name one of these with --monitor."
+                f"metric {objective!r} must be logged by {name}, but it logs {logged}. Name one of"
+                " these with --monitor."
             )

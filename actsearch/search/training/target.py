@@ -40,7 +40,8 @@ class Target:
         name: as the user gave it.
         module: the LightningModule's class.
         data: the LightningDataModule's class, or ``None``.
-        trainer: ``Trainer`` of ``lightning.pytorch`` or of ``pytorch_lightning``, as the class needs.
+        trainer: ``Trainer`` of ``lightning.pytorch`` or of ``pytorch_lightning``, as the class
+            needs.
     """
 
     name: str
@@ -54,7 +55,8 @@ class Target:
 
         Raises:
             UnknownNameError: no such task; the message has the nearest.
-            TaskError: a dotted path that leads nowhere, or to no LightningModule; a module and data of two Lightnings.
+            TaskError: a dotted path that leads nowhere, or to no LightningModule; a module and data
+                of two Lightnings.
         """
         if "." in name:
             module = import_class(name, "LightningModule")
@@ -66,7 +68,9 @@ class Target:
                 if isinstance(c, type) and issubclass(c, Task) and c.__module__ == tasks.__name__
             ]
             if len(own) != 1:
-                raise TaskError(f"{plugins.find('tasks', name)} must define one Task, but defines {len(own)}.")
+                raise TaskError(
+                    f"{plugins.find('tasks', name)} must define one Task, but defines {len(own)}."
+                )
             module = own[0]
         namespace = _namespace(module)
         trainer = importlib.import_module(
@@ -76,8 +80,8 @@ class Target:
         if source is not None and _namespace(source, "LightningDataModule") != namespace:
             other = _namespace(source, "LightningDataModule")
             raise TaskError(
-                f"module and data must be of one Lightning, but {name} is of {namespace} and {data} of {other}. "
-                "Import both from the same package."
+                f"module and data must be of one Lightning, but {name} is of {namespace} and {data}"
+                f" of {other}. Import both from the same package."
             )
         return cls(name, module, source, trainer)
 
@@ -123,9 +127,15 @@ class Target:
         for part in ("task", "data", "trainer"):
             if part in options and (part != "data" or self.data is not None):
                 parts[part] = options[part]
-        frozen: dict[str, Any] = json.loads(self.parser().dump(parts, format="json", skip_validation=True))
+        frozen: dict[str, Any] = json.loads(
+            self.parser().dump(parts, format="json", skip_validation=True)
+        )
         own = trainer_options(self.trainer)
-        changed = {name: value for name, value in frozen.get("trainer", {}).items() if value != own.get(name)}
+        changed = {
+            name: value
+            for name, value in frozen.get("trainer", {}).items()
+            if value != own.get(name)
+        }
         return {"task": {}, **frozen, "trainer": changed}
 
     def build(self, config: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -146,7 +156,9 @@ def resolve(task: str, data: str = "", model: str = "") -> Target | Loop:
     if not model:
         return Target.resolve(task, data)
     if data:
-        raise TaskError(f"a training function must load its data itself, but got data {data!r}. Leave it out.")
+        raise TaskError(
+            f"a training function must load its data itself, but got data {data!r}. Leave it out."
+        )
     return Loop.resolve(task, model)
 
 
@@ -163,7 +175,9 @@ def option_error(error: Exception, parser: ArgumentParser) -> str:
         unknown = text.split("does not accept option")[-1].strip(" '.")
     if unknown:
         options = sorted({f"--{key}" for key in parser.get_defaults().as_flat().__dict__})
-        nearest = difflib.get_close_matches(f"--{unknown.lstrip('-').split('=')[0]}", options, n=3, cutoff=0.4)
+        nearest = difflib.get_close_matches(
+            f"--{unknown.lstrip('-').split('=')[0]}", options, n=3, cutoff=0.4
+        )
         text = text.rstrip(".") + (f"; nearest: {', '.join(nearest)}" if nearest else "")
     return text if text.endswith(".") else text + "."
 
@@ -185,7 +199,8 @@ def import_class(path: str, kind: str) -> type[Any]:
 
     Args:
         path: ``package.module.Class``.
-        kind: name of a class that it must derive from: ``LightningModule``, ``LightningDataModule`` or ``Module``.
+        kind: name of a class that it must derive from: ``LightningModule``, ``LightningDataModule``
+            or ``Module``.
 
     Raises:
         TaskError: nothing there, or not of that kind.
@@ -197,12 +212,17 @@ def import_class(path: str, kind: str) -> type[Any]:
         found = given.look_up(path) or getattr(importlib.import_module(module_name), class_name)
     except ModuleNotFoundError as error:
         raise TaskError(
-            f"{path!r} must be importable, but there is no module {error.name!r} from this folder. Check the path."
+            f"{path!r} must be importable, but there is no module {error.name!r} from this folder."
+            " Check the path."
         ) from None
     except AttributeError:
-        raise TaskError(f"{path!r} must name a class, but {module_name} has no {class_name!r}.") from None
+        raise TaskError(
+            f"{path!r} must name a class, but {module_name} has no {class_name!r}."
+        ) from None
     if inspect.isfunction(found):
-        raise TaskError(f"{path!r} is a training function, which must come with model=, what builds its model.")
+        raise TaskError(
+            f"{path!r} is a training function, which must come with model=, what builds its model."
+        )
     if not isinstance(found, type) or not _namespace(found, kind):
         home = "torch.nn" if kind == "Module" else "lightning.pytorch or pytorch_lightning"
         raise TaskError(f"{path!r} must be a {kind} of {home}, but is {found!r}.")

@@ -14,10 +14,13 @@ def threads_each(jobs: int, wanted: int = 0) -> int:
 
     Args:
         jobs: trainings at a time, which share the cores.
-        wanted: number for this training; 0 for its share of the cores. What the user's environment asks for goes first.
+        wanted: number for this training; 0 for its share of the cores. What the user's environment
+            asks for goes first.
     """
     for name in THREADS:
-        first = os.environ.get(name, "").split(",")[0].strip()  # OMP_NUM_THREADS may be a list, one for each level
+        first = (
+            os.environ.get(name, "").split(",")[0].strip()
+        )  # OMP_NUM_THREADS may be a list, one for each level
         if first.isdecimal() and int(first) > 0:
             return int(first)
     return wanted or max(1, usable_cores() // jobs)
@@ -54,7 +57,9 @@ def _quota(folder: Path) -> Iterator[float]:
         if (folder / "cpu.max").exists():
             quota, period = (folder / "cpu.max").read_text().split()
         else:
-            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            quota, period = (
+                (folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
+            )
         if quota != "max" and int(quota) > 0:
             yield int(quota) / int(period)
     except (OSError, ValueError):

@@ -28,7 +28,8 @@ def run_trial(specification: Specification, report: Report) -> Outcome:
         report: called after each epoch of the first training; answers whether to stop.
 
     Returns:
-        What came of it, averaged over the trainings; failures of a training are an outcome, not an exception.
+        What came of it, averaged over the trainings; failures of a training are an outcome, not an
+        exception.
     """
     quiet()
     before = _processor_time()
@@ -36,7 +37,9 @@ def run_trial(specification: Specification, report: Report) -> Outcome:
     for index in range(specification.repeats):
         one = specification
         if index:
-            one = replace(specification, seed=derive(specification.seed, "repeat", index), folder="")
+            one = replace(
+                specification, seed=derive(specification.seed, "repeat", index), folder=""
+            )
         ended.append(_run(one, report if not index else lambda *_: False))
         if ended[-1].state != "complete":
             break
@@ -54,15 +57,28 @@ def _run(specification: Specification, report: Report) -> Outcome:
         return replace(outcome, history=reports.history, first_steps=watch.found)
     except StoppedError as stop:
         seconds = time.perf_counter() - start
-        return Outcome("pruned", f"stopped: {stop}", history=reports.history, seconds=seconds, first_steps=watch.found)
+        return Outcome(
+            "pruned",
+            f"stopped: {stop}",
+            history=reports.history,
+            seconds=seconds,
+            first_steps=watch.found,
+        )
     except (Exception, SystemExit) as error:
-        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into sys.exit(1)
+        if isinstance(
+            error.__context__, KeyboardInterrupt
+        ):  # Lightning turns Ctrl-C into sys.exit(1)
             raise KeyboardInterrupt from None
-        return Outcome("failed", _reason(error), history=reports.history, seconds=time.perf_counter() - start)
+        return Outcome(
+            "failed", _reason(error), history=reports.history, seconds=time.perf_counter() - start
+        )
 
 
 def _averaged(ended: Sequence[Outcome]) -> Outcome:
-    """Return the first training with the metrics averaged over all; one that did not end well stands for all."""
+    """Return the first training with the metrics averaged over all.
+
+    One that did not end well stands for all.
+    """
     *_, last = ended
     seconds = sum(outcome.seconds for outcome in ended)
     if last.state != "complete":
@@ -83,7 +99,13 @@ def _processor_time() -> float:
 
 def quiet() -> None:
     """Keep Lightning's banners and hints for long runs out of a search of short ones."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric"):
+    for name in (
+        "lightning",
+        "lightning.pytorch",
+        "lightning.fabric",
+        "pytorch_lightning",
+        "lightning_fabric",
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
@@ -97,7 +119,11 @@ def _reason(error: BaseException) -> str:
         text = str(error).strip().splitlines()[-1][:500]
     if isinstance(error, DivergedError):
         return f"diverged: {text}"
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in text.lower()
+        or "can't allocate memory" in text.lower()
+    ):
         return f"out_of_memory: {text}"
     if isinstance(error, SystemExit):
         return f"exited: the training called sys.exit({error.code!r})"

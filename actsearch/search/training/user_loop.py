@@ -25,9 +25,10 @@ class Loop:
 
     Args:
         name: dotted path of ``train``.
-        train: called with the model and ``report``; ``report(epoch, {"val_loss": 0.3})`` answers whether to stop. Returns
-            the final metrics, or nothing where those of the last report are final. A metric that is a vector has a value
-            for each row of the test data; its mean counts.
+        train: called with the model and ``report``; ``report(epoch, {"val_loss": 0.3})`` answers
+            whether to stop. Returns the final metrics, or nothing where those of the last report
+            are final. A metric that is a vector has a value for each row of the test data; its mean
+            counts.
         build: returns the model; a class or a function.
     """
 
@@ -56,13 +57,17 @@ class Loop:
         """
         if options:
             raise InvalidValueError(
-                f"a training function must have no options in config, but got {sorted(options)}. Set them in the function."
+                f"a training function must have no options in config, but got {sorted(options)}."
+                " Set them in the function."
             )
         return CONFIG
 
     def splits(self, option: str) -> bool:
         """Whether one of the functions takes the seed of the split by that name."""
-        return any(option in inspect.signature(function).parameters for function in (self.build, self.train))
+        return any(
+            option in inspect.signature(function).parameters
+            for function in (self.build, self.train)
+        )
 
     def make(self, split: tuple[str, int] | None) -> nn.Module:
         """Build the model.
@@ -72,10 +77,14 @@ class Loop:
         """
         model = self.build(**self._seed(self.build, split))
         if not isinstance(model, nn.Module):
-            raise TaskError(f"the model must be an nn.Module, but {self.build.__qualname__} returned {model!r}.")
+            raise TaskError(
+                f"the model must be an nn.Module, but {self.build.__qualname__} returned {model!r}."
+            )
         return model
 
-    def run(self, model: nn.Module, report: Report, split: tuple[str, int] | None) -> dict[str, Any]:
+    def run(
+        self, model: nn.Module, report: Report, split: tuple[str, int] | None
+    ) -> dict[str, Any]:
         """Train, and return the final metrics; a vector stays one.
 
         Raises:
@@ -93,7 +102,11 @@ class Loop:
 
     @staticmethod
     def _seed(function: Callable[..., Any], split: tuple[str, int] | None) -> dict[str, int]:
-        return {split[0]: split[1]} if split and split[0] in inspect.signature(function).parameters else {}
+        return (
+            {split[0]: split[1]}
+            if split and split[0] in inspect.signature(function).parameters
+            else {}
+        )
 
 
 def mean(value: Any) -> float:
@@ -104,18 +117,28 @@ def mean(value: Any) -> float:
 def rows(metrics: Mapping[str, Any]) -> dict[str, list[float]]:
     """Return the metrics that have a value for each row."""
     vectors = {name: torch.as_tensor(value) for name, value in metrics.items()}
-    return {name: value.tolist() for name, value in vectors.items() if value.ndim == 1 and len(value) > 1}
+    return {
+        name: value.tolist()
+        for name, value in vectors.items()
+        if value.ndim == 1 and len(value) > 1
+    }
 
 
 def _numbers(metrics: Any, name: str) -> dict[str, Any]:
     if not isinstance(metrics, Mapping):
-        raise TaskError(f"metrics must be a mapping such as {{'val_loss': 0.3}}, but {name} gave {metrics!r}.")
+        raise TaskError(
+            f"metrics must be a mapping such as {{'val_loss': 0.3}}, but {name} gave {metrics!r}."
+        )
     found = {}
     for key, value in metrics.items():
         try:
-            found[str(key)] = value.detach().cpu() if isinstance(value, Tensor) else torch.as_tensor(value)
+            found[str(key)] = (
+                value.detach().cpu() if isinstance(value, Tensor) else torch.as_tensor(value)
+            )
         except (TypeError, ValueError, RuntimeError):
-            raise TaskError(f"metric {key!r} must be a number, but {name} gave {value!r}.") from None
+            raise TaskError(
+                f"metric {key!r} must be a number, but {name} gave {value!r}."
+            ) from None
     return found
 
 
@@ -134,7 +157,8 @@ def _function(path: str) -> Callable[..., Any]:
             raise TaskError(f"{path!r} must be importable, but: {error}. Check the path.") from None
     if not callable(found):
         raise TaskError(
-            f"{path!r} must be a function, but is {found!r}. Give it in Python where it is defined in a notebook."
+            f"{path!r} must be a function, but is {found!r}. Give it in Python where it is defined"
+            " in a notebook."
         )
     function: Callable[..., Any] = found
     return function

@@ -12,7 +12,9 @@ NAMES = [name for name, entry in catalogue().items() if family(entry) == "approx
 def largest_error(name, other, **values):
     x = torch.cat([torch.linspace(-12, 12, 960_001), torch.linspace(12, 1000, 1001)]).double()
     x = torch.cat([x, -x])
-    return float((activation(name, **values).double()(x) - activation(other).double()(x)).abs().max())
+    return float(
+        (activation(name, **values).double()(x) - activation(other).double()(x)).abs().max()
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

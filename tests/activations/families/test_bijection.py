@@ -13,7 +13,13 @@ from actsearch.activations.families.bijection.implicit import solve
 from actsearch.activations.registry import family
 from actsearch.errors import InvalidValueError
 
-OWN = ["elu_linear_tail", "monotone_cubic", "rational_quadratic_spline", "sinh_arcsinh", "tanh_skip"]
+OWN = [
+    "elu_linear_tail",
+    "monotone_cubic",
+    "rational_quadratic_spline",
+    "sinh_arcsinh",
+    "tanh_skip",
+]
 CASES = [
     ("elu_linear_tail", {}),
     ("elu_linear_tail", {"alpha": 0.3, "tail": -0.7}),
@@ -42,7 +48,9 @@ def moved(name, values, size=0.7):
 
 
 def inputs(dtype):
-    return torch.cat([torch.linspace(-8, 8, 801), torch.tensor([0.0, 1e-6, -1e-6, 20.0, -20.0])]).to(dtype)
+    return torch.cat(
+        [torch.linspace(-8, 8, 801), torch.tensor([0.0, 1e-6, -1e-6, 20.0, -20.0])]
+    ).to(dtype)
 
 
 def slope(φ, x):
@@ -163,7 +171,9 @@ def test_the_solver_bisects_where_newton_leaves_the_bracket():
 def test_values_out_of_range_are_refused():
     with pytest.raises(InvalidValueError, match="skip must be in"):
         activation("tanh_skip", skip=0.0)
-    with pytest.raises(InvalidValueError, match="bins must be a whole number from 2 to 64, but got 1"):
+    with pytest.raises(
+        InvalidValueError, match="bins must be a whole number from 2 to 64, but got 1"
+    ):
         activation("rational_quadratic_spline", bins=1)
     with pytest.raises(InvalidValueError, match="bound must be a positive number, but got -1"):
         activation("rational_quadratic_spline", bound=-1)

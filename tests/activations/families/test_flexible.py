@@ -22,7 +22,9 @@ def moved(name, dtype=torch.float64, size=0.1, **values):
     """The activation away from its start, as after training."""
     φ = activation(name, **values).to(dtype)
     with torch.no_grad():
-        φ.coefficients.add_(size * torch.randn(φ.coefficients.shape, generator=torch.Generator().manual_seed(0)))
+        φ.coefficients.add_(
+            size * torch.randn(φ.coefficients.shape, generator=torch.Generator().manual_seed(0))
+        )
     return φ
 
 
@@ -38,11 +40,14 @@ def reference(name, c, x, values):
         return above / (1 + sum(c[n + j] * x**j for j in range(1, values["denominator"] + 1)).abs())
     if name == "mixture":
         return sum(
-            w * activation(m, learn=()).double()(x) for w, m in zip(c.softmax(0), values["members"], strict=True)
+            w * activation(m, learn=()).double()(x)
+            for w, m in zip(c.softmax(0), values["members"], strict=True)
         )
     d, K, B = values.get("degree", 1), values["intervals"], values["bound"]
     h = 2 * B / K
-    beyond = 60  # coefficients continued linearly on both sides, far enough for every x of the tests
+    beyond = (
+        60  # coefficients continued linearly on both sides, far enough for every x of the tests
+    )
     left = [c[0] - k * (c[1] - c[0]) for k in range(beyond, 0, -1)]
     right = [c[-1] + k * (c[-1] - c[-2]) for k in range(1, beyond + 1)]
     total = torch.zeros_like(x)
@@ -78,7 +83,9 @@ CASES = [
 def test_formula_and_code_agree(name, values):
     φ = moved(name, **values)
     x = torch.linspace(-6, 6, 97, dtype=torch.float64)
-    torch.testing.assert_close(φ(x), reference(name, φ.coefficients[0], x, φ.values), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        φ(x), reference(name, φ.coefficients[0], x, φ.values), rtol=1e-9, atol=1e-9
+    )
     by_channel = moved(name, share="channel", channels=3, **values)
     z = draw(4, 3, 2)
     for k in range(3):
@@ -125,7 +132,9 @@ def test_recomputed_gradients_are_those_of_plain_operations(name):
 def test_the_degree_of_a_spline_is_its_smoothness(degree):
     φ = moved("bspline", degree=degree, intervals=6, bound=3.0, size=0.5)
     assert properties(φ).smoothness == degree - 1
-    knots = torch.arange(-3 - (degree - 1) + 1, 3 + (degree - 1), dtype=torch.float64)  # every break, outer ones too
+    knots = torch.arange(
+        -3 - (degree - 1) + 1, 3 + (degree - 1), dtype=torch.float64
+    )  # every break, outer ones too
     step = 1e-9
     jumps = []
     for x in (knots - step, knots + step):
@@ -270,7 +279,9 @@ def test_function_transforms_pass_through(name):
 
     z = x.clone().requires_grad_()
     (expected,) = torch.autograd.grad(φ(z).sum(), z)
-    torch.testing.assert_close(torch.func.vmap(torch.func.grad(function, 1), (None, 0))(c, x), expected)
+    torch.testing.assert_close(
+        torch.func.vmap(torch.func.grad(function, 1), (None, 0))(c, x), expected
+    )
     each = torch.func.vmap(torch.func.grad(function), (None, 0))(c, x)
     (summed,) = torch.autograd.grad(φ(x).sum(), φ.coefficients)
     torch.testing.assert_close(each.sum(0), summed)
@@ -283,7 +294,9 @@ def test_every_input_is_answered_in_its_shape_and_dtype(name):
         for shape in ((), (0,), (2, 3, 4)):
             y = φ(torch.ones(shape, dtype=dtype))
             assert (y.shape, y.dtype) == (shape, dtype)
-    extremes = torch.tensor([0.0, 1e-6, -1e-6, 50.0, -50.0, 100.0, -100.0, 1e4, -1e4], requires_grad=True)
+    extremes = torch.tensor(
+        [0.0, 1e-6, -1e-6, 50.0, -50.0, 100.0, -100.0, 1e4, -1e4], requires_grad=True
+    )
     φ(extremes).sum().backward()
     assert φ(extremes).isfinite().all()
     assert extremes.grad.isfinite().all()
@@ -302,7 +315,11 @@ def test_half_precision_is_evaluated_in_single(name):
     [
         ("rational", {"numerator": 9}, "numerator must be a whole number from 1 to 8, but got 9"),
         ("bspline", {"degree": 0}, "degree must be a whole number from 1 to 5, but got 0"),
-        ("bspline", {"intervals": 8.0}, "intervals must be a whole number from 2 to 64, but got 8.0"),
+        (
+            "bspline",
+            {"intervals": 8.0},
+            "intervals must be a whole number from 2 to 64, but got 8.0",
+        ),
         ("bspline", {"bound": 0}, "bound must be a positive number, but got 0"),
         ("mixture", {"members": ["relu"]}, "members must be at least two different names"),
         ("mixture", {"members": ["relu", "tanh"], "like": "gelu"}, "like must be one of"),

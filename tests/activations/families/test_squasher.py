@@ -9,7 +9,9 @@ import torch
 from actsearch.activations import activation, catalogue, properties
 from actsearch.activations.registry import family
 
-NAMES = [name for name, entry in catalogue().items() if family(entry) == "squasher"] + ["parametric_softsign"]
+NAMES = [name for name, entry in catalogue().items() if family(entry) == "squasher"] + [
+    "parametric_softsign"
+]
 TEXT = {
     "tanh": lambda u: 2 * mpmath.log(mpmath.sech(u)),
     "softsign": lambda u: -2 * mpmath.log(1 + abs(u)),
@@ -27,7 +29,9 @@ def test_log_derivative_is_stable(name):
         for u in (-20.0, 20.0, -100.0, 1e-4, 0.0):
             x = torch.tensor([u], dtype=dtype, requires_grad=True)
             found = φ.log_abs_derivative(x)
-            assert float(found.detach()) == pytest.approx(float(TEXT[name](mpmath.mpf(u))), rel=tolerance, abs=1e-7)
+            assert float(found.detach()) == pytest.approx(
+                float(TEXT[name](mpmath.mpf(u))), rel=tolerance, abs=1e-7
+            )
             (slope,) = torch.autograd.grad(found, x)
             assert bool(slope.isfinite())
 
@@ -35,7 +39,9 @@ def test_log_derivative_is_stable(name):
 def test_tanh_as_in_the_specification():
     u = 20.0
     exact = 2 * (math.log(2) - u - math.log1p(math.exp(-2 * u)))
-    assert float(activation("tanh").log_abs_derivative(torch.tensor([u]))) == pytest.approx(exact, rel=1e-6)
+    assert float(activation("tanh").log_abs_derivative(torch.tensor([u]))) == pytest.approx(
+        exact, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,7 @@
-"""Surrogates: exactly the Heaviside step forward; the stated derivative backward, for x and for the sharpness."""
+"""Surrogates: exactly the Heaviside step forward.
+
+The stated derivative backward, for x and for the sharpness.
+"""
 
 import pytest
 import torch
@@ -29,7 +32,9 @@ def test_sharpness_is_learned_through_the_soft_step(name):
     k = φ.values["sharpness"]
     step = 1e-6
     soft = (φ.soft_step(x, k + step) - φ.soft_step(x, k - step)) / (2 * step)
-    assert float(found) == pytest.approx(float((g * soft).sum()) * k, rel=1e-6)  # the raw value is log k
+    assert float(found) == pytest.approx(
+        float((g * soft).sum()) * k, rel=1e-6
+    )  # the raw value is log k
 
 
 @pytest.mark.parametrize("name", SHARPENED)

@@ -57,7 +57,10 @@ class Ranked(StudyRun):
 
 @dataclass
 class Scripted(Executor):
-    """Scores by activation and seed in place of trainings; a seed has its own luck, shared in part by all."""
+    """Scores by activation and seed in place of trainings.
+
+    A seed has its own luck, shared in part by all.
+    """
 
     gains: dict[str, float]
     fail: tuple[str, ...] = ()
@@ -73,16 +76,26 @@ class Scripted(Executor):
     def submit(self, key, specification):
         if len(self.submitted) == self.die_after:
             raise KeyboardInterrupt
-        name = specification.placement["sites"]["site"]["activation"] if specification.placement else "own"
+        name = (
+            specification.placement["sites"]["site"]["activation"]
+            if specification.placement
+            else "own"
+        )
         self.submitted.append((name, specification.seed, specification.folder))
         self.splits.append(specification.split)
         own_rate = specification.learning_rate_factor == 1.0
-        gain = self.at_own_rate.get(name, self.gains.get(name, 0.0)) if own_rate else self.gains.get(name, 0.0)
+        gain = (
+            self.at_own_rate.get(name, self.gains.get(name, 0.0))
+            if own_rate
+            else self.gains.get(name, 0.0)
+        )
         noise = random.Random(f"{name} {specification.seed} {own_rate}").gauss(0, 1)
         loss = 2.0 - gain + noise
         rows = [loss + self.luck(name, row) for row in range(self.rows)]
         loss = sum(rows) / len(rows) if rows else loss
-        outcome = Outcome("complete", metrics={self.metric: loss}, rows={self.metric: rows} if rows else {})
+        outcome = Outcome(
+            "complete", metrics={self.metric: loss}, rows={self.metric: rows} if rows else {}
+        )
         if name in self.fail:
             outcome = Outcome("failed", "diverged: val_loss became nan")
         self.waiting.append((key, outcome))
@@ -117,15 +130,19 @@ def test_a_gain_is_found_and_the_others_are_dropped(study):
     verdict = result.verdict()
     assert verdict.startswith("trial 7 is better than the baseline: test_loss +")
     assert (
-        f"{c.pairs} paired seeds, on this split, selected from 3 candidates on {len(result.selection)} other seeds"
-        in verdict
+        f"{c.pairs} paired seeds, on this split, selected from 3 candidates on"
+        f" {len(result.selection)} other seeds" in verdict
     )
     best = Placement.load(study.folder / "best.json")
     assert best.found["trial"] == 7
     assert best.found["significant"] is True
     header, lines = confirmation_rows(result)
     assert all(len(line) == len(header) for line in lines)
-    assert [line[-1] for line in lines][1:] == ["dropped after 2 seeds", "better", "dropped after 2 seeds"]
+    assert [line[-1] for line in lines][1:] == [
+        "dropped after 2 seeds",
+        "better",
+        "dropped after 2 seeds",
+    ]
     pictures.confirmation(result, study.folder / "confirmation.png")
 
 
@@ -135,7 +152,9 @@ def test_no_difference_is_said_plainly(study):
     assert c.pairs == 4
     assert result.selection == []
     assert c.gain == pytest.approx(sum(result.differences(3)) / 4)
-    assert result.verdict().startswith("no difference found from the baseline: the best candidate, trial 3, has ")
+    assert result.verdict().startswith(
+        "no difference found from the baseline: the best candidate, trial 3, has "
+    )
     assert result.outcome == "no difference found"
     assert not (study.folder / "best.json").exists()
     with pytest.warns(ActsearchWarning, match="was not confirmed as better"):
@@ -145,16 +164,24 @@ def test_no_difference_is_said_plainly(study):
 def test_a_clear_loss_is_called_worse_and_nothing_is_handed_out(study):
     result = confirm_study(study, Scripted({"tanh": -9.0}), top=1, seeds=8)
     assert result.outcome == "worse"
-    assert result.verdict().startswith("worse than the baseline: the best candidate, trial 3, has test_loss -")
+    assert result.verdict().startswith(
+        "worse than the baseline: the best candidate, trial 3, has test_loss -"
+    )
     assert (study.folder / "candidate.json").exists()
 
 
 def test_a_later_verdict_takes_the_place_of_an_earlier_one(study):
     confirm_study(study, Scripted({"elu": 4.0}), top=3, seeds=8)
-    assert [(study.folder / name).exists() for name in ("best.json", "candidate.json")] == [True, False]
+    assert [(study.folder / name).exists() for name in ("best.json", "candidate.json")] == [
+        True,
+        False,
+    ]
     (study.folder / "confirmation.json").unlink()
     confirm_study(study, Scripted({}), top=3, seeds=8)
-    assert [(study.folder / name).exists() for name in ("best.json", "candidate.json")] == [False, True]
+    assert [(study.folder / name).exists() for name in ("best.json", "candidate.json")] == [
+        False,
+        True,
+    ]
 
 
 def test_weights_are_kept_once_for_each_compared_arm(study):
@@ -168,7 +195,11 @@ def test_the_order_in_which_trainings_end_changes_nothing(study, tmp_path):
     first = confirm_study(study, Scripted({"elu": 1.0}), jobs=1)
     other = Ranked("other", Store(tmp_path), study.plan, None, study.probe)
     second = confirm_study(other, Scripted({"elu": 1.0}, latest_first=True), jobs=3)
-    assert (first.scores, first.seeds, first.comparisons[1]) == (second.scores, second.seeds, second.comparisons[1])
+    assert (first.scores, first.seeds, first.comparisons[1]) == (
+        second.scores,
+        second.seeds,
+        second.comparisons[1],
+    )
 
 
 def test_an_interrupted_race_goes_on_where_it_stood(study, tmp_path):
@@ -263,7 +294,9 @@ def test_scores_at_a_rate_that_is_no_longer_the_arms_are_not_used_again(study):
 
 
 def test_what_only_beats_a_baseline_that_tuning_has_spoiled_is_no_winner(tuned):
-    result = confirm_study(tuned, Scripted({"elu": 0.0, "own": -6.0}, at_own_rate={"own": 0.0}), top=3, seeds=8)
+    result = confirm_study(
+        tuned, Scripted({"elu": 0.0, "own": -6.0}, at_own_rate={"own": 0.0}), top=3, seeds=8
+    )
     assert result.winner[1].verdict == "better"
     assert result.over_untouched.verdict == "no difference found"
     assert result.outcome == "no difference found"
@@ -295,10 +328,13 @@ def test_rows_widen_the_interval_where_a_gain_may_be_of_these_rows_alone(study, 
 
 
 def test_errors_name_the_way_out(study):
-    with pytest.raises(InvalidValueError, match="must have top >= 1 and seeds >= 2, but got top=0, seeds=8"):
+    with pytest.raises(
+        InvalidValueError, match="must have top >= 1 and seeds >= 2, but got top=0, seeds=8"
+    ):
         confirm_study(study, Scripted({}), top=0)
     with pytest.raises(
-        StudyError, match="no pair of trainings of the confirmation ended well: diverged: val_loss became nan"
+        StudyError,
+        match="no pair of trainings of the confirmation ended well: diverged: val_loss became nan",
     ):
         confirm_study(study, Scripted({}, fail=("own", "tanh", "elu", "silu")))
     with pytest.raises(StudyError, match="metric 'test_loss' must be logged in test"):

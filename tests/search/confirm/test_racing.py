@@ -15,11 +15,16 @@ TRUE_GAIN = [1.0, 0.0, 0.0]
 
 
 class Arms:
-    """Arms whose scores are a mean and noise, with some correlation by seed; each (arm, seed) has one score."""
+    """Arms whose scores are a mean and noise, with some correlation by seed.
+
+    Each (arm, seed) has one score.
+    """
 
     def __init__(self, gains, rng, correlation=0.0, step=0.0):
         noise = math.sqrt(1 - correlation) * rng.normal(size=(len(gains) + 1, 120))
-        self.scores = noise + math.sqrt(correlation) * rng.normal(size=120) + np.array([0.0, *gains])[:, None]
+        self.scores = (
+            noise + math.sqrt(correlation) * rng.normal(size=120) + np.array([0.0, *gains])[:, None]
+        )
         if step:
             self.scores = np.round(self.scores / step) * step
         self.asked = []
@@ -41,21 +46,27 @@ def search_among_equals(rng, candidates=30, top=3):
 def test_winners_among_identical_candidates_in_200_searches():
     rng = np.random.default_rng(0)
     false = sum(race(search_among_equals(rng), 3, 8).comparison.significant for _ in range(200))
-    assert false <= 0.05 * 200, f"{false} of 200 searches among identical candidates declared a winner"
+    assert false <= 0.05 * 200, (
+        f"{false} of 200 searches among identical candidates declared a winner"
+    )
 
 
 @pytest.mark.parametrize("seeds", [2, 8, 16])
 def test_false_winners_stay_near_half_the_level(seeds):
     rng = np.random.default_rng(seeds)
     searches = 1200
-    false = sum(race(search_among_equals(rng), 3, seeds).comparison.significant for _ in range(searches))
+    false = sum(
+        race(search_among_equals(rng), 3, seeds).comparison.significant for _ in range(searches)
+    )
     bound = 0.025 * searches + 2.6 * math.sqrt(0.025 * 0.975 * searches)
     assert false <= bound, f"{false} of {searches} declared a winner where 2.5 % are expected"
 
 
 def test_false_winners_of_rounded_scores():
     rng = np.random.default_rng(3)
-    false = sum(race(Arms([0.0] * 3, rng, step=1.0), 3, 4).comparison.significant for _ in range(600))
+    false = sum(
+        race(Arms([0.0] * 3, rng, step=1.0), 3, 4).comparison.significant for _ in range(600)
+    )
     assert false <= 0.05 * 600
 
 
@@ -64,7 +75,10 @@ def test_adding_seeds_again_and_again_stays_within_the_level():
     chains, false = 500, 0
     for _ in range(chains):
         arms = Arms([0.0] * 3, rng)
-        false += any(race(arms, 3, seeds, look).comparison.significant for look, seeds in enumerate((8, 12, 16), 1))
+        false += any(
+            race(arms, 3, seeds, look).comparison.significant
+            for look, seeds in enumerate((8, 12, 16), 1)
+        )
     assert false <= 0.05 * chains + 1.7 * math.sqrt(0.05 * 0.95 * chains)
 
 
@@ -80,7 +94,9 @@ def test_a_gain_of_one_standard_deviation_is_found_in_80_percent():
 def test_shared_randomness_raises_the_power():
     rng = np.random.default_rng(6)
     found = [
-        sum(race(Arms(TRUE_GAIN, rng, correlation), 3, 8).comparison.significant for _ in range(200))
+        sum(
+            race(Arms(TRUE_GAIN, rng, correlation), 3, 8).comparison.significant for _ in range(200)
+        )
         for correlation in (0.0, 0.5)
     ]
     assert found[1] > found[0] + 40
@@ -108,7 +124,9 @@ def test_the_comparison_never_uses_a_seed_that_selected():
     differences = arms.scores[result.selected, compared] - arms.scores[0, compared]
     reference = stats.ttest_1samp(differences, 0.0)
     assert result.comparison.p == pytest.approx(reference.pvalue)
-    assert (result.comparison.low, result.comparison.high) == pytest.approx(tuple(reference.confidence_interval(0.95)))
+    assert (result.comparison.low, result.comparison.high) == pytest.approx(
+        tuple(reference.confidence_interval(0.95))
+    )
 
 
 def test_clearly_worse_candidates_are_dropped_and_their_trainings_go_to_the_leader():
@@ -147,14 +165,18 @@ def test_comparison_is_the_paired_t_test():
     c = compare([*d, math.nan])
     reference = stats.ttest_1samp(d, 0.0)
     low, high = reference.confidence_interval(0.95)
-    assert (c.gain, c.low, c.high, c.p, c.pairs) == pytest.approx((np.mean(d), low, high, reference.pvalue, 5))
+    assert (c.gain, c.low, c.high, c.p, c.pairs) == pytest.approx(
+        (np.mean(d), low, high, reference.pvalue, 5)
+    )
 
 
 def test_a_stricter_level_scales_the_p_value_and_widens_the_interval():
     d = [0.3, -0.1, 0.4, 0.2, 0.25]
     first, second = compare(d), compare(d, 0.025)
     assert second.p == pytest.approx(2 * first.p)
-    assert (second.low, second.high) == pytest.approx(tuple(stats.ttest_1samp(d, 0.0).confidence_interval(0.975)))
+    assert (second.low, second.high) == pytest.approx(
+        tuple(stats.ttest_1samp(d, 0.0).confidence_interval(0.975))
+    )
 
 
 def test_equal_differences_fall_back_to_the_sign_test():
@@ -174,8 +196,8 @@ ROWS, PART = 1000, 200
 def false_wins(noise, row_noise, splits, runs=400):
     """Return how often one of 15 candidates, all as good as the baseline on this data, is declared a winner.
 
-    A candidate's score on a split is its mean over the rows there, each of which suits it more or less, and the noise of a
-    training. The best three by one validation split race.
+    A candidate's score on a split is its mean over the rows there, each of which suits it more or
+    less, and the noise of a training. The best three by one validation split race.
     """
     draws = np.random.default_rng(0)
     wins = 0
@@ -200,7 +222,9 @@ def false_wins(noise, row_noise, splits, runs=400):
     return wins / runs
 
 
-@pytest.mark.parametrize(("noise", "row_noise"), [(0.003, 0.1), (0.007, 0.1), (0.007, 0.0), (0.015, 0.05)])
+@pytest.mark.parametrize(
+    ("noise", "row_noise"), [(0.003, 0.1), (0.007, 0.1), (0.007, 0.0), (0.015, 0.05)]
+)
 def test_false_wins_stay_below_five_percent_where_splits_vary(noise, row_noise):
     assert false_wins(noise, row_noise, splits=True) <= 0.05
 

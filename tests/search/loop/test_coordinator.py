@@ -43,7 +43,8 @@ def test_gate_refuses_before_training(own):
 
 def test_twins_are_told_what_the_first_one_got_and_do_not_count(own):
     with pytest.warns(
-        ActsearchWarning, match="the search stops after 2 trials: the last 20 proposals had all been tried"
+        ActsearchWarning,
+        match="the search stops after 2 trials: the last 20 proposals had all been tried",
     ):
         run = search(own, {"relu": None, "tanh": None}, trials=6)
     values = {}
@@ -57,7 +58,13 @@ def test_twins_are_told_what_the_first_one_got_and_do_not_count(own):
 
 
 def test_mirror_images_count_as_the_same_function(own):
-    names = ["tanh", "softplus", "negative(softplus(x))", "softplus(negative(x))", "negative(softplus(negative(x)))"]
+    names = [
+        "tanh",
+        "softplus",
+        "negative(softplus(x))",
+        "softplus(negative(x))",
+        "negative(softplus(negative(x)))",
+    ]
     with pytest.warns(ActsearchWarning, match="the search stops after 3 trials"):
         run = search(own, dict.fromkeys(names), trials=8)
     trained = {t.params["model"] for t in run.trials if counts(t) and t.params}

@@ -22,7 +22,13 @@ CONFIG = {"trainer.max_epochs": 1}
 
 
 def search(own, trials, space=SPACE, study="s", **options):
-    given = {"store": own / "store", "config": CONFIG, "executor": "inline", "pruner": "none", "confirm": 0}
+    given = {
+        "store": own / "store",
+        "config": CONFIG,
+        "executor": "inline",
+        "pruner": "none",
+        "confirm": 0,
+    }
     run_search("own.Own", space, study=study, trials=trials, **{**given, **options})
     return StudyRun.load(Store(own / "store"), study)
 
@@ -66,7 +72,11 @@ def test_the_next_learning_rate_is_beside_the_first_then_beyond_a_best_at_an_end
 
 
 def ladder(run):
-    return [(t.user_attrs["stage"], run.factor(t)) for t in run.trials if t.user_attrs["stage"] != "finalist"]
+    return [
+        (t.user_attrs["stage"], run.factor(t))
+        for t in run.trials
+        if t.user_attrs["stage"] != "finalist"
+    ]
 
 
 def test_the_ladder_the_rate_of_the_baseline_then_famous_ones_at_it_then_the_search(own):
@@ -83,7 +93,9 @@ def test_the_ladder_the_rate_of_the_baseline_then_famous_ones_at_it_then_the_sea
     assert {run.factor(t) for t in run.trials[tuned:]} == {best}
     famous = [t for t in run.trials if t.user_attrs["stage"] == "famous"]
     assert [t.params["net.1"] for t in famous] == ["silu", "tanh", "elu"]
-    assert all(t.params["net.1"] == t.params["net.3"] and t.state.name == "COMPLETE" for t in famous)
+    assert all(
+        t.params["net.1"] == t.params["net.3"] and t.state.name == "COMPLETE" for t in famous
+    )
     assert all(not run.is_baseline(t) for t in run.candidates(5))
 
 
@@ -155,26 +167,39 @@ def test_a_study_goes_on_as_if_it_had_never_stopped(own):
     with pytest.raises(KeyboardInterrupt):
         search(own, 14, study="resumed", granularity="staged", listeners=[StopAfter(7)])
     resumed = search(own, 14, study="resumed", granularity="staged")
-    assert [(t.params, t.values) for t in straight.trials] == [(t.params, t.values) for t in resumed.trials]
+    assert [(t.params, t.values) for t in straight.trials] == [
+        (t.params, t.values) for t in resumed.trials
+    ]
 
 
 def test_a_finalist_that_a_dead_process_was_training_is_taken_up(own):
     options = {"confirm": 2, "seeds": 2}
     straight = search(own, 12, study="straight", **options)
-    (first, *_) = [t.number for t in straight.trials if t.user_attrs["stage"] == "finalist"]
+    first, *_ = [t.number for t in straight.trials if t.user_attrs["stage"] == "finalist"]
     with pytest.raises(KeyboardInterrupt):
         search(own, 12, study="resumed", listeners=[StopIn(first)], **options)
     assert StudyRun.load(Store(own / "store"), "resumed").trials[first].state.name == "WAITING"
     resumed = search(own, 12, study="resumed", **options)
     told = [
-        (t.params, t.values, t.user_attrs["stage"], run.factor(t)) for run in (straight, resumed) for t in run.trials
+        (t.params, t.values, t.user_attrs["stage"], run.factor(t))
+        for run in (straight, resumed)
+        for t in run.trials
     ]
     assert told[: len(told) // 2] == told[len(told) // 2 :]
 
 
 def test_a_space_without_the_models_own_activation_is_searched_as_well(own):
-    run = search(own, 12, SearchSpace(activations={"tanh": None, "elu": None, "silu": None}), granularity="model")
+    run = search(
+        own,
+        12,
+        SearchSpace(activations={"tanh": None, "elu": None, "silu": None}),
+        granularity="model",
+    )
     tuned = stages(run).count("baseline")
     assert all(t.params == {} for t in run.trials[:tuned])
     assert all(set(t.params) == {"model"} for t in run.trials[tuned:])
-    assert [t.params["model"] for t in run.trials[tuned : tuned + 3]] == ["silu", "tanh", "elu"], "the famous ones"
+    assert [t.params["model"] for t in run.trials[tuned : tuned + 3]] == [
+        "silu",
+        "tanh",
+        "elu",
+    ], "the famous ones"

@@ -69,7 +69,9 @@ def test_errors_say_what_there_is(folder, tmp_path):
     with pytest.raises(InvalidValueError, match="folder must hold tables"):
         bench_sampler(["random"], tmp_path)
     (tmp_path / "bad.csv").write_text("activation,seed_0\nrelu,much\n")
-    with pytest.raises(InvalidValueError, match="table must be a CSV file of activations and scores"):
+    with pytest.raises(
+        InvalidValueError, match="table must be a CSV file of activations and scores"
+    ):
         bench_sampler(["random"], tmp_path)
 
 

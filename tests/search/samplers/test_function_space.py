@@ -11,7 +11,11 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveSamplerTestCase, RelativeSamplerTestCase
+from optuna.testing.pytest_samplers import (
+    BasicSamplerTestCase,
+    MultiObjectiveSamplerTestCase,
+    RelativeSamplerTestCase,
+)
 from optuna.trial import TrialState, create_trial
 
 from actsearch import FunctionSpaceSampler
@@ -25,7 +29,11 @@ TABLE = Table.read(TABLES / "digits_autoencoder.csv")
 
 POOL = ["relu", "tanh", "silu", "elu", *TABLE.activations[30::10]]
 LAYERS = ["relu", "tanh", "gelu", "sigmoid", "sine", "square", "abs", "identity"]
-SCORE = {name: score for name, score in zip(TABLE.activations, TABLE.scores.tolist(), strict=True) if name in POOL}
+SCORE = {
+    name: score
+    for name, score in zip(TABLE.activations, TABLE.scores.tolist(), strict=True)
+    if name in POOL
+}
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +41,18 @@ def _quiet():
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-class TestOptunaContract(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamplerTestCase):
+class TestOptunaContract(
+    BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamplerTestCase
+):
     @pytest.fixture
     def sampler(self):
         return FunctionSpaceSampler
 
 
 def study(seed=0, **options):
-    return optuna.create_study(sampler=FunctionSpaceSampler(seed=seed), **({"direction": "maximize"} | options))
+    return optuna.create_study(
+        sampler=FunctionSpaceSampler(seed=seed), **({"direction": "maximize"} | options)
+    )
 
 
 def single(trial):
@@ -53,10 +65,17 @@ def layered(trial):
 
 
 @pytest.mark.parametrize("experience", [True, False])
-def test_it_begins_with_relu_or_without_experience_with_common_ones_then_the_model_beats_random(experience):
+def test_it_begins_with_relu_or_without_experience_with_common_ones_then_the_model_beats_random(
+    experience,
+):
     places = {name: i for i, name in enumerate(TABLE.activations)}
-    mine = optuna.create_study(sampler=FunctionSpaceSampler(seed=0, experience=experience), direction="maximize")
-    mine.optimize(lambda t: TABLE.scores[places[t.suggest_categorical("activation", TABLE.activations)]], n_trials=24)
+    mine = optuna.create_study(
+        sampler=FunctionSpaceSampler(seed=0, experience=experience), direction="maximize"
+    )
+    mine.optimize(
+        lambda t: TABLE.scores[places[t.suggest_categorical("activation", TABLE.activations)]],
+        n_trials=24,
+    )
     first = [t.params["activation"] for t in mine.trials[:6]]
     assert first[0] == "relu"
     assert (first == ["relu", "elu", "gelu", "tanh", "sigmoid", "square"]) is not experience
@@ -74,7 +93,9 @@ def test_names_as_torch_users_type_them_are_functions_and_what_is_none_is_told()
     wrong = ["relu", "elu", "tanh", "gelu", "exp", "rleu", "foo_bar"]
     told = r"but 'exp' \(perhaps 'exp\(x\)'\), 'rleu' \(perhaps 'relu'\), 'foo_bar' are none"
     with pytest.warns(ActsearchWarning, match=told):
-        study().optimize(lambda t: wrong.index(t.suggest_categorical("activation", wrong)), n_trials=2)
+        study().optimize(
+            lambda t: wrong.index(t.suggest_categorical("activation", wrong)), n_trials=2
+        )
 
 
 def test_nothing_is_proposed_twice_while_there_is_something_new():
@@ -105,15 +126,17 @@ def test_a_proposal_depends_on_seed_number_and_history_alone():
 
 def test_the_same_in_another_process():
     code = (
-        "import optuna; from actsearch.search import FunctionSpaceSampler; optuna.logging.set_verbosity(40)\n"
-        f"L = {LAYERS!r}\n"
-        "s = optuna.create_study(direction='maximize', sampler=FunctionSpaceSampler(seed=1))\n"
-        "f = lambda t: sum(L.index(t.suggest_categorical(f'layer{i}', L)) * (i + 1) for i in range(3))\n"
-        "s.optimize(f, n_trials=10); print([t.params for t in s.trials])"
+        "import optuna; from actsearch.search import FunctionSpaceSampler;"
+        f" optuna.logging.set_verbosity(40)\nL = {LAYERS!r}\ns ="
+        " optuna.create_study(direction='maximize', sampler=FunctionSpaceSampler(seed=1))\nf ="
+        " lambda t: sum(L.index(t.suggest_categorical(f'layer{i}', L)) * (i + 1) for i in"
+        " range(3))\ns.optimize(f, n_trials=10); print([t.params for t in s.trials])"
     )
     mine = study(1)
     mine.optimize(layered, n_trials=10)
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.strip() == str([t.params for t in mine.trials])
 
 
@@ -131,7 +154,9 @@ def test_trials_in_flight_are_all_different():
 def test_asked_before_any_value_is_suggested_they_differ_too():
     mine = study()
     mine.optimize(layered, n_trials=10)
-    trials = [mine.ask({f"layer{i}": CategoricalDistribution(LAYERS) for i in range(3)}) for _ in range(8)]
+    trials = [
+        mine.ask({f"layer{i}": CategoricalDistribution(LAYERS) for i in range(3)}) for _ in range(8)
+    ]
     assert len({tuple(t.params.values()) for t in trials}) == 8
 
 
@@ -141,7 +166,9 @@ def test_threads():
         warnings.simplefilter("ignore")
         mine.optimize(single, n_trials=24, n_jobs=2)
     names = [t.params["activation"] for t in mine.trials]
-    assert len(names) - len(set(names)) <= 1  # two threads may read the history before either has a number
+    assert (
+        len(names) - len(set(names)) <= 1
+    )  # two threads may read the history before either has a number
 
 
 def test_an_enqueued_trial_is_run_and_what_it_leaves_open_fits_it():
@@ -167,7 +194,12 @@ def test_activations_beside_numbers_and_other_choices():
         rate = trial.suggest_float("rate", 1e-5, 1e-1, log=True)
         width = trial.suggest_int("width", 8, 64, step=8)
         optimiser = trial.suggest_categorical("optimiser", ["adam", "sgd"])
-        return SCORE[name] - (math.log10(rate) + 3) ** 2 - (width - 40) ** 2 / 400 + (optimiser == "adam")
+        return (
+            SCORE[name]
+            - (math.log10(rate) + 3) ** 2
+            - (width - 40) ** 2 / 400
+            + (optimiser == "adam")
+        )
 
     mine = study()
     mine.optimize(objective, n_trials=40)
@@ -188,7 +220,11 @@ def test_a_conditional_space():
     mine.optimize(objective, n_trials=20)
     assert {t.params["model"] for t in mine.trials} == {"relu", "leaky_relu", "elu", "tanh"}
     assert mine.best_params["model"] == "leaky_relu"
-    slopes = [t.params["model.leaky_relu.negative_slope"] for t in mine.trials if t.params["model"] == "leaky_relu"]
+    slopes = [
+        t.params["model.leaky_relu.negative_slope"]
+        for t in mine.trials
+        if t.params["model"] == "leaky_relu"
+    ]
     assert all(0.001 <= slope <= 0.3 for slope in slopes)
 
 
@@ -199,10 +235,16 @@ def test_two_objectives_spread_over_the_front():
         name = trial.suggest_categorical("activation", POOL)
         return SCORE[name], -tail[name]
 
-    mine = optuna.create_study(directions=["maximize", "minimize"], sampler=FunctionSpaceSampler(seed=0))
+    mine = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=FunctionSpaceSampler(seed=0)
+    )
     mine.optimize(objective, n_trials=24)
     points = np.array([[SCORE[n], tail[n]] for n in POOL])
-    front = [n for n, p in zip(POOL, points, strict=True) if not ((points >= p).all(1) & (points > p).any(1)).any()]
+    front = [
+        n
+        for n, p in zip(POOL, points, strict=True)
+        if not ((points >= p).all(1) & (points > p).any(1)).any()
+    ]
     found = {t.params["activation"] for t in mine.trials} & set(front)
     assert len(found) >= len(front) / 2  # chance would find less than two fifths
 
@@ -262,14 +304,19 @@ def test_storage_round_trip(tmp_path):
 def test_changed_ranges_are_left_to_the_independent_sampler():
     mine = study()
     mine.optimize(
-        lambda t: t.suggest_float("x", 0, t.number + 1) + SCORE[t.suggest_categorical("activation", POOL)], n_trials=12
+        lambda t: (
+            t.suggest_float("x", 0, t.number + 1) + SCORE[t.suggest_categorical("activation", POOL)]
+        ),
+        n_trials=12,
     )
     assert all(0 <= t.params["x"] <= t.number + 1 for t in mine.trials)
 
 
 def test_choices_that_are_not_all_activations_are_ordinary_ones():
     mine = study()
-    mine.optimize(lambda t: t.suggest_categorical("kind", ["relu", "adam", None, 3]) == 3, n_trials=8)
+    mine.optimize(
+        lambda t: t.suggest_categorical("kind", ["relu", "adam", None, 3]) == 3, n_trials=8
+    )
     assert {t.params["kind"] for t in mine.trials} == {"relu", "adam", None, 3}
 
 
@@ -282,10 +329,14 @@ def test_one_proposal_takes_less_than_a_second_and_no_more_memory():
     for name in rng.permutation(choices)[:300]:
         mine.add_trial(
             create_trial(
-                params={"activation": str(name)}, distributions={"activation": distribution}, value=rng.random()
+                params={"activation": str(name)},
+                distributions={"activation": distribution},
+                value=rng.random(),
             )
         )
-    mine.ask().suggest_categorical("activation", choices)  # the features of the choices are computed once
+    mine.ask().suggest_categorical(
+        "activation", choices
+    )  # the features of the choices are computed once
     seconds, megabytes = [], []
     for _ in range(10):
         start = time.perf_counter()
@@ -302,7 +353,9 @@ def test_one_proposal_takes_less_than_a_second_and_no_more_memory():
 def test_twenty_thousand_choices():
     choices = pool(20_000, 4, 5)
     mine = study()
-    mine.optimize(lambda t: -abs(len(t.suggest_categorical("activation", choices)) - 20), n_trials=25)
+    mine.optimize(
+        lambda t: -abs(len(t.suggest_categorical("activation", choices)) - 20), n_trials=25
+    )
     assert len({t.params["activation"] for t in mine.trials}) == 25
 
 

@@ -17,26 +17,47 @@ from actsearch.search.samplers.function_space.space import Space
 from actsearch.search.samplers.function_space.surrogate import Surrogate
 from actsearch.search.space.search_space import SearchSpace
 
-NAMES = ["sin(x)", "cos(x)", "abs(x)", "erf(x)", "gaussian(x)", "cube(x)", "log1pabs(x)", "arctan(x)", "mul(x,erf(x))"]
+NAMES = [
+    "sin(x)",
+    "cos(x)",
+    "abs(x)",
+    "erf(x)",
+    "gaussian(x)",
+    "cube(x)",
+    "log1pabs(x)",
+    "arctan(x)",
+    "mul(x,erf(x))",
+]
 
 
 def study_of(scores, parameter="model", direction="maximize"):
     study = optuna.create_study(direction=direction)
     distribution = {parameter: CategoricalDistribution(list(scores))}
     for name, score in scores.items():
-        study.add_trial(optuna.trial.create_trial(params={parameter: name}, distributions=distribution, value=score))
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={parameter: name}, distributions=distribution, value=score
+            )
+        )
     return study
 
 
 @pytest.mark.parametrize("path", sorted(TABLES.glob("*.csv")), ids=lambda path: path.stem)
 def test_the_data_tell_which_study_is_of_a_like_problem(path):
     table = Table.read(path)
-    own, others = np.arange(40, len(table.activations), 20), np.arange(41, len(table.activations), 20)
+    own, others = (
+        np.arange(40, len(table.activations), 20),
+        np.arange(41, len(table.activations), 20),
+    )
     elsewhere = {table.activations[i]: float(table.scores[i]) for i in others}
     studies = [
         study_of(elsewhere),
-        study_of({name: -score for name, score in elsewhere.items()}, direction="minimize"),  # a loss
-        study_of({name: -score for name, score in elsewhere.items()}),  # what is good here was bad there
+        study_of(
+            {name: -score for name, score in elsewhere.items()}, direction="minimize"
+        ),  # a loss
+        study_of(
+            {name: -score for name, score in elsewhere.items()}
+        ),  # what is good here was bad there
     ]
     space = Space.of({"activation": CategoricalDistribution([table.activations[i] for i in own])})
     rows, rng = np.arange(len(own), dtype=float)[:, None], np.random.default_rng(0)
@@ -49,7 +70,9 @@ def test_the_data_tell_which_study_is_of_a_like_problem(path):
     assert like > 10 * contrary
     taught = model.predict(rows[seen:])[0]
     alone = (
-        Surrogate.of(space).fitted(rows[:seen], scores[:seen], np.zeros(seen), rng, Nothing()).predict(rows[seen:])[0]
+        Surrogate.of(space)
+        .fitted(rows[:seen], scores[:seen], np.zeros(seen), rng, Nothing())
+        .predict(rows[seen:])[0]
     )
     assert spearmanr(taught, scores[seen:]).statistic > spearmanr(alone, scores[seen:]).statistic
 
@@ -110,5 +133,10 @@ def test_a_search_learns_from_a_study_of_its_store(own):
     assert best.params["model"] in {t.params["model"] for t in second.trials if t.params}
     with pytest.raises(UnknownNameError, match="third"):
         run_search("own.Own", space, trials=3, study="other", learn_from=["third"], **given)
-    with pytest.raises(InvalidValueError, match="must be function_space to learn from earlier studies, but got 'tpe'"):
-        run_search("own.Own", space, trials=3, study="other", learn_from=["first"], sampler="tpe", **given)
+    with pytest.raises(
+        InvalidValueError,
+        match="must be function_space to learn from earlier studies, but got 'tpe'",
+    ):
+        run_search(
+            "own.Own", space, trials=3, study="other", learn_from=["first"], sampler="tpe", **given
+        )

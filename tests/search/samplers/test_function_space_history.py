@@ -59,16 +59,28 @@ def test_a_failed_trial_is_as_low_as_the_lowest():
 
 
 def test_infeasible_is_worse_than_feasible_and_worse_with_violation():
-    found = scores([trial(9.0, size=2.0), trial(8.0, size=1.0), trial(1.0, size=-1.0), trial(2.0, size=0.0)])
+    found = scores(
+        [trial(9.0, size=2.0), trial(8.0, size=1.0), trial(1.0, size=-1.0), trial(2.0, size=0.0)]
+    )
     assert found[0] < found[1] < found[2] < found[3]
 
 
 def test_infinite_values_count_as_the_best_and_worst_finite_ones():
-    assert scores([trial(1.0), trial(2.0), trial(float("inf")), trial(float("-inf"))]).tolist() == [1.0, 2.0, 2.0, 1.0]
+    assert scores([trial(1.0), trial(2.0), trial(float("inf")), trial(float("-inf"))]).tolist() == [
+        1.0,
+        2.0,
+        2.0,
+        1.0,
+    ]
 
 
 def test_each_objective_has_its_own_scores():
-    trials = [trial([1.0, 5.0]), trial([2.0, 4.0]), trial([3.0, 9.0], size=1.0), trial(state=TrialState.FAIL)]
+    trials = [
+        trial([1.0, 5.0]),
+        trial([2.0, 4.0]),
+        trial([3.0, 9.0], size=1.0),
+        trial(state=TrialState.FAIL),
+    ]
     found = observe(trials, (UP, DOWN)).scores
     assert found[:2].tolist() == [[1.0, -5.0], [2.0, -4.0]]
     assert (found[2] < found[:2].min(0)).all()

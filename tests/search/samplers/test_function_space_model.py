@@ -7,10 +7,21 @@ from scipy.optimize import check_grad
 from scipy.stats import multivariate_normal
 
 from actsearch.search.samplers.function_space import proposals
-from actsearch.search.samplers.function_space.acquisition import ScalarisedImprovement, log_improvement
+from actsearch.search.samplers.function_space.acquisition import (
+    ScalarisedImprovement,
+    log_improvement,
+)
 from actsearch.search.samplers.function_space.experience import Experience
 from actsearch.search.samplers.function_space.features import compute, features_of, is_activation
-from actsearch.search.samplers.function_space.mixture import ALL, DOUBT, LEVEL, SHARE, TOTAL, WEIGHT, Mixture
+from actsearch.search.samplers.function_space.mixture import (
+    ALL,
+    DOUBT,
+    LEVEL,
+    SHARE,
+    TOTAL,
+    WEIGHT,
+    Mixture,
+)
 from actsearch.search.samplers.function_space.space import Dimension, Space
 from actsearch.search.samplers.function_space.surrogate import Surrogate
 
@@ -18,7 +29,9 @@ NAMES = ("relu", "tanh", "gelu", "sigmoid", "sine", "square", "abs", "identity")
 
 
 def space(sites=2, **others):
-    return Space.of({**{f"site{i}": CategoricalDistribution(NAMES) for i in range(sites)}, **others})
+    return Space.of(
+        {**{f"site{i}": CategoricalDistribution(NAMES) for i in range(sites)}, **others}
+    )
 
 
 def test_shift_and_scale_change_descriptors_alone():
@@ -61,7 +74,9 @@ def test_the_gradient_of_the_marginal_likelihood(sites, others):
     rows = proposals.draw(whole, 12, rng)
     data = surrogate.distances(rows, rows), rng.standard_normal(12), np.linspace(0, 0.2, 12)
     kernel = surrogate.kernel
-    start = np.array([p.mean for p in kernel.priors]) + 0.3 * rng.standard_normal(len(kernel.priors))
+    start = np.array([p.mean for p in kernel.priors]) + 0.3 * rng.standard_normal(
+        len(kernel.priors)
+    )
     error = check_grad(
         lambda θ: kernel.negative_log_posterior(θ, *data)[0],
         lambda θ: kernel.negative_log_posterior(θ, *data)[1],
@@ -90,7 +105,9 @@ def test_the_mixture_is_the_processes_of_its_hypotheses():
     kernel, θ = surrogate.kernel, np.array([p.mean for p in surrogate.kernel.priors])
     rows, points = np.arange(5.0)[:, None], np.arange(8.0)[:, None]
     known, y, doubt = rng.standard_normal((8, 3)), rng.standard_normal(5), np.linspace(0, 0.2, 5)
-    mixture = Mixture.of(kernel, θ, surrogate.distances(rows, rows), known[:5], np.array([1, 2, 5]), y, doubt)
+    mixture = Mixture.of(
+        kernel, θ, surrogate.distances(rows, rows), known[:5], np.array([1, 2, 5]), y, doubt
+    )
     means, deviations = mixture.predict(surrogate.distances(points, rows), known)
     single = np.eye(3)
     weights = [np.zeros(3), *WEIGHT * single, np.zeros(3)]
@@ -98,11 +115,17 @@ def test_the_mixture_is_the_processes_of_its_hypotheses():
     log = []
     for mean, deviation, weight, variances in zip(means, deviations, weights, doubts, strict=True):
         trend = known @ weight
-        whole = SHARE * kernel(θ, surrogate.distances(points, points)) + LEVEL + (known * variances) @ known.T
+        whole = (
+            SHARE * kernel(θ, surrogate.distances(points, points))
+            + LEVEL
+            + (known * variances) @ known.T
+        )
         noisy = whole[:5, :5] + np.diag(doubt + np.exp(θ[-1]) + 1e-6)
         gain = np.linalg.solve(noisy, whole[:5]).T
         np.testing.assert_allclose(mean, trend + gain @ (y - trend[:5]), atol=1e-9)
-        np.testing.assert_allclose(deviation**2, np.diag(whole) - (gain * whole[:5].T).sum(1), atol=1e-9)
+        np.testing.assert_allclose(
+            deviation**2, np.diag(whole) - (gain * whole[:5].T).sum(1), atol=1e-9
+        )
         log.append(multivariate_normal(trend[:5], noisy).logpdf(y))
     log = np.array(log) + np.log([1, 1, 2, 5, ALL])
     np.testing.assert_allclose(np.exp(mixture.evidence), np.exp(log) / np.exp(log).sum(), atol=1e-9)

@@ -19,7 +19,12 @@ from actsearch.task import plugins
 @pytest.fixture
 def model():
     return nn.Sequential(
-        nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1), Site("tanh", requires="bounded")
+        nn.Linear(2, 4),
+        nn.ReLU(),
+        nn.Linear(4, 4),
+        nn.ReLU(),
+        nn.Linear(4, 1),
+        Site("tanh", requires="bounded"),
     )
 
 
@@ -42,7 +47,13 @@ def test_fixed_searched_learned(model):
     space = SearchSpace(
         activations={
             "leaky_relu": {"negative_slope": {"low": 0.01, "high": 0.3, "log": True}},
-            "prelu": {"negative_slope": {"learn": True, "start": [0.05, 0.25], "share": ["layer", "channel"]}},
+            "prelu": {
+                "negative_slope": {
+                    "learn": True,
+                    "start": [0.05, 0.25],
+                    "share": ["layer", "channel"],
+                }
+            },
             "elu": {"alpha": 0.5},
             "tanh": None,
         }
@@ -94,12 +105,20 @@ def test_site_rules_override_by_pattern(model):
         sites={"3": {"activations": ["elu"]}, "5": {"activations": {"softsign": None}}},
     )
     decisions = decide(space, find_sites(model))
-    assert [[c.name for c in d.candidates] for d in decisions.all] == [["relu", "elu", "tanh"], ["elu"], ["softsign"]]
+    assert [[c.name for c in d.candidates] for d in decisions.all] == [
+        ["relu", "elu", "tanh"],
+        ["elu"],
+        ["softsign"],
+    ]
     assert decisions.all[1].candidates[0].settings, "a rule by name keeps the settings of the space"
     with pytest.raises(
-        SearchSpaceError, match=r"site pattern 'head.\*' must match a site, but matches none of 1, 3, 5"
+        SearchSpaceError,
+        match=r"site pattern 'head.\*' must match a site, but matches none of 1, 3, 5",
     ):
-        decide(SearchSpace(activations={"relu": None}, sites={"head.*": {"activations": ["relu"]}}), find_sites(model))
+        decide(
+            SearchSpace(activations={"relu": None}, sites={"head.*": {"activations": ["relu"]}}),
+            find_sites(model),
+        )
 
 
 def test_own_activations_as_parameters(model):
@@ -135,11 +154,16 @@ def test_one_activation_in_two_spellings_is_refused(tmp_path):
     path = tmp_path / "space.yaml"
     path.write_text("# Two.\nactivations:\n  ReLU:\n  tanh:\n  relu:\n")
     with pytest.raises(
-        SearchSpaceError, match=r"space.yaml:5: activations: relu is given twice, as ReLU too. Leave one"
+        SearchSpaceError,
+        match=r"space.yaml:5: activations: relu is given twice, as ReLU too. Leave one",
     ):
         SearchSpace.load(path)
-    path.write_text("# Two.\nactivations:\n  tanh:\nsites:\n  a.b:\n    activations: [relu, nn.ReLU]\n")
-    with pytest.raises(SearchSpaceError, match=r"sites.a.b.activations: nn.ReLU is given twice, as relu too"):
+    path.write_text(
+        "# Two.\nactivations:\n  tanh:\nsites:\n  a.b:\n    activations: [relu, nn.ReLU]\n"
+    )
+    with pytest.raises(
+        SearchSpaceError, match=r"sites.a.b.activations: nn.ReLU is given twice, as relu too"
+    ):
         SearchSpace.load(path)
 
 
@@ -151,10 +175,16 @@ def test_a_setting_that_is_no_parameter(key):
 
 def test_an_own_optuna_study_gets_placements():
     model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
-    space = SearchSpace(activations={"relu": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}, "nn.SiLU": None})
+    space = SearchSpace(
+        activations={"relu": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}, "nn.SiLU": None}
+    )
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     placements = [space.suggest(study.ask(), find_sites(model)) for _ in range(8)]
     assert {tuple(p.sites) for p in placements} == {("1", "3")}
-    assert {entry.activation for p in placements for entry in p.sites.values()} == {"relu", "elu", "silu"}
+    assert {entry.activation for p in placements for entry in p.sites.values()} == {
+        "relu",
+        "elu",
+        "silu",
+    }
     placements[0].apply(model)
     assert model(torch.zeros(1, 2)).shape == (1, 1)

@@ -25,7 +25,10 @@ def test_scalars_are_those_of_yaml_1_2(tmp_path):
     [
         ("a: 1\na: 2\n", r"a.yaml:2: 'a' is given twice"),
         ("a: &x 1\nb: *x\n", r"a.yaml:1: anchors and aliases"),
-        ("a: !!python/object:os.system ls\n", r"a.yaml:1: the tag tag:yaml.org,2002:python/object:os.system"),
+        (
+            "a: !!python/object:os.system ls\n",
+            r"a.yaml:1: the tag tag:yaml.org,2002:python/object:os.system",
+        ),
         ("a: [" * 200, "not valid YAML"),
         ("[" * 100_000, "not valid YAML"),
         ("a: " + "x" * 300_000, "must be smaller than 256000 bytes"),

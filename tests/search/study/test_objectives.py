@@ -14,7 +14,9 @@ from actsearch.search.study.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:the search stops:actsearch.errors.ActsearchWarning")
 
-SPACE = SearchSpace(activations={"relu": None, "tanh": None, "prelu": None, "square": None}, granularity="model")
+SPACE = SearchSpace(
+    activations={"relu": None, "tanh": None, "prelu": None, "square": None}, granularity="model"
+)
 
 
 def search(own, **options):
@@ -51,7 +53,9 @@ def test_facts_bound_what_may_stand_anywhere(own):
 def test_bounds_on_the_trained_model(own):
     free = search(own)
     limit = min(t.values[0] for t in free.trials if t.params["model"] == "relu") + 1e-9
-    run = search(own, require=["parameters <= 105", f"val_loss >= {limit / 1e3}"], store=own / "bounded")
+    run = search(
+        own, require=["parameters <= 105", f"val_loss >= {limit / 1e3}"], store=own / "bounded"
+    )
     run = StudyRun.load(Store(own / "bounded"), "s")
     broken = [t for t in run.trials if outcome_of(t)["violated"]]
     assert broken

@@ -11,5 +11,7 @@ def test_record_never_waits_for_readers_nor_disk(tmp_path):
     engine = Store(tmp_path).storage(create=True).engine
     with engine.connect() as connection:
         assert connection.execute(sqlalchemy.text("PRAGMA journal_mode")).scalar() == "wal"
-        assert connection.execute(sqlalchemy.text("PRAGMA synchronous")).scalar() == 1, "1 is NORMAL"
+        assert connection.execute(sqlalchemy.text("PRAGMA synchronous")).scalar() == 1, (
+            "1 is NORMAL"
+        )
     engine.dispose()

@@ -42,7 +42,9 @@ def test_zero_counts_where_the_input_can_be_zero():
     assert check_function("mul(x,div(x,x))", -1, 1, zero=False).passed
 
 
-@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (0.0, math.inf)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (0.0, math.inf)]
+)
 def test_a_range_that_is_none(low, high):
     with pytest.raises(InvalidValueError, match="range must have finite low < high"):
         check_function("relu", low, high)

@@ -85,7 +85,9 @@ def test_a_placement_with_one_bad_site_names_it(gate):
     names = [site.name for site in find_sites(vgg())]
     good = Placement.uniform("gelu", names)
     assert gate.check(good).passed
-    mixed = Placement.model_validate({"schema": 1, "sites": {**good.sites, names[2]: {"activation": "log(x)"}}})
+    mixed = Placement.model_validate(
+        {"schema": 1, "sites": {**good.sites, names[2]: {"activation": "log(x)"}}}
+    )
     verdict = gate.check(mixed)
     assert not verdict
     assert f"site {names[2]}" in verdict.reason
@@ -110,13 +112,19 @@ def test_a_sites_requirement():
 
 def test_the_range_is_what_the_site_sees():
     torch.manual_seed(0)
-    positive = nn.Sequential(nn.Linear(4, 8), nn.Softplus(), nn.Identity(), nn.ReLU(), nn.Linear(8, 2))
+    positive = nn.Sequential(
+        nn.Linear(4, 8), nn.Softplus(), nn.Identity(), nn.ReLU(), nn.Linear(8, 2)
+    )
     sites = [site.name for site in find_sites(positive)]
     assert sites == ["1", "3"]
     gate = Gate(positive, torch.randn(64, 4))
-    root = Placement.model_validate({"schema": 1, "sites": {"3": {"activation": "sqrt(add(x,0.5))"}}})
+    root = Placement.model_validate(
+        {"schema": 1, "sites": {"3": {"activation": "sqrt(add(x,0.5))"}}}
+    )
     assert gate.check(root).passed  # after softplus the input is positive
-    root = Placement.model_validate({"schema": 1, "sites": {"1": {"activation": "sqrt(add(x,0.5))"}}})
+    root = Placement.model_validate(
+        {"schema": 1, "sites": {"1": {"activation": "sqrt(add(x,0.5))"}}}
+    )
     assert gate.check(root).reason.startswith("not finite")
 
 

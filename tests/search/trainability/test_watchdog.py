@@ -22,7 +22,9 @@ def test_a_loss_that_stays_where_the_baselines_falls_stops_at_the_end_of_the_win
 
 def test_a_slow_start_is_not_stopped():
     watch = Watchdog([2.3, 2.2, 2.1, 2.0, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4])
-    assert all(watch.update(loss).passed for loss in [9.0, 5.0, 3.0, 2.4, 2.3, 2.2, 2.2, 2.1, 2.1, 2.1])
+    assert all(
+        watch.update(loss).passed for loss in [9.0, 5.0, 3.0, 2.4, 2.3, 2.2, 2.2, 2.1, 2.1, 2.1]
+    )
 
 
 def test_where_the_baseline_has_not_learned_either_nothing_is_said():

@@ -60,7 +60,9 @@ class Workers(own.Own):
 def specification(own: Path) -> Specification:
     (own / "curious.py").write_text(CURIOUS)
     config = Target.resolve("own.Own").configure({"trainer.max_epochs": 1})
-    plan = Plan("curious.Curious", config, "space.yaml", {}, (Objective("val_loss", "min"),), "test_loss")
+    plan = Plan(
+        "curious.Curious", config, "space.yaml", {}, (Objective("val_loss", "min"),), "test_loss"
+    )
     return plan.specification(None)
 
 
@@ -75,7 +77,9 @@ def test_preload(specification):
     with LocalExecutor() as executor:
         metrics = run(executor, specification).metrics
     assert metrics["loaded"] == 1, "the server must have loaded what tasks need"
-    assert metrics["frozen"] > 0, "the server's objects must be out of the children's garbage collection"
+    assert metrics["frozen"] > 0, (
+        "the server's objects must be out of the children's garbage collection"
+    )
 
 
 def test_threads(specification, monkeypatch):
@@ -86,7 +90,10 @@ def test_threads(specification, monkeypatch):
     for name in THREADS:
         monkeypatch.delenv(name, raising=False)
     cores = usable_cores()
-    assert [threads(jobs) for jobs in (1, cores)] == [cores, 1], "one server serves both, and hands no number on"
+    assert [threads(jobs) for jobs in (1, cores)] == [
+        cores,
+        1,
+    ], "one server serves both, and hands no number on"
     assert threads(1, wanted=3) == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert threads(cores, wanted=3) == 2, "the user's own number goes first"
@@ -106,10 +113,16 @@ if os.path.exists(f"/proc/{server}/environ"):
         pass  # it is just being started
     assert "GOMP_SPINCOUNT=10000" in given and "MKL_NUM_THREADS=" in given and "OMP_NUM_THREADS=7" in given, given
 """
-    environment = {name: value for name, value in os.environ.items() if name not in (*THREADS, "GOMP_SPINCOUNT")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in (*THREADS, "GOMP_SPINCOUNT")
+    }
     for given in ({}, {"OMP_NUM_THREADS": "7", "GOMP_SPINCOUNT": "10000"}):
         edited = script if given else script.replace("OMP_NUM_THREADS=7", "OMP_NUM_THREADS=")
-        subprocess.run([sys.executable, "-c", edited], env=environment | given, check=True, timeout=120)
+        subprocess.run(
+            [sys.executable, "-c", edited], env=environment | given, check=True, timeout=120
+        )
 
 
 def test_interrupt_in_the_first_moment_leaves_the_server_quiet():
@@ -186,4 +199,6 @@ executor.wait(lambda *_: False)
 
 def test_everything_preloaded_exists():
     # The server ignores an ImportError, and each trial would quietly pay for it.
-    subprocess.run([sys.executable, "-c", "import actsearch.search.training.preload"], check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", "import actsearch.search.training.preload"], check=True, timeout=120
+    )

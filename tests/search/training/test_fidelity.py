@@ -1,4 +1,7 @@
-"""A pruner judges by epochs, by trainings on a share of the data, or by both; what learns nothing is stopped at once."""
+"""A pruner judges by epochs, by trainings on a share of the data, or by both.
+
+What learns nothing is stopped at once.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ def search(own, space, task="classification", **options):
     return StudyRun.load(Store(own / "store"), "s")
 
 
-@pytest.mark.parametrize(("fidelity", "steps"), [("epochs", [0, 1, 2]), ("data", [1, 3]), ("both", [1, 3, 9, 10, 11])])
+@pytest.mark.parametrize(
+    ("fidelity", "steps"), [("epochs", [0, 1, 2]), ("data", [1, 3]), ("both", [1, 3, 9, 10, 11])]
+)
 def test_what_the_pruner_sees(own, fidelity, steps):
     space = dict.fromkeys(["relu", "tanh", "elu", "silu", "abs", "sine"])
     config = {"trainer.max_epochs": 3}
@@ -56,8 +61,13 @@ def test_an_epoch_of_too_few_batches_is_refused(own):
 
 
 def watched(own, **standard):
-    plan = make_plan("own.Own", SearchSpace(activations={"relu": None}), config={"trainer.max_epochs": 3})
-    return run_trial(plan.specification(None, watch={"losses": [1.0], "gradient": None, **standard}), lambda *_: False)
+    plan = make_plan(
+        "own.Own", SearchSpace(activations={"relu": None}), config={"trainer.max_epochs": 3}
+    )
+    return run_trial(
+        plan.specification(None, watch={"losses": [1.0], "gradient": None, **standard}),
+        lambda *_: False,
+    )
 
 
 def test_a_training_is_watched_in_its_first_steps(own):
@@ -77,8 +87,14 @@ def test_a_training_is_watched_in_its_first_steps(own):
 
 
 def test_equal_functions_are_trained_once(own):
-    space = SearchSpace(activations=dict.fromkeys(["tanh", "negative(tanh(negative(x)))", "silu", "mul(x,sigmoid(x))"]))
-    with pytest.warns(ActsearchWarning, match="the search stops after 3 trials: the last 20 proposals"):
+    space = SearchSpace(
+        activations=dict.fromkeys(
+            ["tanh", "negative(tanh(negative(x)))", "silu", "mul(x,sigmoid(x))"]
+        )
+    )
+    with pytest.warns(
+        ActsearchWarning, match="the search stops after 3 trials: the last 20 proposals"
+    ):
         run_search(
         "own.Own", space, trials=8, granularity="model", store=own / "store", study="s", executor="inline",
         learning_rate="fixed", sampler="random", config={"trainer.max_epochs": 1}, confirm=0,

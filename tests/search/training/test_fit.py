@@ -75,7 +75,9 @@ def up(tmp_path, monkeypatch):
 
 
 def trained(stage="search", **options):
-    plan = make_plan("up.Up", config={"trainer.max_epochs": 4, **options.pop("config", {})}, **options)
+    plan = make_plan(
+        "up.Up", config={"trainer.max_epochs": 4, **options.pop("config", {})}, **options
+    )
     return run_trial(plan.specification(None, stage), lambda *_: False)
 
 
@@ -94,17 +96,24 @@ def test_a_module_that_keeps_its_best_weights_is_judged_by_its_best_epoch(up, ke
     )  # fmt: skip
     assert result.baseline == pytest.approx([value])
     assert StudyRun.load(Store(up / "store"), "s").probe["restores_best"] is keeps
-    assert {path.name for path in up.iterdir()} <= {"up.py", "store", "__pycache__"}, "checkpoints are left nowhere"
+    assert {path.name for path in up.iterdir()} <= {
+        "up.py",
+        "store",
+        "__pycache__",
+    }, "checkpoints are left nowhere"
 
 
 def test_the_seed_of_the_split_is_found_or_named_and_a_confirmation_sets_it(up):
     plan = make_plan("up.Up", config={"trainer.max_epochs": 1})
     assert plan.split_option == "task.split_seed"
-    outcome = run_trial(plan.specification(None, "confirm", split=("task.split_seed", 77)), lambda *_: False)
+    outcome = run_trial(
+        plan.specification(None, "confirm", split=("task.split_seed", 77)), lambda *_: False
+    )
     assert outcome.metrics["test_split"] == 77
     assert len(outcome.rows["test_loss"]) == 32
     with pytest.raises(
-        InvalidValueError, match=r"split_option must be .* but got 'task.fold'. Options: task.keeps, task"
+        InvalidValueError,
+        match=r"split_option must be .* but got 'task.fold'. Options: task.keeps, task",
     ):
         make_plan("up.Up", split_option="task.fold")
 
@@ -113,7 +122,9 @@ def test_repeats_are_averaged_and_cost_what_they_cost(up):
     plan = make_plan("up.Up", config={"trainer.max_epochs": 1})
     once = run_trial(plan.specification(None), lambda *_: False)
     seen = []
-    thrice = run_trial(plan.specification(None, repeats=3), lambda *report: seen.append(report) or False)
+    thrice = run_trial(
+        plan.specification(None, repeats=3), lambda *report: seen.append(report) or False
+    )
     assert thrice.metrics["val_loss"] == pytest.approx(once.metrics["val_loss"])
     assert len(seen) == 1, "the first alone is reported"
     assert thrice.cpu > 0
@@ -121,11 +132,23 @@ def test_repeats_are_averaged_and_cost_what_they_cost(up):
 
 
 def test_module_and_data_of_two_lightnings_are_told_before_anything_runs(up):
-    with pytest.raises(TaskError, match=r"up.Up is of lightning and up.Other of pytorch_lightning. Import both from"):
+    with pytest.raises(
+        TaskError,
+        match=r"up.Up is of lightning and up.Other of pytorch_lightning. Import both from",
+    ):
         make_plan("up.Up", data="up.Other")
 
 
 def test_what_a_trial_costs_is_recorded(up):
     config = {"trainer.max_epochs": 1}
-    run_search("up.Up", "smooth", trials=2, confirm=0, executor="inline", store=up / "s", study="s", config=config)
+    run_search(
+        "up.Up",
+        "smooth",
+        trials=2,
+        confirm=0,
+        executor="inline",
+        store=up / "s",
+        study="s",
+        config=config,
+    )
     assert all(outcome_of(t)["cpu"] > 0 for t in StudyRun.load(Store(up / "s"), "s").trials)

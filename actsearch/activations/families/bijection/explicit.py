@@ -69,7 +69,9 @@ class ELULinearTail(Bijective):
 
     def log_slope(self, x: Tensor, alpha: Tensor | float, tail: Tensor | float) -> Tensor:
         """Return 0 on the right and ``log α + max(x, t)`` on the left."""
-        return torch.where(x >= 0, torch.zeros_like(x), _log(alpha) + x.clamp(max=0.0).clamp(min=tail))
+        return torch.where(
+            x >= 0, torch.zeros_like(x), _log(alpha) + x.clamp(max=0.0).clamp(min=tail)
+        )
 
     @classmethod
     def declare(cls, alpha: float, tail: float) -> dict[str, Any]:
@@ -95,7 +97,8 @@ class SinhArcsinh(Bijective):
         tailweight: :math:`\delta`, positive; above 1 the tails of the output are heavier.
 
     References:
-        Sinh-arcsinh distributions, M. C. Jones and A. Pewsey, 2009, https://doi.org/10.1093/biomet/asp053
+        Sinh-arcsinh distributions, M. C. Jones and A. Pewsey, 2009,
+        https://doi.org/10.1093/biomet/asp053
 
     """
 
@@ -110,7 +113,9 @@ class SinhArcsinh(Bijective):
         """Return the formula."""
         return torch.sinh(tailweight * torch.asinh(x) - skewness)
 
-    def inverse_function(self, y: Tensor, skewness: Tensor | float, tailweight: Tensor | float) -> Tensor:
+    def inverse_function(
+        self, y: Tensor, skewness: Tensor | float, tailweight: Tensor | float
+    ) -> Tensor:
         """Return ``sinh((arsinh y + ε) / δ)``."""
         return torch.sinh((torch.asinh(y) + skewness) / tailweight)
 
@@ -122,7 +127,10 @@ class SinhArcsinh(Bijective):
 
     @classmethod
     def declare(cls, skewness: float, tailweight: float) -> dict[str, Any]:
-        """Return the analytic facts; there is no formula for the derivative bound of lighter tails with a skewness."""
+        """Return the analytic facts.
+
+        There is no formula for the derivative bound of lighter tails with a skewness.
+        """
         ε, δ = skewness, tailweight
         same = ε == 0 and δ == 1
         growth = (_exp(ε), _exp(-ε)) if δ == 1 else (inf, inf) if δ > 1 else (0.0, 0.0)

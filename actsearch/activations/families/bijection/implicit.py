@@ -1,4 +1,7 @@
-"""Bijections of the real line whose inverse is found by Newton's method. Input and output have shape ``(*)``."""
+"""Bijections of the real line whose inverse is found by Newton's method.
+
+Input and output have shape ``(*)``.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,19 @@ STEPS = 100
 
 
 def solve(
-    function: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor], y: Tensor, low: Tensor, high: Tensor
+    function: Callable[[Tensor], Tensor],
+    slope: Callable[[Tensor], Tensor],
+    y: Tensor,
+    low: Tensor,
+    high: Tensor,
 ) -> Tensor:
     r"""Return the root x of :math:`\varphi(x) = y` for a rising :math:`\varphi`, between ``low`` and ``high``.
 
     .. math:: x \leftarrow x - \frac{\varphi(x) - y}{\varphi'(x)},
         \text{ or the middle of the bracket where that leaves it}
 
-    Numerics: the last step is taken with gradients, which by the implicit function theorem are those of the inverse, to
+    Numerics: the last step is taken with gradients, which by the implicit function theorem are
+        those of the inverse, to
     first order: in y and in every parameter of φ.
 
     Shapes:
@@ -81,7 +89,9 @@ class TanhSkip(Bijective):
         edge, zero = y / skip, torch.zeros_like(y)
         low = torch.maximum(torch.minimum(edge, zero), edge - 1 / skip)
         high = torch.minimum(torch.maximum(edge, zero), edge + 1 / skip)
-        return solve(lambda x: self.function(x, skip), lambda x: self.log_slope(x, skip).exp(), y, low, high)
+        return solve(
+            lambda x: self.function(x, skip), lambda x: self.log_slope(x, skip).exp(), y, low, high
+        )
 
     def log_slope(self, x: Tensor, skip: Tensor | float) -> Tensor:
         """Return ``log(s + 1/cosh² x)`` with ``1/cosh² x = 4e/(1+e)²``, ``e = exp(-2|x|)``, which does not overflow."""
@@ -129,7 +139,11 @@ class MonotoneCubic(Bijective):
         # The bound is rounded, and must stay a bound.
         low, high = low * (1 + 1e-6), high * (1 + 1e-6)
         return solve(
-            lambda x: self.function(x, cubic, linear), lambda x: self.log_slope(x, cubic, linear).exp(), y, low, high
+            lambda x: self.function(x, cubic, linear),
+            lambda x: self.log_slope(x, cubic, linear).exp(),
+            y,
+            low,
+            high,
         )
 
     def log_slope(self, x: Tensor, cubic: Tensor | float, linear: Tensor | float) -> Tensor:

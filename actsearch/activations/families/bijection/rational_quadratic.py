@@ -1,4 +1,7 @@
-"""Monotone rational-quadratic spline: a flexible bijection with a closed inverse. Input and output are ``(*)``."""
+"""Monotone rational-quadratic spline: a flexible bijection with a closed inverse.
+
+Input and output are ``(*)``.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +40,9 @@ class RationalQuadraticSpline(Flexible, Bijective):
         + \frac{h_k (s_k \xi^2 + d_k \xi (1 - \xi))}{s_k + (d_{k+1} + d_k - 2 s_k) \xi (1 - \xi)},
         \quad \xi = \frac{x - x_k}{w_k}, \quad s_k = \frac{h_k}{w_k}
 
-    Knots :math:`(x_k, y_k)` rise, the slopes :math:`d_k` at them are positive, and 1 at both bounds: so φ is rising and
-    has a continuous derivative for every value of the coefficients. It is the identity at the start.
+    Knots :math:`(x_k, y_k)` rise, the slopes :math:`d_k` at them are positive, and 1 at both
+    bounds: so φ is rising and has a continuous derivative for every value of the coefficients. It
+    is the identity at the start.
 
     Numerics: the inverse takes the root of a quadratic in the form that does not cancel.
 
@@ -47,12 +51,15 @@ class RationalQuadraticSpline(Flexible, Bijective):
         bound: the spline acts on [-bound, bound].
 
     References:
-        Neural Spline Flows, C. Durkan, A. Bekasov, I. Murray and G. Papamakarios, 2019, https://arxiv.org/abs/1906.04032
+        Neural Spline Flows, C. Durkan, A. Bekasov, I. Murray and G. Papamakarios, 2019,
+        https://arxiv.org/abs/1906.04032
 
     """
 
     name = "rational_quadratic_spline"
-    formula = "(y + h*(s*ξ**2 + d0*ξ*(1 - ξ))/(s + (d1 + d0 - 2*s)*ξ*(1 - ξ))) if abs(x) < bound else x"
+    formula = (
+        "(y + h*(s*ξ**2 + d0*ξ*(1 - ξ))/(s + (d1 + d0 - 2*s)*ξ*(1 - ξ))) if abs(x) < bound else x"
+    )
     arguments: ClassVar = {"bins": Option(8), "bound": Option(5.0)}
 
     def start(self) -> Tensor:
@@ -91,7 +98,9 @@ class RationalQuadraticSpline(Flexible, Bijective):
         s, η = at.height / at.width, ξ * (1 - ξ)
         above = at.right * ξ * ξ + 2 * s * η + at.left * (1 - ξ) * (1 - ξ)
         below = s + (at.right + at.left - 2 * s) * η
-        return torch.where(x.abs() < bound, 2 * s.log() + above.log() - 2 * below.log(), torch.zeros_like(x))
+        return torch.where(
+            x.abs() < bound, 2 * s.log() + above.log() - 2 * below.log(), torch.zeros_like(x)
+        )
 
     @classmethod
     def declare(cls, **values: Any) -> dict[str, Any]:
@@ -112,12 +121,19 @@ def _knots(coefficients: Tensor, bins: int, bound: float) -> tuple[Tensor, Tenso
 
     slopes = SMALLEST + F.softplus(coefficients[2 * bins :])
     one = torch.ones_like(ends)
-    return rising(coefficients[:bins]), rising(coefficients[bins : 2 * bins]), torch.cat([one, slopes, one])
+    return (
+        rising(coefficients[:bins]),
+        rising(coefficients[bins : 2 * bins]),
+        torch.cat([one, slopes, one]),
+    )
 
 
-def _bins(x: Tensor, knots: Tensor, xs: Tensor, ys: Tensor, slopes: Tensor, bound: float) -> tuple[Tensor, Bins]:
+def _bins(
+    x: Tensor, knots: Tensor, xs: Tensor, ys: Tensor, slopes: Tensor, bound: float
+) -> tuple[Tensor, Bins]:
     """Return x brought inside the bounds, and the bin of ``knots`` that it falls into."""
-    # Outside the value is not used; inside the bounds it keeps the gradient of the unused branch finite.
+    # Outside the value is not used; inside the bounds it keeps the gradient of the unused branch
+    # finite.
     inside = x.clamp(-bound, bound)
     index = torch.zeros(x.shape, dtype=torch.int64, device=x.device)
     for knot in knots[1:-1].detach():

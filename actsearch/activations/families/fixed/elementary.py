@@ -27,8 +27,8 @@ class SELU(Activation):
         \quad \lambda \approx 1.0507, \; \alpha \approx 1.6733
 
     References:
-        Self-Normalizing Neural Networks, G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, 2017,
-        https://arxiv.org/abs/1706.02515
+        Self-Normalizing Neural Networks, G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter,
+        2017, https://arxiv.org/abs/1706.02515
     """
 
     name = "selu"
@@ -55,7 +55,8 @@ class Squareplus(Activation):
         b: :math:`b`, positive; the size of the bend.
 
     References:
-        Squareplus: A Softplus-Like Algebraic Rectifier, J. Barron, 2021, https://arxiv.org/abs/2112.11687
+        Squareplus: A Softplus-Like Algebraic Rectifier, J. Barron, 2021,
+            https://arxiv.org/abs/2112.11687
     """
 
     name = "squareplus"
@@ -69,7 +70,9 @@ class Squareplus(Activation):
     @classmethod
     def declare(cls, b: float) -> dict[str, Any]:
         """Return the analytic facts."""
-        return known("monotone convex bijective", smoothness=inf, slope=1, values=(0, inf), asymptotes=(0, 1))
+        return known(
+            "monotone convex bijective", smoothness=inf, slope=1, values=(0, inf), asymptotes=(0, 1)
+        )
 
 
 @register
@@ -128,7 +131,9 @@ class Log1pAbs(Activation):
 
     name = "log1pabs"
     formula = "log1p(abs(x))"
-    facts: ClassVar = known("even zero_preserving", smoothness=0, slope=1, values=(0, inf), asymptotes=(0, 0))
+    facts: ClassVar = known(
+        "even zero_preserving", smoothness=0, slope=1, values=(0, inf), asymptotes=(0, 0)
+    )
 
     def function(self, x: Tensor) -> Tensor:
         """Return ``log(1 + |x|)``."""
@@ -145,7 +150,11 @@ class Square(Activation):
     name = "square"
     formula = "x**2"
     facts: ClassVar = known(
-        "even zero_preserving convex", smoothness=inf, slope=inf, values=(0, inf), asymptotes=(-inf, inf)
+        "even zero_preserving convex",
+        smoothness=inf,
+        slope=inf,
+        values=(0, inf),
+        asymptotes=(-inf, inf),
     )
 
     def function(self, x: Tensor) -> Tensor:
@@ -163,8 +172,8 @@ class Sine(Activation):
         frequency: :math:`\omega`, positive, in radians per unit of x.
 
     References:
-        Implicit Neural Representations with Periodic Activation Functions, V. Sitzmann et al., 2020,
-        https://arxiv.org/abs/2006.09661
+        Implicit Neural Representations with Periodic Activation Functions, V. Sitzmann et al.,
+        2020, https://arxiv.org/abs/2006.09661
     """
 
     name = "sine"
@@ -178,7 +187,13 @@ class Sine(Activation):
     @classmethod
     def declare(cls, frequency: float) -> dict[str, Any]:
         """Return the analytic facts."""
-        return known("odd zero_preserving", smoothness=inf, slope=frequency, values=(-1, 1), asymptotes=(0, 0))
+        return known(
+            "odd zero_preserving",
+            smoothness=inf,
+            slope=frequency,
+            values=(-1, 1),
+            asymptotes=(0, 0),
+        )
 
 
 @register
@@ -206,7 +221,9 @@ class Gaussian(Activation):
 
     name = "gaussian"
     formula = "exp(-x**2)"
-    facts: ClassVar = known("even", smoothness=inf, slope=sqrt(2) * exp(-0.5), values=(0, 1), asymptotes=(0, 0))
+    facts: ClassVar = known(
+        "even", smoothness=inf, slope=sqrt(2) * exp(-0.5), values=(0, 1), asymptotes=(0, 0)
+    )
 
     def function(self, x: Tensor) -> Tensor:
         """Return ``exp(-x²)``."""
@@ -223,8 +240,8 @@ class ISRLU(Activation):
         alpha: :math:`\alpha`, positive; the left limit is :math:`-1/\sqrt\alpha`.
 
     References:
-        Improving Deep Learning by Inverse Square Root Linear Units (ISRLUs), B. Carlile et al., 2017,
-        https://arxiv.org/abs/1710.09967
+        Improving Deep Learning by Inverse Square Root Linear Units (ISRLUs), B. Carlile et al.,
+        2017, https://arxiv.org/abs/1710.09967
     """
 
     name = "isrlu"
@@ -232,12 +249,18 @@ class ISRLU(Activation):
     arguments: ClassVar = {"alpha": Parameter(1.0, constraints.positive, symbol="α")}
 
     def function(self, x: Tensor, alpha: Value) -> Tensor:
-        """Return the formula; the root sees the negative part only, so that no branch is selected."""
+        """Return the formula.
+
+        The root sees the negative part only, so that no branch is selected.
+        """
         return x * torch.rsqrt(1 + alpha * F.relu(-x).square())
 
     @classmethod
     def declare(cls, alpha: float) -> dict[str, Any]:
-        """Return the analytic facts; both sides have curvature 0 at 0, and third derivatives 0 and -3α."""
+        """Return the analytic facts.
+
+        Both sides have curvature 0 at 0, and third derivatives 0 and -3α.
+        """
         return known(
             "monotone zero_preserving bijective convex",
             smoothness=2, slope=1, values=(-(alpha**-0.5), inf), asymptotes=(0, 1),

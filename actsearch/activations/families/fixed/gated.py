@@ -19,7 +19,9 @@ EXP_SATURATES = 4.0  # tanh(exp(4)) is 1 in float64 too; further on, exp would o
 
 def gated(minimum: float, slope: float, right: float = 1.0) -> dict[str, Any]:
     """Return the facts that smooth self-gated activations share: not monotone, 0 at 0, from 0 to a multiple of x."""
-    return known("zero_preserving", smoothness=inf, slope=slope, values=(minimum, inf), asymptotes=(0, right))
+    return known(
+        "zero_preserving", smoothness=inf, slope=slope, values=(minimum, inf), asymptotes=(0, right)
+    )
 
 
 @register
@@ -29,8 +31,8 @@ class SiLU(Activation):
     .. math:: \varphi(x) = x \, \sigma(x)
 
     References:
-        Sigmoid-Weighted Linear Units for Neural Network Function Approximation in Reinforcement Learning,
-        S. Elfwing, E. Uchibe and K. Doya, 2017, https://arxiv.org/abs/1702.03118
+        Sigmoid-Weighted Linear Units for Neural Network Function Approximation in Reinforcement
+        Learning, S. Elfwing, E. Uchibe and K. Doya, 2017, https://arxiv.org/abs/1702.03118
     """
 
     name = "silu"
@@ -52,7 +54,8 @@ class GELU(Activation):
         approximate: ``"none"``, or ``"tanh"`` for the approximation by tanh (largest error 4.8e-4).
 
     References:
-        Gaussian Error Linear Units (GELUs), D. Hendrycks and K. Gimpel, 2016, https://arxiv.org/abs/1606.08415
+        Gaussian Error Linear Units (GELUs), D. Hendrycks and K. Gimpel, 2016,
+        https://arxiv.org/abs/1606.08415
     """
 
     name = "gelu"
@@ -81,7 +84,8 @@ class Mish(Activation):
     second derivative is NaN where eˣ overflows.
 
     References:
-        Mish: A Self Regularized Non-Monotonic Activation Function, D. Misra, 2019, https://arxiv.org/abs/1908.08681
+        Mish: A Self Regularized Non-Monotonic Activation Function, D. Misra, 2019,
+            https://arxiv.org/abs/1908.08681
     """
 
     name = "mish"
@@ -100,13 +104,18 @@ class ELiSH(Activation):
     .. math:: \varphi(x) = \sigma(x) \cdot (x \text{ if } x \ge 0 \text{ else } e^x - 1)
 
     References:
-        The Quest for the Golden Activation Function, M. Basirat and P. Roth, 2018, https://arxiv.org/abs/1808.00783
+        The Quest for the Golden Activation Function, M. Basirat and P. Roth, 2018,
+        https://arxiv.org/abs/1808.00783
     """
 
     name = "elish"
     formula = "sigmoid(x) * (x if x >= 0 else expm1(x))"
     facts: ClassVar = known(
-        "zero_preserving", smoothness=1, slope=1.099839320128867, values=(-0.171572875253810, inf), asymptotes=(0, 1)
+        "zero_preserving",
+        smoothness=1,
+        slope=1.099839320128867,
+        values=(-0.171572875253810, inf),
+        asymptotes=(0, 1),
     )
 
     def function(self, x: Tensor) -> Tensor:
@@ -121,8 +130,8 @@ class Serf(Activation):
     .. math:: \varphi(x) = x \operatorname{erf}(\log(1 + e^x))
 
     References:
-        SERF: Towards better training of deep neural networks using log-Softplus ERror activation Function,
-        S. Nag and M. Bhattacharyya, 2021, https://arxiv.org/abs/2108.09598
+        SERF: Towards better training of deep neural networks using log-Softplus ERror activation
+        Function, S. Nag and M. Bhattacharyya, 2021, https://arxiv.org/abs/2108.09598
     """
 
     name = "serf"
@@ -161,8 +170,8 @@ class Smish(Activation):
     .. math:: \varphi(x) = x \tanh(\log(1 + \sigma(x)))
 
     References:
-        Smish: A Novel Activation Function for Deep Learning Methods, X. Wang, H. Ren and A. Wang, 2022,
-        https://doi.org/10.3390/electronics11040540
+        Smish: A Novel Activation Function for Deep Learning Methods, X. Wang, H. Ren and A. Wang,
+        2022, https://doi.org/10.3390/electronics11040540
     """
 
     name = "smish"
@@ -203,8 +212,8 @@ class TanhExp(Activation):
     The exponent is capped at 4, where the tanh is 1 to the last bit, so that nothing overflows.
 
     References:
-        TanhExp: A Smooth Activation Function with High Convergence Speed for Lightweight Neural Networks,
-        X. Liu and X. Di, 2020, https://arxiv.org/abs/2003.09855
+        TanhExp: A Smooth Activation Function with High Convergence Speed for Lightweight Neural
+        Networks, X. Liu and X. Di, 2020, https://arxiv.org/abs/2003.09855
     """
 
     name = "tanhexp"

@@ -1,4 +1,7 @@
-"""Rectifiers, and others that are linear or a power on each side of zero. Input and output have shape ``(*)``."""
+"""Rectifiers, and others that are linear or a power on each side of zero.
+
+Input and output have shape ``(*)``.
+"""
 
 from __future__ import annotations
 
@@ -73,14 +76,19 @@ class ReLU6(Activation):
     .. math:: \varphi(x) = \min(\max(0, x), 6)
 
     References:
-        MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, A. Howard et al., 2017,
-        https://arxiv.org/abs/1704.04861
+        MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, A.
+        Howard et al., 2017, https://arxiv.org/abs/1704.04861
     """
 
     name = "relu6"
     formula = "min(max(0, x), 6)"
     facts: ClassVar = known(
-        "monotone zero_preserving", smoothness=0, slope=1, values=(0, 6), asymptotes=(0, 0), pieces=3
+        "monotone zero_preserving",
+        smoothness=0,
+        slope=1,
+        values=(0, 6),
+        asymptotes=(0, 0),
+        pieces=3,
     )
 
     def function(self, x: Tensor) -> Tensor:
@@ -102,7 +110,11 @@ class SquaredReLU(Activation):
     name = "squared_relu"
     formula = "max(0, x)**2"
     facts: ClassVar = known(
-        "monotone zero_preserving convex", smoothness=1, slope=inf, values=(0, inf), asymptotes=(0, inf)
+        "monotone zero_preserving convex",
+        smoothness=1,
+        slope=inf,
+        values=(0, inf),
+        asymptotes=(0, inf),
     )
 
     def function(self, x: Tensor) -> Tensor:
@@ -139,7 +151,13 @@ class StarReLU(Activation):
     def declare(cls, scale: float, bias: float) -> dict[str, Any]:
         """Return the analytic facts."""
         zero = " zero_preserving" if bias == 0 else ""
-        return known("monotone convex" + zero, smoothness=1, slope=inf, values=(bias, inf), asymptotes=(0, inf))
+        return known(
+            "monotone convex" + zero,
+            smoothness=1,
+            slope=inf,
+            values=(bias, inf),
+            asymptotes=(0, inf),
+        )
 
 
 @register
@@ -177,7 +195,9 @@ class Hardsigmoid(Activation):
 
     name = "hardsigmoid"
     formula = "min(max(x/6 + 1/2, 0), 1)"
-    facts: ClassVar = known("monotone", smoothness=0, slope=1 / 6, values=(0, 1), asymptotes=(0, 0), pieces=3)
+    facts: ClassVar = known(
+        "monotone", smoothness=0, slope=1 / 6, values=(0, 1), asymptotes=(0, 0), pieces=3
+    )
 
     def function(self, x: Tensor) -> Tensor:
         """Return ``clip(x/6 + 1/2, 0, 1)``."""
@@ -196,7 +216,9 @@ class Hardswish(Activation):
 
     name = "hardswish"
     formula = "x*min(max(x/6 + 1/2, 0), 1)"
-    facts: ClassVar = known("zero_preserving", smoothness=0, slope=1.5, values=(-0.375, inf), asymptotes=(0, 1))
+    facts: ClassVar = known(
+        "zero_preserving", smoothness=0, slope=1.5, values=(-0.375, inf), asymptotes=(0, 1)
+    )
 
     def function(self, x: Tensor) -> Tensor:
         """Return ``x clip(x/6 + 1/2, 0, 1)``."""
@@ -210,13 +232,18 @@ class HardELiSH(Activation):
     .. math:: \varphi(x) = \min(\max((x + 1)/2, 0), 1) \cdot (x \text{ if } x \ge 0 \text{ else } e^x - 1)
 
     References:
-        The Quest for the Golden Activation Function, M. Basirat and P. Roth, 2018, https://arxiv.org/abs/1808.00783
+        The Quest for the Golden Activation Function, M. Basirat and P. Roth, 2018,
+        https://arxiv.org/abs/1808.00783
     """
 
     name = "hard_elish"
     formula = "min(max((x + 1)/2, 0), 1) * (x if x >= 0 else expm1(x))"
     facts: ClassVar = known(
-        "zero_preserving", smoothness=0, slope=1.5, values=(-0.0996731515287426, inf), asymptotes=(0, 1)
+        "zero_preserving",
+        smoothness=0,
+        slope=1.5,
+        values=(-0.0996731515287426, inf),
+        asymptotes=(0, 1),
     )
 
     def function(self, x: Tensor) -> Tensor:

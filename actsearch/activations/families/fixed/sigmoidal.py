@@ -1,4 +1,7 @@
-"""Sigmoids and their kin that are no bijection onto (-1, 1). Input and output have shape ``(*)``."""
+"""Sigmoids and their kin that are no bijection onto (-1, 1).
+
+Input and output have shape ``(*)``.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ class Sigmoid(Bijective):
 
     name = "sigmoid"
     formula = "1/(1 + exp(-x))"
-    facts: ClassVar = known("monotone bijective", smoothness=inf, slope=0.25, values=(0, 1), asymptotes=(0, 0))
+    facts: ClassVar = known(
+        "monotone bijective", smoothness=inf, slope=0.25, values=(0, 1), asymptotes=(0, 0)
+    )
 
     def function(self, x: Tensor) -> Tensor:
         """Return ``σ(x)``."""
@@ -48,7 +53,9 @@ class LogSigmoid(Activation):
 
     name = "logsigmoid"
     formula = "-softplus(-x)"
-    facts: ClassVar = known("monotone bijective", smoothness=inf, slope=1, values=(-inf, 0), asymptotes=(1, 0))
+    facts: ClassVar = known(
+        "monotone bijective", smoothness=inf, slope=1, values=(-inf, 0), asymptotes=(1, 0)
+    )
 
     def function(self, x: Tensor) -> Tensor:
         """Return ``log σ(x)``."""
@@ -96,7 +103,11 @@ class PenalizedTanh(Activation):
     name = "penalized_tanh"
     formula = "max(tanh(x), tanh(x)/4)"
     facts: ClassVar = known(
-        "monotone zero_preserving bijective", smoothness=0, slope=1, values=(-0.25, 1), asymptotes=(0, 0)
+        "monotone zero_preserving bijective",
+        smoothness=0,
+        slope=1,
+        values=(-0.25, 1),
+        asymptotes=(0, 0),
     )
 
     def function(self, x: Tensor) -> Tensor:
@@ -112,12 +123,15 @@ class Laplace(Activation):
         \quad \mu = \sqrt{1/2}, \; \sigma = \sqrt{1/(4\pi)}
 
     References:
-        Mega: Moving Average Equipped Gated Attention, X. Ma et al., 2022, https://arxiv.org/abs/2209.10655
+        Mega: Moving Average Equipped Gated Attention, X. Ma et al., 2022,
+            https://arxiv.org/abs/2209.10655
     """
 
     name = "laplace"
     formula = "1/2 * (1 + erf((x - sqrt(1/2)) * sqrt(2*pi)))"
-    facts: ClassVar = known("monotone bijective", smoothness=inf, slope=sqrt(2), values=(0, 1), asymptotes=(0, 0))
+    facts: ClassVar = known(
+        "monotone bijective", smoothness=inf, slope=sqrt(2), values=(0, 1), asymptotes=(0, 0)
+    )
 
     def function(self, x: Tensor) -> Tensor:
         """Return half the complementary error function of the mirrored argument, accurate in the left tail."""

@@ -1,4 +1,7 @@
-"""B-spline activations: smooth to a chosen degree, learned locally. Input and output have shape ``(*)``."""
+"""B-spline activations: smooth to a chosen degree, learned locally.
+
+Input and output have shape ``(*)``.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ class BSpline(Flexible):
     on, and no derivative below the d-th jumps on the way. They start at the least-squares fit of a named activation;
     ``start_error`` says how far the start is from it on [-bound, bound].
 
-    Numerics: one polynomial is evaluated for each element, that of its interval, and not every :math:`B_{i,d}`; the
-    backward pass recomputes it from x.
+    Numerics: one polynomial is evaluated for each element, that of its interval, and not every
+    :math:`B_{i,d}`; the backward pass recomputes it from x.
 
     Args:
         like: name or expression of the activation to start at.
@@ -37,8 +40,8 @@ class BSpline(Flexible):
 
     References:
         A Practical Guide to Splines, C. de Boor, 1978, https://link.springer.com/book/9780387953663
-        Learning Activation Functions in Deep (Spline) Neural Networks, P. Bohra, J. Campos, H. Gupta, S. Aziznejad and
-        M. Unser, 2020, https://doi.org/10.1109/OJSP.2020.3039379
+        Learning Activation Functions in Deep (Spline) Neural Networks, P. Bohra, J. Campos, H.
+        Gupta, S. Aziznejad and M. Unser, 2020, https://doi.org/10.1109/OJSP.2020.3039379
 
     """
 
@@ -62,15 +65,25 @@ class BSpline(Flexible):
         """Return the fitted coefficients."""
         degree = whole("degree", self.values.get("degree", 1), 1, 5)
         intervals = whole("intervals", self.values["intervals"], 2, 64)
-        return fitted(self.values["like"], degree, intervals, positive("bound", self.values["bound"]))
+        return fitted(
+            self.values["like"], degree, intervals, positive("bound", self.values["bound"])
+        )
 
     def function(
-        self, x: Tensor, coefficients: Tensor, intervals: int, bound: float, degree: int = 1, **options: Any
+        self,
+        x: Tensor,
+        coefficients: Tensor,
+        intervals: int,
+        bound: float,
+        degree: int = 1,
+        **options: Any,
     ) -> Tensor:
         """Return the polynomial of the interval that each element falls into."""
         table = polynomials(coefficients, self.blend)
         step = 2 * bound / intervals
-        t = (x + (bound + (degree - 1) * step)) / step  # in steps from the left end of the first polynomial's interval
+        t = (
+            x + (bound + (degree - 1) * step)
+        ) / step  # in steps from the left end of the first polynomial's interval
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             result: Tensor = _Recomputed.apply(t, table)  # type: ignore[no-untyped-call]  # torch's own
             return result
@@ -98,21 +111,25 @@ class PiecewiseLinear(BSpline):
         bound: the outermost knots are at -bound and bound.
 
     References:
-        Learning Activation Functions to Improve Deep Neural Networks, F. Agostinelli, M. Hoffman, P. Sadowski and
-        P. Baldi, 2014, https://arxiv.org/abs/1412.6830
+        Learning Activation Functions to Improve Deep Neural Networks, F. Agostinelli, M. Hoffman,
+        P. Sadowski and P. Baldi, 2014, https://arxiv.org/abs/1412.6830
 
     """
 
     name = "piecewise_linear"
     formula = "interpolate(x, *knots)"
-    arguments: ClassVar = {"like": Option("relu"), "intervals": Option(8, symbol="K"), "bound": Option(4.0)}
+    arguments: ClassVar = {
+        "like": Option("relu"),
+        "intervals": Option(8, symbol="K"),
+        "bound": Option(4.0),
+    }
 
 
 def blending(degree: int) -> Tensor:
     """Return d! times the d + 1 B-splines on one interval of unit length: row r times (1, u, u², …).
 
-    By the recursion of Cox and de Boor on even knots, d b_r = (u + d - r) b_{r-1} + (r + 1 - u) b_r. They are whole
-    numbers, which every dtype holds exactly.
+    By the recursion of Cox and de Boor on even knots, d b_r = (u + d - r) b_{r-1} + (r + 1 - u)
+    b_r. They are whole numbers, which every dtype holds exactly.
     """
     rows = torch.ones(1, 1, dtype=torch.float64)
     for d in range(1, degree + 1):
@@ -125,10 +142,13 @@ def blending(degree: int) -> Tensor:
 
 
 def polynomials(coefficients: Tensor, blend: Tensor) -> Tensor:
-    """Return the coefficients of the polynomial on each interval, lowest power first; ``blend`` is that of the degree.
+    """Return the coefficients of the polynomial on each interval, lowest power first.
+
+    ``blend`` is that of the degree.
 
     Shapes:
-        ``coefficients`` :math:`(n, *)`; result :math:`(d + 1, n + d - 2, *)`, the first and the last polynomial linear.
+        ``coefficients`` :math:`(n, *)`; result :math:`(d + 1, n + d - 2, *)`, the first and the
+        last polynomial linear.
     """
     degree = len(blend) - 1
     if degree > 1:
@@ -140,14 +160,18 @@ def polynomials(coefficients: Tensor, blend: Tensor) -> Tensor:
     pieces = len(coefficients) - degree
     windows = torch.stack([coefficients[r : r + pieces] for r in range(degree + 1)], -1)
     table = (windows @ (blend.to(coefficients) / factorial(degree))).movedim(-1, 0)
-    # The end pieces are linear in exact arithmetic; rounding must not leave a higher power, which would grow.
+    # The end pieces are linear in exact arithmetic; rounding must not leave a higher power, which
+    # would grow.
     linear = torch.ones(table.shape[:2], device=table.device, dtype=table.dtype)
     linear[2:, 0] = linear[2:, -1] = 0
     return table * linear.view(*linear.shape, *[1] * (table.ndim - 2))
 
 
 def _locate(t: Tensor, pieces: int) -> tuple[Tensor, Tensor]:
-    """Return each element's piece and its position from the piece's left end; NaN stays in the position."""
+    """Return each element's piece and its position from the piece's left end.
+
+    NaN stays in the position.
+    """
     floor = t.detach().floor().clamp(0, pieces - 1)
     return floor.nan_to_num(0.0).long(), t - floor
 
@@ -166,7 +190,10 @@ def piecewise(t: Tensor, table: Tensor) -> Tensor:
 
 
 class _Recomputed(torch.autograd.Function):
-    """The polynomials with a backward pass that recomputes; by plain operations for a second derivative."""
+    """The polynomials with a backward pass that recomputes.
+
+    By plain operations for a second derivative.
+    """
 
     generate_vmap_rule = True  # so that torch.func, per-sample gradients among it, passes through
 
@@ -187,7 +214,9 @@ class _Recomputed(torch.autograd.Function):
         (g,) = gradients
         t, table = ctx.saved_tensors
         if torch.is_grad_enabled():
-            wanted = [v for v, needed in zip((t, table), ctx.needs_input_grad, strict=True) if needed]
+            wanted = [
+                v for v, needed in zip((t, table), ctx.needs_input_grad, strict=True) if needed
+            ]
             found = iter(torch.autograd.grad(piecewise(t, table), wanted, g, create_graph=True))
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
         index, u = _locate(t, table.shape[1])

@@ -27,21 +27,31 @@ class Mixture(Flexible):
     kept, or reduced to the member with the largest weight by :meth:`reduce`.
 
     Args:
-        members: names or expressions, at least two, at their own default parameters, which are not learned.
+        members: names or expressions, at least two, at their own default parameters, which are not
+            learned.
         like: the member to start at, or ``None``.
 
     References:
-        DARTS: Differentiable Architecture Search, H. Liu, K. Simonyan and Y. Yang, 2019, https://arxiv.org/abs/1806.09055
+        DARTS: Differentiable Architecture Search, H. Liu, K. Simonyan and Y. Yang, 2019,
+            https://arxiv.org/abs/1806.09055
 
     """
 
     name = "mixture"
     formula = "sum(softmax(c)[j]*f[j](x))"
-    arguments: ClassVar = {"members": Option(["identity", "relu", "tanh", "silu"]), "like": Option(None)}
+    arguments: ClassVar = {
+        "members": Option(["identity", "relu", "tanh", "silu"]),
+        "like": Option(None),
+    }
 
     def __init__(self, /, **options: Any) -> None:
-        members, like = options.get("members", self.arguments["members"].default), options.get("like")
-        named = isinstance(members, (list, tuple)) and all(isinstance(member, str) for member in members)
+        members, like = (
+            options.get("members", self.arguments["members"].default),
+            options.get("like"),
+        )
+        named = isinstance(members, (list, tuple)) and all(
+            isinstance(member, str) for member in members
+        )
         if named:
             members = [canonical_name(member) or member for member in members]
             like = canonical_name(like) or like if isinstance(like, str) else like
@@ -71,7 +81,10 @@ class Mixture(Flexible):
 
     @property
     def weights(self) -> Tensor:
-        """The present weight of each member, the mean over channels where each has its own; sums to 1."""
+        """The present weight of each member, the mean over channels where each has its own.
+
+        Sums to 1.
+        """
         return self.coefficients.detach().softmax(1).mean(0)
 
     def reduce(self) -> Activation:
@@ -88,7 +101,9 @@ class Mixture(Flexible):
         facts = [entries[member](learn=()) for member in members]
         stated = [entry.declare(**entry.values) for entry in facts]
         kept = ("monotone", "odd", "even", "zero_preserving", "convex", "positively_homogeneous")
-        declared: dict[str, Any] = {fact: True for fact in kept if all(each.get(fact) for each in stated)}
+        declared: dict[str, Any] = {
+            fact: True for fact in kept if all(each.get(fact) for each in stated)
+        }
         if all("smoothness" in each for each in stated):
             declared["smoothness"] = min(each["smoothness"] for each in stated)
         return declared

@@ -1,4 +1,7 @@
-"""Rational activation: a quotient of learned polynomials that has no pole. Input and output have shape ``(*)``."""
+"""Rational activation: a quotient of learned polynomials that has no pole.
+
+Input and output have shape ``(*)``.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,9 @@ class Rational(Flexible):
     The coefficients start at the least-squares fit of a named activation on [-bound, bound]; ``start_error`` says how
     far the start is from it there. The derivative jumps where the sum below changes sign.
 
-    Numerics: the coefficients' gradients are recomputed from x in the backward pass, which keeps no intermediate value.
-    Half precision is evaluated in single. Single precision overflows for :math:`|x|^n` above 10³⁸.
+    Numerics: the coefficients' gradients are recomputed from x in the backward pass, which keeps no
+    intermediate value. Half precision is evaluated in single. Single precision overflows for
+    :math:`|x|^n` above 10³⁸.
 
     Args:
         like: name or expression of the activation to start at.
@@ -32,8 +36,8 @@ class Rational(Flexible):
         bound: half of the width of the interval of the fit, positive.
 
     References:
-        Padé Activation Units: End-to-end Learning of Flexible Activation Functions in Deep Networks, A. Molina,
-        P. Schramowski and K. Kersting, 2020, https://arxiv.org/abs/1907.06732
+        Padé Activation Units: End-to-end Learning of Flexible Activation Functions in Deep
+        Networks, A. Molina, P. Schramowski and K. Kersting, 2020, https://arxiv.org/abs/1907.06732
 
     """
 
@@ -81,7 +85,10 @@ def quotient(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
 
 
 class _Recomputed(torch.autograd.Function):
-    """The quotient with a backward pass that recomputes; by plain operations for a second derivative."""
+    """The quotient with a backward pass that recomputes.
+
+    By plain operations for a second derivative.
+    """
 
     generate_vmap_rule = True  # so that torch.func, per-sample gradients among it, passes through
 
@@ -105,7 +112,9 @@ class _Recomputed(torch.autograd.Function):
         (g,) = gradients
         x, p, q = ctx.saved_tensors
         if torch.is_grad_enabled():
-            wanted = [t for t, needed in zip((x, p, q), ctx.needs_input_grad, strict=True) if needed]
+            wanted = [
+                t for t, needed in zip((x, p, q), ctx.needs_input_grad, strict=True) if needed
+            ]
             found = iter(torch.autograd.grad(quotient(x, p, q), wanted, g, create_graph=True))
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
         above, above_slope = x * p[-1], p[-1].expand_as(x).clone()
@@ -127,7 +136,10 @@ class _Recomputed(torch.autograd.Function):
 
 
 def _moments(weight: Tensor, x: Tensor, like: Tensor, first: int) -> Tensor:
-    """Return the sums of ``weight`` xⁱ, i from ``first`` on, over all that shares a coefficient; uses ``weight`` up."""
+    """Return the sums of ``weight`` xⁱ, i from ``first`` on, over all that shares a coefficient.
+
+    Uses ``weight`` up.
+    """
     sums = []
     for i in range(first, first + like.shape[0]):
         if i > 0:
@@ -157,7 +169,9 @@ def fitted(like: str, numerator: int, denominator: int, bound: float) -> Tensor:
         c, loss = _descend(torch.cat([p, q]), top, bottom, target)
         if loss < least:
             best, least = c, loss
-    scale = torch.tensor([bound**i for i in (*range(numerator + 1), *range(1, denominator + 1))], dtype=torch.float64)
+    scale = torch.tensor(
+        [bound**i for i in (*range(numerator + 1), *range(1, denominator + 1))], dtype=torch.float64
+    )
     return best / scale
 
 
@@ -175,12 +189,20 @@ def _descend(c: Tensor, top: Tensor, bottom: Tensor, target: Tensor) -> tuple[Te
     loss = float(r.square().sum())
     for _ in range(200):
         normal = jacobian.T @ jacobian
-        step = torch.linalg.lstsq(normal + damping * torch.diag(normal.diagonal() + 1e-12), -jacobian.T @ r).solution
+        step = torch.linalg.lstsq(
+            normal + damping * torch.diag(normal.diagonal() + 1e-12), -jacobian.T @ r
+        ).solution
         trial, trial_jacobian = residual(c + step)
         reached = float(trial.square().sum())
         if reached < loss:
             settled = loss - reached < 1e-12 * loss
-            c, r, jacobian, loss, damping = c + step, trial, trial_jacobian, reached, max(damping / 5, 1e-12)
+            c, r, jacobian, loss, damping = (
+                c + step,
+                trial,
+                trial_jacobian,
+                reached,
+                max(damping / 5, 1e-12),
+            )
             if settled:
                 break
         else:

@@ -33,10 +33,12 @@ class Swish(Activation):
     It is computed as silu(βx)/β, which uses the fused kernel.
 
     Args:
-        beta: :math:`\beta`, positive, in inverse units of x; 1 is the SiLU, large values approach ReLU.
+        beta: :math:`\beta`, positive, in inverse units of x; 1 is the SiLU, large values approach
+            ReLU.
 
     References:
-        Searching for Activation Functions, P. Ramachandran, B. Zoph and Q. Le, 2017, https://arxiv.org/abs/1710.05941
+        Searching for Activation Functions, P. Ramachandran, B. Zoph and Q. Le, 2017,
+        https://arxiv.org/abs/1710.05941
     """
 
     name = "swish"
@@ -45,7 +47,11 @@ class Swish(Activation):
 
     def function(self, x: Tensor, beta: Value) -> Tensor:
         """Return ``x σ(βx)``."""
-        return F.silu(x) if not isinstance(beta, Tensor) and beta == 1 else fused.apply(scaled.Swish, x, beta)
+        return (
+            F.silu(x)
+            if not isinstance(beta, Tensor) and beta == 1
+            else fused.apply(scaled.Swish, x, beta)
+        )
 
     @classmethod
     def declare(cls, beta: float) -> dict[str, Any]:
@@ -65,7 +71,8 @@ class ParametricMish(Activation):
         beta: :math:`\beta`, positive, in inverse units of x; 1 is Mish, large values approach ReLU.
 
     References:
-        Mish: A Self Regularized Non-Monotonic Activation Function, D. Misra, 2019, https://arxiv.org/abs/1908.08681
+        Mish: A Self Regularized Non-Monotonic Activation Function, D. Misra, 2019,
+            https://arxiv.org/abs/1908.08681
     """
 
     name = "parametric_mish"
@@ -92,7 +99,8 @@ class ParametricGELU(Activation):
         sigma: :math:`\sigma`, positive, in units of x; 1 is the GELU, small values approach ReLU.
 
     References:
-        Gaussian Error Linear Units (GELUs), D. Hendrycks and K. Gimpel, 2016, https://arxiv.org/abs/1606.08415
+        Gaussian Error Linear Units (GELUs), D. Hendrycks and K. Gimpel, 2016,
+        https://arxiv.org/abs/1606.08415
     """
 
     name = "parametric_gelu"
@@ -122,7 +130,8 @@ class Softplus(Bijective):
         beta: :math:`\beta`, positive, in inverse units of x; large values approach ReLU.
 
     References:
-        Incorporating Second-Order Functional Knowledge for Better Option Pricing, C. Dugas et al., 2000,
+        Incorporating Second-Order Functional Knowledge for Better Option Pricing, C. Dugas et al.,
+        2000,
         https://proceedings.neurips.cc/paper/2000/hash/44968aece94f667e4095002d140b5896-Abstract.html
     """
 
@@ -147,7 +156,9 @@ class Softplus(Bijective):
     @classmethod
     def declare(cls, beta: float) -> dict[str, Any]:
         """Return the analytic facts."""
-        return known("monotone convex bijective", smoothness=inf, slope=1, values=(0, inf), asymptotes=(0, 1))
+        return known(
+            "monotone convex bijective", smoothness=inf, slope=1, values=(0, inf), asymptotes=(0, 1)
+        )
 
 
 @register
@@ -164,7 +175,8 @@ class ACONC(Activation):
         beta: :math:`\beta`, positive, in inverse units of x; the sharpness of the switch.
 
     References:
-        Activate or Not: Learning Customized Activation, N. Ma et al., 2020, https://arxiv.org/abs/2009.04759
+        Activate or Not: Learning Customized Activation, N. Ma et al., 2020,
+            https://arxiv.org/abs/2009.04759
     """
 
     name = "acon_c"
@@ -187,10 +199,18 @@ class ACONC(Activation):
         steepest, flattest = right + (SILU_SLOPE - 1) * abs(d), left - (SILU_SLOPE - 1) * abs(d)
         if d == 0:
             linear = "odd convex positively_homogeneous zero_preserving"
-            holds = linear + " monotone" * (p1 >= 0) + " bijective" * (p1 != 0) + " even" * (p1 == 0)
+            holds = (
+                linear + " monotone" * (p1 >= 0) + " bijective" * (p1 != 0) + " even" * (p1 == 0)
+            )
             values = (0.0, 0.0) if p1 == 0 else (-inf, inf)
-            return known(holds, smoothness=inf, slope=abs(p1), values=values, asymptotes=(p1, p1), pieces=1)
-        holds = "zero_preserving" + " monotone" * (flattest >= 0) + " bijective" * (flattest >= 0 or steepest <= 0)
+            return known(
+                holds, smoothness=inf, slope=abs(p1), values=values, asymptotes=(p1, p1), pieces=1
+            )
+        holds = (
+            "zero_preserving"
+            + " monotone" * (flattest >= 0)
+            + " bijective" * (flattest >= 0 or steepest <= 0)
+        )
         minimum = -inf if left > 0 or right < 0 else _lowest(-left / abs(d)) / beta
         return known(
             holds, smoothness=inf, slope=max(abs(steepest), abs(flattest)),

@@ -30,8 +30,8 @@ class LeakyReLU(Bijective):
         negative_slope: :math:`\alpha`, the slope left of zero.
 
     References:
-        Rectifier Nonlinearities Improve Neural Network Acoustic Models, A. Maas, A. Hannun and A. Ng, 2013,
-        https://ai.stanford.edu/~amaas/papers/relu_hybrid_icml2013_final.pdf
+        Rectifier Nonlinearities Improve Neural Network Acoustic Models, A. Maas, A. Hannun and A.
+        Ng, 2013, https://ai.stanford.edu/~amaas/papers/relu_hybrid_icml2013_final.pdf
     """
 
     name = "leaky_relu"
@@ -47,7 +47,9 @@ class LeakyReLU(Bijective):
     def inverse_function(self, y: Tensor, negative_slope: Value) -> Tensor:
         """Return the leaky rectifier of slope 1/α."""
         if not isinstance(negative_slope, Tensor) and negative_slope <= 0:
-            raise InvalidValueError(f"negative_slope must be positive to have an inverse, but got {negative_slope!r}.")
+            raise InvalidValueError(
+                f"negative_slope must be positive to have an inverse, but got {negative_slope!r}."
+            )
         return F.relu(y) + y.clamp_max(0) / negative_slope
 
     def log_slope(self, x: Tensor, negative_slope: Value) -> Tensor:
@@ -79,8 +81,8 @@ class PReLU(LeakyReLU):
         negative_slope: :math:`a`, the slope left of zero at the start.
 
     References:
-        Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet Classification, K. He, X. Zhang,
-        S. Ren and J. Sun, 2015, https://arxiv.org/abs/1502.01852
+        Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet Classification,
+        K. He, X. Zhang, S. Ren and J. Sun, 2015, https://arxiv.org/abs/1502.01852
     """
 
     name = "prelu"
@@ -99,7 +101,9 @@ class LearnableLeakyReLU(LeakyReLU):
     """
 
     name = "learnable_leaky_relu"
-    arguments: ClassVar = {"negative_slope": Parameter(0.1, constraints.positive, learn=True, symbol="α")}
+    arguments: ClassVar = {
+        "negative_slope": Parameter(0.1, constraints.positive, learn=True, symbol="α")
+    }
 
 
 @register
@@ -129,7 +133,9 @@ class RReLU(Activation):
     def __init__(self, /, **values: Any) -> None:
         super().__init__(**values)
         if self.values["lower"] > self.values["upper"]:
-            raise InvalidValueError(f"lower must not exceed upper, but got {self.values!r}. Swap them.")
+            raise InvalidValueError(
+                f"lower must not exceed upper, but got {self.values!r}. Swap them."
+            )
 
     def function(self, x: Tensor, lower: float, upper: float) -> Tensor:
         """Return the randomized or mean leaky rectifier."""
@@ -140,7 +146,9 @@ class RReLU(Activation):
     @classmethod
     def declare(cls, lower: float, upper: float) -> dict[str, Any]:
         """Return the analytic facts."""
-        return LeakyReLU.declare((lower + upper) / 2) | {"derivative_bound": max(1.0, abs(lower), abs(upper))}
+        return LeakyReLU.declare((lower + upper) / 2) | {
+            "derivative_bound": max(1.0, abs(lower), abs(upper))
+        }
 
 
 @register
@@ -153,8 +161,8 @@ class ELU(Activation):
         alpha: :math:`\alpha`, positive; the left limit is -α.
 
     References:
-        Fast and Accurate Deep Network Learning by Exponential Linear Units (ELUs), D. Clevert, T. Unterthiner and
-        S. Hochreiter, 2015, https://arxiv.org/abs/1511.07289
+        Fast and Accurate Deep Network Learning by Exponential Linear Units (ELUs), D. Clevert, T.
+        Unterthiner and S. Hochreiter, 2015, https://arxiv.org/abs/1511.07289
     """
 
     name = "elu"
@@ -186,7 +194,8 @@ class CELU(Activation):
         alpha: :math:`\alpha`, positive; the left limit is -α.
 
     References:
-        Continuously Differentiable Exponential Linear Units, J. Barron, 2017, https://arxiv.org/abs/1704.07483
+        Continuously Differentiable Exponential Linear Units, J. Barron, 2017,
+        https://arxiv.org/abs/1704.07483
     """
 
     name = "celu"
@@ -203,7 +212,11 @@ class CELU(Activation):
     def declare(cls, alpha: float) -> dict[str, Any]:
         """Return the analytic facts."""
         return known(
-            "monotone zero_preserving bijective convex", smoothness=1, slope=1, values=(-alpha, inf), asymptotes=(0, 1)
+            "monotone zero_preserving bijective convex",
+            smoothness=1,
+            slope=1,
+            values=(-alpha, inf),
+            asymptotes=(0, 1),
         )
 
 
@@ -227,7 +240,11 @@ class Threshold(Activation):
 
     def function(self, x: Tensor, threshold: float, value: Value) -> Tensor:
         """Return the formula; the native kernel where v is a number."""
-        return torch.where(x > threshold, x, value) if isinstance(value, Tensor) else F.threshold(x, threshold, value)
+        return (
+            torch.where(x > threshold, x, value)
+            if isinstance(value, Tensor)
+            else F.threshold(x, threshold, value)
+        )
 
     @classmethod
     def declare(cls, threshold: float, value: float) -> dict[str, Any]:
@@ -272,7 +289,12 @@ class Softshrink(Activation):
         if lambd == 0:
             return _identity()
         return known(
-            "monotone odd zero_preserving", smoothness=0, slope=1, values=(-inf, inf), asymptotes=(1, 1), pieces=3
+            "monotone odd zero_preserving",
+            smoothness=0,
+            slope=1,
+            values=(-inf, inf),
+            asymptotes=(1, 1),
+            pieces=3,
         )
 
 
@@ -283,8 +305,8 @@ class Hardshrink(Activation):
     .. math:: \varphi(x) = x \text{ if } |x| > \lambda \text{ else } 0
 
     Args:
-        lambd: :math:`\lambda`, not negative, in units of x; never learned, its gradient is zero almost everywhere.
-            ``smooth_hardshrink`` learns it.
+        lambd: :math:`\lambda`, not negative, in units of x; never learned, its gradient is zero
+            almost everywhere. ``smooth_hardshrink`` learns it.
 
     References:
         Ideal spatial adaptation by wavelet shrinkage, D. Donoho and I. Johnstone, 1994,
@@ -293,7 +315,9 @@ class Hardshrink(Activation):
 
     name = "hardshrink"
     formula = "x if abs(x) > λ else 0"
-    arguments: ClassVar = {"lambd": Parameter(0.5, constraints.nonnegative, symbol="λ", learnable=False)}
+    arguments: ClassVar = {
+        "lambd": Parameter(0.5, constraints.nonnegative, symbol="λ", learnable=False)
+    }
 
     def function(self, x: Tensor, lambd: float) -> Tensor:
         """Return the formula."""
@@ -305,7 +329,12 @@ class Hardshrink(Activation):
         if lambd == 0:
             return _identity()
         return known(
-            "monotone odd zero_preserving", smoothness=-1, slope=inf, values=(-inf, inf), asymptotes=(1, 1), pieces=3
+            "monotone odd zero_preserving",
+            smoothness=-1,
+            slope=inf,
+            values=(-inf, inf),
+            asymptotes=(1, 1),
+            pieces=3,
         )
 
 
@@ -335,7 +364,10 @@ class SmoothHardshrink(Activation):
     def declare(cls, lambd: float, sharpness: float) -> dict[str, Any]:
         """Return the analytic facts; with v = k(x² - λ²), φ' = σ(v) (1 + 2 (v + kλ²) σ(-v))."""
         c = sharpness * lambd**2
-        low, high = 0.0, 710.0  # the steepest v solves (v + c) tanh(v/2) = 3/2, whose left side rises
+        low, high = (
+            0.0,
+            710.0,
+        )  # the steepest v solves (v + c) tanh(v/2) = 3/2, whose left side rises
         for _ in range(200):
             v = (low + high) / 2
             low, high = (v, high) if (v + c) * (1 - exp(-v)) / (1 + exp(-v)) < 1.5 else (low, v)

@@ -37,8 +37,8 @@ class TemperedSigmoid(Activation):
         offset: :math:`o`.
 
     References:
-        Tempered Sigmoid Activations for Deep Learning with Differential Privacy, N. Papernot et al., 2020,
-        https://arxiv.org/abs/2007.14191
+        Tempered Sigmoid Activations for Deep Learning with Differential Privacy, N. Papernot et
+        al., 2020, https://arxiv.org/abs/2007.14191
     """
 
     name = "tempered_sigmoid"
@@ -71,8 +71,8 @@ class TemperedTanh(Activation):
         offset: :math:`o`.
 
     References:
-        Tempered Sigmoid Activations for Deep Learning with Differential Privacy, N. Papernot et al., 2020,
-        https://arxiv.org/abs/2007.14191
+        Tempered Sigmoid Activations for Deep Learning with Differential Privacy, N. Papernot et
+        al., 2020, https://arxiv.org/abs/2007.14191
     """
 
     name = "tempered_tanh"
@@ -136,13 +136,15 @@ class Snake(Activation):
         frequency: :math:`a`, positive, in radians per unit of x.
 
     References:
-        Neural Networks Fail to Learn Periodic Functions and How to Fix It, L. Ziyin, T. Hartwig and M. Ueda, 2020,
-        https://arxiv.org/abs/2006.08195
+        Neural Networks Fail to Learn Periodic Functions and How to Fix It, L. Ziyin, T. Hartwig and
+        M. Ueda, 2020, https://arxiv.org/abs/2006.08195
     """
 
     name = "snake"
     formula = "x + sin(a*x)**2/a"
-    arguments: ClassVar = {"frequency": Parameter(1.0, constraints.positive, learn=True, symbol="a")}
+    arguments: ClassVar = {
+        "frequency": Parameter(1.0, constraints.positive, learn=True, symbol="a")
+    }
 
     def function(self, x: Tensor, frequency: Value) -> Tensor:
         """Return ``x + sin²(ax) / a``."""
@@ -150,9 +152,16 @@ class Snake(Activation):
 
     @classmethod
     def declare(cls, frequency: float) -> dict[str, Any]:
-        """Return the analytic facts; its derivative 1 + sin(2ax) touches zero and does not cross it."""
+        """Return the analytic facts.
+
+        Its derivative 1 + sin(2ax) touches zero and does not cross it.
+        """
         return known(
-            "monotone zero_preserving bijective", smoothness=inf, slope=2, values=(-inf, inf), asymptotes=(1, 1)
+            "monotone zero_preserving bijective",
+            smoothness=inf,
+            slope=2,
+            values=(-inf, inf),
+            asymptotes=(1, 1),
         )
 
 
@@ -170,8 +179,8 @@ class AdaptiveSlope(Activation):
         slope: :math:`a`, positive.
 
     References:
-        Adaptive activation functions accelerate convergence in deep and physics-informed neural networks, A. Jagtap,
-        K. Kawaguchi and G. Karniadakis, 2020, https://arxiv.org/abs/1906.01170
+        Adaptive activation functions accelerate convergence in deep and physics-informed neural
+        networks, A. Jagtap, K. Kawaguchi and G. Karniadakis, 2020, https://arxiv.org/abs/1906.01170
     """
 
     name = "adaptive_slope"
@@ -198,4 +207,6 @@ class AdaptiveSlope(Activation):
         """Return the facts of f, its slopes multiplied by na."""
         entry = catalogue()[base]
         f = entry.declare(**{name: argument.default for name, argument in entry.arguments.items()})
-        return f | {fact: f[fact] * factor * slope for fact in ("derivative_bound", "left", "right")}
+        return f | {
+            fact: f[fact] * factor * slope for fact in ("derivative_bound", "left", "right")
+        }

@@ -34,7 +34,9 @@ def acquisition(models: Sequence[Model], sites: int, rng: np.random.Generator) -
     """Return what suits the number of objectives and of sites."""
     if len(models) > 1:
         weights = rng.dirichlet(np.ones(len(models)))
-        return ScalarisedImprovement(tuple(models), weights, rng.standard_normal((DRAWS, len(models))))
+        return ScalarisedImprovement(
+            tuple(models), weights, rng.standard_normal((DRAWS, len(models)))
+        )
     return UpperBound(models[0]) if sites > 1 else Improvement(models[0])
 
 
@@ -68,8 +70,8 @@ class Improvement(_OneObjective):
 class UpperBound(_OneObjective):
     """The mean plus one standard deviation.
 
-    With several sites the expected improvement dwells on changes of one site; this finds better placements in as many
-    trainings.
+    With several sites the expected improvement dwells on changes of one site; this finds better
+    placements in as many trainings.
     """
 
     def __call__(self, rows: Array) -> Array:
@@ -93,8 +95,8 @@ class ScalarisedImprovement:
         draws: standard normal numbers, (draws, objectives), the same for every configuration.
 
     References:
-        ParEGO: A Hybrid Algorithm with On-Line Landscape Approximation for Expensive Multiobjective Optimization Problems,
-        J. Knowles, 2006, https://doi.org/10.1109/TEVC.2005.851274
+        ParEGO: A Hybrid Algorithm with On-Line Landscape Approximation for Expensive Multiobjective
+        Optimization Problems, J. Knowles, 2006, https://doi.org/10.1109/TEVC.2005.851274
 
     """
 
@@ -132,6 +134,8 @@ def log_improvement(mean: Array, deviation: Array, best: float) -> Array:
     z = (mean - best) / deviation
     density = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
     near = np.log(np.maximum(density + z * ndtr(z), 1e-300))
-    far = -z * z / 2 - np.log(2 * np.pi) / 2 - 2 * np.log(np.maximum(np.abs(z), 1e-9))  # the leading term for z → -∞
+    far = (
+        -z * z / 2 - np.log(2 * np.pi) / 2 - 2 * np.log(np.maximum(np.abs(z), 1e-9))
+    )  # the leading term for z → -∞
     result: Array = np.log(deviation) + np.where(z > -10, near, far)
     return result

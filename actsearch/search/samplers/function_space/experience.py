@@ -24,7 +24,10 @@ from actsearch.search.samplers.function_space.surrogate import Surrogate, chunks
 Array = NDArray[np.float64]
 
 FILE = Path(__file__).with_name("experience.csv")
-"""A line an activation, a column a problem: mean score of trainings; made by ``benchmarks/tables/experience.py``."""
+"""A line an activation, a column a problem: mean score of trainings.
+
+Made by ``benchmarks/tables/experience.py``.
+"""
 
 MOST = 200
 """Trials of an earlier study that are recalled, from the best to the worst."""
@@ -35,9 +38,11 @@ class Recalled:
     """An earlier problem: configurations of a study's parameters, and what each came to.
 
     Args:
-        space: the parameters, with the earlier problem's functions as further choices, after the own ones.
+        space: the parameters, with the earlier problem's functions as further choices, after the
+            own ones.
         rows: the configurations.
-        scores: quantiles of N(0, 1) at the ranks; one column a problem where several share the configurations.
+        scores: quantiles of N(0, 1) at the ranks; one column a problem where several share the
+            configurations.
     """
 
     space: Space
@@ -48,7 +53,10 @@ class Recalled:
         """Return the scores that the surrogate, as it is before any fit, expects of configurations after these."""
         kernel, θ = self._surrogate.kernel, self._θ
         alone = _alone(self.space, rows[:, : len(self.space.activations)])
-        parts = [kernel(θ, self._surrogate.distances(part, self.rows)) @ self._weights for part in chunks(alone)]
+        parts = [
+            kernel(θ, self._surrogate.distances(part, self.rows)) @ self._weights
+            for part in chunks(alone)
+        ]
         return np.concatenate(parts)
 
     @cached_property
@@ -62,7 +70,9 @@ class Recalled:
     @cached_property
     def _weights(self) -> Array:
         """The scores, times the inverted covariance: the same for whatever is asked."""
-        covariance = self._surrogate.kernel(self._θ, self._surrogate.distances(self.rows, self.rows))
+        covariance = self._surrogate.kernel(
+            self._θ, self._surrogate.distances(self.rows, self.rows)
+        )
         covariance[np.diag_indices_from(covariance)] += np.exp(self._θ[-1])
         weights: Array = cho_solve(cho_factor(covariance, lower=True), self.scores)
         return weights
@@ -73,8 +83,9 @@ class Experience:
 
     Args:
         space: the parameters of the study that asks.
-        studies: earlier ones, of any task. A trial counts where it has each parameter of activations by name, or one
-            activation for all. Other parameters are taken to be at their middle.
+        studies: earlier ones, of any task. A trial counts where it has each parameter of
+            activations by name, or one activation for all. Other parameters are taken to be at
+            their middle.
         shipped: whether the package's own problems are among them.
     """
 
@@ -98,7 +109,10 @@ class Experience:
 
     @cached_property
     def _shipped(self) -> Array | None:
-        """What is expected of each choice on the package's problems, (choices, problems); of one site alone."""
+        """What is expected of each choice on the package's problems, (choices, problems).
+
+        Of one site alone.
+        """
         if len(self.space.activations) != 1 or not self.shipped:
             return None
         return _expected_of(self.space.activations[0].choices)
@@ -109,7 +123,11 @@ def load() -> tuple[tuple[str, ...], tuple[str, ...], Array]:
     with FILE.open(newline="", encoding="utf-8") as file:
         (_, *problems), *lines = csv.reader(file)
     scores = np.array([[float(value) for value in line[1:]] for line in lines])
-    return tuple(line[0] for line in lines), tuple(problems), np.where(np.isnan(scores), np.nanmin(scores, 0), scores)
+    return (
+        tuple(line[0] for line in lines),
+        tuple(problems),
+        np.where(np.isnan(scores), np.nanmin(scores, 0), scores),
+    )
 
 
 @lru_cache(maxsize=16)
@@ -125,17 +143,30 @@ def _expected_of(choices: tuple[str, ...]) -> Array:
 
 def recall(space: Space, study: Study) -> Recalled | None:
     """Return what an earlier study tells by its first objective; ``None`` where that is nothing."""
-    ended = [t for t in study.get_trials(deepcopy=False) if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    ended = [
+        t
+        for t in study.get_trials(deepcopy=False)
+        if t.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    ]
     seen = observe(ended, study.directions)
     scores = normal_scores(seen.scores[:, 0])
-    found = [(chosen, s) for t, s in zip(seen.trials, scores, strict=True) if (chosen := _functions(t.params, space))]
+    found = [
+        (chosen, s)
+        for t, s in zip(seen.trials, scores, strict=True)
+        if (chosen := _functions(t.params, space))
+    ]
     if not found:
         return None
     found.sort(key=lambda pair: -pair[1])
     found = [found[i] for i in np.unique(np.linspace(0, len(found) - 1, MOST).round().astype(int))]
     by_site = list(zip(*(names for names, _ in found), strict=True))
-    wider = tuple(_dimension(d.name, [*d.choices, *more]) for d, more in zip(space.activations, by_site, strict=True))
-    functions = np.array([[d.encode(name) for name in names] for d, names in zip(wider, by_site, strict=True)]).T
+    wider = tuple(
+        _dimension(d.name, [*d.choices, *more])
+        for d, more in zip(space.activations, by_site, strict=True)
+    )
+    functions = np.array(
+        [[d.encode(name) for name in names] for d, names in zip(wider, by_site, strict=True)]
+    ).T
     wide = replace(space, activations=wider)
     return Recalled(wide, _alone(wide, functions), np.array([score for _, score in found]))
 

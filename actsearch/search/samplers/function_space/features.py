@@ -56,7 +56,10 @@ AT_ZERO = (0.20, 0.12)
 """Weights of the sizes of value and slope at 0."""
 
 BROKEN = 4.0
-"""Weight of the share of points where a function is not finite; set by hand: no such function was trained."""
+"""Weight of the share of points where a function is not finite.
+
+Set by hand: no such function was trained.
+"""
 
 GRID: Array = ndtri((np.arange(POINTS) + 0.5) / POINTS)
 """Quantiles of the standard normal distribution: what a normalised layer feeds an activation, every point as likely."""
@@ -67,12 +70,14 @@ class Features:
     """Activations in several views, each an array with one row an activation.
 
     Args:
-        values: outputs at the grid, standardised: the next layer's bias and weights absorb shift and scale.
+        values: outputs at the grid, standardised: the next layer's bias and weights absorb shift
+            and scale.
         slopes: derivatives there, in units of the standard deviation of the outputs.
-        oriented: even and odd part of the values, each turned the same way round: weights are as likely as their
-            negatives, so that φ(x), φ(-x) and -φ(x) are the same but for what the dice gave.
-        descriptors: what shift and scale do not tell, each times its weight in :data:`METRIC`: moments, gain, dead share,
-            Hermite coefficients, growth.
+        oriented: even and odd part of the values, each turned the same way round: weights are as
+            likely as their negatives, so that φ(x), φ(-x) and -φ(x) are the same but for what the
+            dice gave.
+        descriptors: what shift and scale do not tell, each times its weight in :data:`METRIC`:
+            moments, gain, dead share, Hermite coefficients, growth.
     """
 
     values: Array
@@ -115,8 +120,9 @@ _KEPT = 16
 def features_of(choices: tuple[object, ...]) -> Features | None:
     """Return the features of a categorical parameter's choices, ``None`` where one of them is no activation.
 
-    Where most others are, that is told: one misspelt name among many would turn the method off in silence. The last few
-    answers are kept, so that a sampler made anew for every trial computes them once.
+    Where most others are, that is told: one misspelt name among many would turn the method off in
+    silence. The last few answers are kept, so that a sampler made anew for every trial computes
+    them once.
     """
     if not all(isinstance(choice, str) for choice in choices):
         return None
@@ -138,12 +144,15 @@ def _warn_of(others: Sequence[str]) -> None:
     for name in others[:5]:
         unary = f"{name}(x)"
         nearest = (
-            [unary] if is_activation(unary) else difflib.get_close_matches(name.lower(), catalogue(), n=1, cutoff=0.5)
+            [unary]
+            if is_activation(unary)
+            else difflib.get_close_matches(name.lower(), catalogue(), n=1, cutoff=0.5)
         )
         hints.append(repr(name) + (f" (perhaps {nearest[0]!r})" if nearest else ""))
     warnings.warn(
-        f"choices must all be activations to be seen as functions, but {', '.join(hints)} "
-        f"{'is none' if len(others) == 1 else 'are none'}: the parameter is sampled as any other. Take them out, or rename them.",
+        f"choices must all be activations to be seen as functions, but {', '.join(hints)}"
+        f" {'is none' if len(others) == 1 else 'are none'}: the parameter is sampled as any other."
+        " Take them out, or rename them.",
         ActsearchWarning,
         stacklevel=2,
     )
@@ -156,11 +165,13 @@ def compute(candidates: Sequence[str | Activation]) -> Features:
         v_j = \frac{\varphi(x_j) - \mu}{\sigma}, \quad s_j = \operatorname{arsinh} \frac{\varphi'(x_j)}{\sigma}, \quad
         x_j = \Phi^{-1}\!\left(\tfrac{j - 1/2}{64}\right)
 
-    Descriptors are taken on inputs of standard deviation 1/2, 1 and 2: default initialisations feed less than 1, and
-    training moves it.
+    Descriptors are taken on inputs of standard deviation 1/2, 1 and 2: default initialisations feed
+    less than 1, and training moves it.
 
-    Numerics: what is not finite counts as 0, beyond 10⁶ as 10⁶, and its share is a descriptor. Descriptors are squashed
-    by fixed functions, not by the distribution of the candidates: a candidate's features do not depend on the others.
+    Numerics: what is not finite counts as 0, beyond 10⁶ as 10⁶, and its share is a descriptor.
+        Descriptors are squashed
+    by fixed functions, not by the distribution of the candidates: a candidate's features do not
+        depend on the others.
 
     Args:
         candidates: names, expressions, or activations at their start values.
@@ -169,13 +180,20 @@ def compute(candidates: Sequence[str | Activation]) -> Features:
     raw, slope = (t.numpy() for t in evaluate(list(candidates), grid))
     broken = 1 - (np.isfinite(raw) & np.isfinite(slope)).mean(1)
     raw, slope = (
-        np.clip(np.nan_to_num(a, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST) for a in (raw, slope)
+        np.clip(np.nan_to_num(a, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
+        for a in (raw, slope)
     )
     parts = [slice(i * POINTS, (i + 1) * POINTS) for i in range(len(SCALES))]
-    described = [_descriptors(raw[:, p], scale * slope[:, p]) for p, scale in zip(parts, SCALES, strict=True)]
+    described = [
+        _descriptors(raw[:, p], scale * slope[:, p]) for p, scale in zip(parts, SCALES, strict=True)
+    ]
     middle = parts[SCALES.index(1.0)]
     values, slopes = _standardised(raw[:, middle], slope[:, middle])
-    weighted = [w * columns[name] for name, ws in METRIC.items() for w, columns in zip(ws, described, strict=True)]
+    weighted = [
+        w * columns[name]
+        for name, ws in METRIC.items()
+        for w, columns in zip(ws, described, strict=True)
+    ]
     centre = slice(middle.start + POINTS // 2 - 1, middle.start + POINTS // 2 + 1)
     at_zero = [np.abs(np.arcsinh(a[:, centre].mean(1))) for a in (raw, slope)]
     weighted += [w * column for w, column in zip(AT_ZERO, at_zero, strict=True)]

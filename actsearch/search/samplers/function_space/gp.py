@@ -87,7 +87,10 @@ class Kernel:
         parts = []
         covariance = np.diag(noise + JITTER + doubt)
         for term in self.terms:
-            variance, (value, slope) = self.variance(θ, term), _matern(self._squared(θ, term, distances))
+            variance, (value, slope) = (
+                self.variance(θ, term),
+                _matern(self._squared(θ, term, distances)),
+            )
             parts.append((term, variance * value, variance * slope))
             covariance += variance * value
         factor = cholesky(covariance, lower=True, check_finite=False)
@@ -140,7 +143,13 @@ def fit(
     options = {"maxiter": STEPS}
     objective = kernel.negative_log_posterior
     found: Array = minimize(
-        objective, start, (part, data, known), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        objective,
+        start,
+        (part, data, known),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options=options,
     ).x
     return found
 

@@ -25,9 +25,10 @@ class Observations:
 
     Args:
         trials: the trials.
-        scores: larger is better, (trials, objectives); only their order and distances mean something; -∞ for a trial that
-            failed.
-        doubt: variance of each score beside the noise of a training: for a trial that was cut short or failed.
+        scores: larger is better, (trials, objectives); only their order and distances mean
+            something; -∞ for a trial that failed.
+        doubt: variance of each score beside the noise of a training: for a trial that was cut short
+            or failed.
     """
 
     trials: tuple[FrozenTrial, ...]
@@ -41,14 +42,17 @@ class Observations:
 def observe(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> Observations:
     """Return the scores of the trials that ended.
 
-    A pruned trial is given the final value that completed trials with as good an intermediate value came to, at most
-    their median; a trial that is not feasible is worse than every feasible one, by its violation; a failed one is worst.
+    A pruned trial is given the final value that completed trials with as good an intermediate value
+    came to, at most their median; a trial that is not feasible is worse than every feasible one, by
+    its violation; a failed one is worst.
     """
     signs = np.array([1.0 if d == StudyDirection.MAXIMIZE else -1.0 for d in directions])
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     pruned = [t for t in trials if t.state == TrialState.PRUNED]
     failed = [t for t in trials if t.state == TrialState.FAIL]
-    values = np.array([signs * np.array(t.values) for t in complete]).reshape(len(complete), len(signs))
+    values = np.array([signs * np.array(t.values) for t in complete]).reshape(
+        len(complete), len(signs)
+    )
     violation = np.array([sum(max(0.0, v) for v in t.constraints.values()) for t in complete])
     columns = []
     for column, sign in zip(values.T, signs, strict=True):
@@ -103,7 +107,9 @@ def _below(scores: Array, violation: Array) -> Array:
     return lowered
 
 
-def _pruned_scores(pruned: Sequence[FrozenTrial], complete: Sequence[FrozenTrial], scores: Array, sign: float) -> Array:
+def _pruned_scores(
+    pruned: Sequence[FrozenTrial], complete: Sequence[FrozenTrial], scores: Array, sign: float
+) -> Array:
     """Return a pessimistic final score of each pruned trial."""
     middle = float(np.median(scores)) if len(scores) else 0.0
     lowest = float(scores.min()) if len(scores) else 0.0

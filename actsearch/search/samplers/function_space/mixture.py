@@ -33,9 +33,10 @@ ALL = 3.0
 class Mixture:
     r"""What data tell of :math:`f = g + c + \sum_p w_p e_p`, with known functions :math:`e_p`.
 
-    :math:`g` is a Gaussian process, :math:`c` a normal constant, the weights are normal; a hypothesis says which of them are
-    not zero. All hypotheses share one factorised covariance; the weights are integrated out (explicit basis functions,
-    section 2.7 of Gaussian Processes for Machine Learning, C. E. Rasmussen and C. K. I. Williams, 2006,
+    :math:`g` is a Gaussian process, :math:`c` a normal constant, the weights are normal; a
+    hypothesis says which of them are not zero. All hypotheses share one factorised covariance; the
+    weights are integrated out (explicit basis functions, section 2.7 of Gaussian Processes for
+    Machine Learning, C. E. Rasmussen and C. K. I. Williams, 2006,
     https://gaussianprocess.org/gpml/chapters/RW2.pdf).
 
     Args:
@@ -56,7 +57,14 @@ class Mixture:
 
     @classmethod
     def of(
-        cls, kernel: Kernel, θ: Array, distances: Sequence[Array], known: Array, odds: Array, y: Array, doubt: Array
+        cls,
+        kernel: Kernel,
+        θ: Array,
+        distances: Sequence[Array],
+        known: Array,
+        odds: Array,
+        y: Array,
+        doubt: Array,
     ) -> Mixture:
         """Condition on data.
 
@@ -73,11 +81,16 @@ class Mixture:
         covariance = share * kernel(θ, distances) + level
         covariance[np.diag_indices_from(covariance)] += np.exp(θ[-1]) + JITTER + doubt
         factor = cholesky(covariance, lower=True, check_finite=False)
-        data, basis = (solve_triangular(factor, a, lower=True, check_finite=False) for a in (y, known))
+        data, basis = (
+            solve_triangular(factor, a, lower=True, check_finite=False) for a in (y, known)
+        )
         evidence = [0.0]
         if known.shape[1]:
             weight, variance = _single(basis, data)
-            evidence += list(np.log(odds) + (weight**2 / variance - WEIGHT**2 / DOUBT + np.log(variance / DOUBT)) / 2)
+            evidence += list(
+                np.log(odds)
+                + (weight**2 / variance - WEIGHT**2 / DOUBT + np.log(variance / DOUBT)) / 2
+            )
             root, whitened = _all(basis, data)
             scaled = np.diag(root) * np.sqrt(TOTAL / known.shape[1])
             evidence.append(np.log(ALL) + whitened @ whitened / 2 - np.log(scaled).sum())

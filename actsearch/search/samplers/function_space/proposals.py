@@ -37,8 +37,8 @@ def first(
 ) -> Array | None:
     """Return what a search begins with; ``None`` where its beginning is over.
 
-    One site: the next common activation that was not tried. Several: random placements, which tell more of what each site
-    needs than the same activation everywhere.
+    One site: the next common activation that was not tried. Several: random placements, which tell
+    more of what each site needs than the same activation everywhere.
 
     Args:
         space: the parameters.
@@ -49,11 +49,15 @@ def first(
     """
     sites = len(space.activations)
     if sites > 1:
-        return unguided(space, tried, fixed, rng) if len(tried) < min(MIXED, 4 + 2 * sites) else None
+        return (
+            unguided(space, tried, fixed, rng) if len(tried) < min(MIXED, 4 + 2 * sites) else None
+        )
     names = COMMON[:1] if informed else COMMON
     if len(tried) >= 2 * len(names):
         return None
-    known = [canonical_name(str(choice)) for choice in space.activations[0].choices] if sites else []
+    known = (
+        [canonical_name(str(choice)) for choice in space.activations[0].choices] if sites else []
+    )
     for name in names:
         if name not in known:
             continue
@@ -65,7 +69,9 @@ def first(
     return None
 
 
-def unguided(space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator) -> Array:
+def unguided(
+    space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator
+) -> Array:
     """Return a random configuration, one that was not tried while there are some."""
     fresh = unseen(pin(draw(space, 64, rng), fixed), tried)
     rows = fresh if len(fresh) else _remaining(space, tried, fixed, rng)
@@ -74,11 +80,16 @@ def unguided(space: Space, tried: Array, fixed: dict[int, float], rng: np.random
 
 
 def propose(
-    space: Space, models: Sequence[Model], tried: Array, fixed: dict[int, float], rng: np.random.Generator
+    space: Space,
+    models: Sequence[Model],
+    tried: Array,
+    fixed: dict[int, float],
+    rng: np.random.Generator,
 ) -> Array:
     """Return the candidate that is worth most, of those that were not tried.
 
-    Where every configuration was tried, the best one is returned again: the next training tells how much of it is noise.
+    Where every configuration was tried, the best one is returned again: the next training tells how
+        much of it is noise.
 
     Args:
         space: the parameters.
@@ -97,7 +108,10 @@ def propose(
         return _largest(rows, score)
     for round_ in range(ROUNDS):
         leaders = rows[np.argsort(-score, kind="stable")[:BEST]]
-        near = unseen(pin(_neighbours(space, leaders, 0.15 / 3**round_, rng), fixed), np.concatenate([tried, rows]))
+        near = unseen(
+            pin(_neighbours(space, leaders, 0.15 / 3**round_, rng), fixed),
+            np.concatenate([tried, rows]),
+        )
         if not len(near):
             break
         rows, score = np.concatenate([rows, near]), np.concatenate([score, worth(near)])
@@ -112,8 +126,9 @@ def _largest(rows: Array, score: Array) -> Array:
 def candidates(space: Space, top: Array, rng: np.random.Generator) -> Array:
     """Return configurations that are worth a look, the same one perhaps twice.
 
-    One site: every choice, or of a long list random ones and the neighbours of the best in function space. Several: the
-    same activation at every site, random draws, mutations and crossings of the best.
+    One site: every choice, or of a long list random ones and the neighbours of the best in function
+    space. Several: the same activation at every site, random draws, mutations and crossings of the
+    best.
     """
     sites = len(space.activations)
     if sites == 1:
@@ -123,7 +138,11 @@ def candidates(space: Space, top: Array, rng: np.random.Generator) -> Array:
             rows += [_with(draw(space, len(choices), rng), 0, choices), draw(space, RANDOM, rng)]
             rows.append(_moved(space, top, MUTATIONS // len(top), 0.2, rng))
         return np.concatenate(rows)
-    parts = [draw(space, RANDOM, rng), _mutated(space, top, MUTATIONS, rng), _crossed(top, CROSSINGS, rng)]
+    parts = [
+        draw(space, RANDOM, rng),
+        _mutated(space, top, MUTATIONS, rng),
+        _crossed(top, CROSSINGS, rng),
+    ]
     if sites:
         parts += [_uniform(space, top), _exchanged(space, top[: BEST // 2], rng)]
     if space.others:
@@ -154,14 +173,18 @@ def unseen(rows: Array, tried: Array) -> Array:
     return rows[kept]
 
 
-def _remaining(space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator) -> Array:
+def _remaining(
+    space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator
+) -> Array:
     """Return configurations that no candidate was: untried ones while there are some, else all that were tried."""
     size = space.finite
     if size is not None and size <= 4 * LONG:
         grid = np.stack(
             [
                 axis.ravel()
-                for axis in np.meshgrid(*[np.arange(d.size, dtype=float) for d in space.dimensions], indexing="ij")
+                for axis in np.meshgrid(
+                    *[np.arange(d.size, dtype=float) for d in space.dimensions], indexing="ij"
+                )
             ],
             1,
         )
@@ -195,17 +218,25 @@ def _shortlist(dimension: Dimension, top: Array, rng: np.random.Generator) -> Ar
 
 def _uniform(space: Space, top: Array) -> Array:
     """Return the best with one activation at every site: every name that all sites have."""
-    names = set(space.activations[0].choices).intersection(*(d.choices for d in space.activations[1:]))
-    places = [[d.choices.index(name) for d in space.activations] for name in sorted(map(str, names))]
+    names = set(space.activations[0].choices).intersection(
+        *(d.choices for d in space.activations[1:])
+    )
+    places = [
+        [d.choices.index(name) for d in space.activations] for name in sorted(map(str, names))
+    ]
     rows = np.repeat(top[:1], len(places), 0)
-    rows[:, : len(space.activations)] = np.array(places, dtype=float).reshape(len(places), len(space.activations))
+    rows[:, : len(space.activations)] = np.array(places, dtype=float).reshape(
+        len(places), len(space.activations)
+    )
     return rows
 
 
 def _neighbours(space: Space, rows: Array, deviation: float, rng: np.random.Generator) -> Array:
     """Return configurations that differ in one site, and those with other parameters a little moved."""
     parts = [_exchanged(space, rows, rng)] if len(space.activations) > 1 else []
-    return np.concatenate([*parts, _moved(space, rows, 32, deviation, rng)] if space.others else parts)
+    return np.concatenate(
+        [*parts, _moved(space, rows, 32, deviation, rng)] if space.others else parts
+    )
 
 
 def _exchanged(space: Space, rows: Array, rng: np.random.Generator) -> Array:
@@ -215,7 +246,11 @@ def _exchanged(space: Space, rows: Array, rng: np.random.Generator) -> Array:
     for row in rows:
         for i, dimension in enumerate(space.activations):
             every = dimension.size <= count
-            choices = np.arange(dimension.size) if every else rng.choice(dimension.size, count, replace=False)
+            choices = (
+                np.arange(dimension.size)
+                if every
+                else rng.choice(dimension.size, count, replace=False)
+            )
             parts.append(_with(np.repeat(row[None], len(choices), 0), i, choices.astype(float)))
     return np.concatenate(parts)
 
@@ -225,7 +260,9 @@ def _mutated(space: Space, top: Array, count: int, rng: np.random.Generator) -> 
     rows = top[rng.integers(len(top), size=count)]
     fresh = draw(space, count, rng)
     width = len(space.dimensions)
-    changed = rng.random((count, width)).argsort(1) < rng.integers(1, min(3, width) + 1, size=(count, 1))
+    changed = rng.random((count, width)).argsort(1) < rng.integers(
+        1, min(3, width) + 1, size=(count, 1)
+    )
     return np.where(changed, fresh, rows)
 
 
@@ -235,12 +272,18 @@ def _crossed(top: Array, count: int, rng: np.random.Generator) -> Array:
     return np.where(rng.random(first_.shape) < 0.5, first_, second)
 
 
-def _moved(space: Space, rows: Array, each: int, deviation: float, rng: np.random.Generator) -> Array:
+def _moved(
+    space: Space, rows: Array, each: int, deviation: float, rng: np.random.Generator
+) -> Array:
     """Return rows with their numbers moved a little, and now and then another choice."""
     rows = np.repeat(rows, max(1, each), 0)
     for i, dimension in enumerate(space.dimensions):
         if not dimension.size:
-            rows[:, i] = dimension.snap(np.clip(rows[:, i] + deviation * rng.standard_normal(len(rows)), 0, 1))
+            rows[:, i] = dimension.snap(
+                np.clip(rows[:, i] + deviation * rng.standard_normal(len(rows)), 0, 1)
+            )
         elif dimension.features is None:
-            rows[:, i] = np.where(rng.random(len(rows)) < 0.1, dimension.draw(len(rows), rng), rows[:, i])
+            rows[:, i] = np.where(
+                rng.random(len(rows)) < 0.1, dimension.draw(len(rows), rng), rows[:, i]
+            )
     return rows

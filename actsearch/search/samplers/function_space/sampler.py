@@ -39,35 +39,38 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 class FunctionSpaceSampler(BaseSampler):
     r"""Sample activations by a Gaussian process over what they are as functions.
 
-    A categorical parameter whose choices are all activations (names of the catalogue, or expressions) is a point in
-    function space. A Gaussian process with Matérn kernels on the outputs of :math:`\varphi` at the quantiles of N(0, 1), on
-    its derivative there and on descriptors (moments, gain, dead share, Hermite coefficients, growth) predicts the score of
-    choices never tried. It begins with what 800 functions came to on 28 small problems: any of these problems, all or
-    none may tell of this one. After ReLU (six common activations without experience), the choice of the largest expected
-    improvement is next.
+    A categorical parameter whose choices are all activations (names of the catalogue, or
+    expressions) is a point in function space. A Gaussian process with Matérn kernels on the outputs
+    of :math:`\varphi` at the quantiles of N(0, 1), on its derivative there and on descriptors
+    (moments, gain, dead share, Hermite coefficients, growth) predicts the score of choices never
+    tried. It begins with what 800 functions came to on 28 small problems: any of these problems,
+    all or none may tell of this one. After ReLU (six common activations without experience), the
+    choice of the largest expected improvement is next.
     Several sites: the largest mean plus standard deviation, after a few random placements.
 
-    Several such parameters (sites) are modelled together, and with the other parameters that every trial has;
-    conditional ones are left to an independent sampler. Several objectives have a model each, and become one with weights
-    drawn anew for every trial. Pruned trials count as at most average, failed ones as worst; trials in flight as having
-    given what is expected of them. No configuration is proposed twice while there are others.
+    Several such parameters (sites) are modelled together, and with the other parameters that every
+    trial has; conditional ones are left to an independent sampler. Several objectives have a model
+    each, and become one with weights drawn anew for every trial. Pruned trials count as at most
+    average, failed ones as worst; trials in flight as having given what is expected of them. No
+    configuration is proposed twice while there are others.
 
-    Numerics: the ranks of the scores are modelled, so that a few disasters do not drown the rest. A proposal is a function
-    of the seed, the trial's number and the trials that ended or run.
+    Numerics: the ranks of the scores are modelled, so that a few disasters do not drown the rest. A
+    proposal is a function of the seed, the trial's number and the trials that ended or run.
 
     An unbounded space of expressions is approached by a long list of choices (20,000, say, from
-    :func:`actsearch.activations.generate.pool`; Optuna's choices cannot grow): random ones and the neighbours of the best in
-    function space are scored.
+    :func:`actsearch.activations.generate.pool`; Optuna's choices cannot grow): random ones and the
+    neighbours of the best in function space are scored.
 
     Args:
         seed: any whole number; a random one unless given.
         independent_sampler: for parameters that not every trial has; Optuna's TPE unless given.
-        earlier: studies that this one learns from: each may tell of this problem, as those that come along.
+        earlier: studies that this one learns from: each may tell of this problem, as those that
+            come along.
         experience: whether it begins with what the package's 800 functions came to.
 
     References:
-        Efficient Global Optimization of Expensive Black-Box Functions, D. R. Jones, M. Schonlau and W. J. Welch, 1998,
-        https://doi.org/10.1023/A:1008306431147
+        Efficient Global Optimization of Expensive Black-Box Functions, D. R. Jones, M. Schonlau and
+        W. J. Welch, 1998, https://doi.org/10.1023/A:1008306431147
 
     >>> import optuna
     >>> study = optuna.create_study(sampler=FunctionSpaceSampler(seed=0))
@@ -84,17 +87,24 @@ class FunctionSpaceSampler(BaseSampler):
         earlier: Sequence[Study] = (),
         experience: bool = True,
     ) -> None:
-        self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+        self._seed = (
+            int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+        )
         self._independent_sampler = independent_sampler
         self._earlier = tuple(earlier)
         self._experience = experience
 
     def reseed_rng(self) -> None:
-        """Do nothing for the proposals, which depend on the trial's number; tell the independent sampler."""
+        """Do nothing for the proposals, which depend on the trial's number.
+
+        Tell the independent sampler.
+        """
         if self._independent_sampler is not None:
             self._independent_sampler.reseed_rng()
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
         """Return the parameters that all trials share."""
         return shared([t for t in study.get_trials(deepcopy=False) if t.number != trial.number])
 
@@ -107,18 +117,27 @@ class FunctionSpaceSampler(BaseSampler):
         with _TURN:
             return self._propose(study, trial, search_space)
 
-    def _propose(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+    def _propose(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
         space = Space.of(search_space)
         row: Array | None = None
         for _ in range(AT_ONCE):
             trials = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
-            flying, unknown = _in_flight([t for t in trials if t.state == TrialState.RUNNING], space)
+            flying, unknown = _in_flight(
+                [t for t in trials if t.state == TrialState.RUNNING], space
+            )
             if row is not None and not (flying == row).all(1).any():
                 break  # no other trial took it meanwhile
-            ended = [t for t in trials if t.state in FINISHED and space.holds(t.params, t.distributions)]
-            # What a trial asked for just before this one is about to propose: what this one would in its place.
+            ended = [
+                t for t in trials if t.state in FINISHED and space.holds(t.params, t.distributions)
+            ]
+            # What a trial asked for just before this one is about to propose: what this one would
+            # in its place.
             for other in [t for t in unknown if t.number < trial.number][-AT_ONCE:]:
-                flying = np.concatenate([flying, self._next(study, space, ended, flying, other)[None]])
+                flying = np.concatenate(
+                    [flying, self._next(study, space, ended, flying, other)[None]]
+                )
             row = self._next(study, space, ended, flying, trial)
         assert row is not None, "the loop runs at least once"
         chosen = space.decode(row)
@@ -140,7 +159,9 @@ class FunctionSpaceSampler(BaseSampler):
         rows = np.array([space.encode(t.params) for t in seen.trials]).reshape(-1, width)
         tried = np.concatenate([rows, flying])
         earlier = self._earlier_problems(space)
-        informed = bool(len(earlier.odds)) and len(study.directions) == 1  # measured for one objective
+        informed = (
+            bool(len(earlier.odds)) and len(study.directions) == 1
+        )  # measured for one objective
         common = proposals.first(space, tried, fixed, rng, informed)
         if common is not None:
             return common
@@ -148,7 +169,9 @@ class FunctionSpaceSampler(BaseSampler):
             return proposals.unguided(space, tried, fixed, rng)
         surrogate = Surrogate.of(space)
         models = [
-            surrogate.fitted(rows, normal_scores(column), seen.doubt, rng, earlier).believing(flying)
+            surrogate.fitted(rows, normal_scores(column), seen.doubt, rng, earlier).believing(
+                flying
+            )
             for column in seen.scores.T
         ]
         return proposals.propose(space, models, tried, fixed, rng)
@@ -157,17 +180,34 @@ class FunctionSpaceSampler(BaseSampler):
         return Experience(space, self._earlier, self._experience)
 
     def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
     ) -> Any:
-        """Return a value of a parameter that is not modelled with the others; a common activation where it is one."""
+        """Return a value of a parameter that is not modelled with the others.
+
+        A common activation where it is one.
+        """
         rng = np.random.default_rng([abs(self._seed), trial.number, _number(param_name)])
         space = Space.of({param_name: param_distribution})
         if space.activations:
             others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
-            taken = [space.encode(t.params) for t in others if space.holds(t.params, t.distributions)]
-            before = [t for t in others if t.state == TrialState.RUNNING and t.number < trial.number and not t.params]
-            for _ in range(len(before) + 1):  # trials asked for just before this one begin in the same way
-                informed = bool(len(self._earlier_problems(space).odds)) and len(study.directions) == 1
+            taken = [
+                space.encode(t.params) for t in others if space.holds(t.params, t.distributions)
+            ]
+            before = [
+                t
+                for t in others
+                if t.state == TrialState.RUNNING and t.number < trial.number and not t.params
+            ]
+            for _ in range(
+                len(before) + 1
+            ):  # trials asked for just before this one begin in the same way
+                informed = (
+                    bool(len(self._earlier_problems(space).odds)) and len(study.directions) == 1
+                )
                 row = proposals.first(space, np.array(taken).reshape(-1, 1), {}, rng, informed)
                 if row is not None:
                     taken.append(row)
@@ -183,7 +223,9 @@ class FunctionSpaceSampler(BaseSampler):
         if self._independent_sampler is not None:
             self._independent_sampler.before_trial(study, trial)
 
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
         """Tell the independent sampler."""
         if self._independent_sampler is not None:
             self._independent_sampler.after_trial(study, trial, state, values)

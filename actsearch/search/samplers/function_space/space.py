@@ -9,7 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.search.samplers.function_space.features import Features, features_of
@@ -21,8 +26,8 @@ Array = NDArray[np.float64]
 class Dimension:
     """A parameter; a configuration has one number for it.
 
-    That number is an index for a categorical parameter, and in [0, 1] for a number, on a logarithmic scale where the
-    distribution has one.
+    That number is an index for a categorical parameter, and in [0, 1] for a number, on a
+    logarithmic scale where the distribution has one.
 
     Args:
         name: the Optuna parameter.
@@ -37,7 +42,11 @@ class Dimension:
     @property
     def choices(self) -> tuple[Any, ...]:
         """The choices of a categorical parameter, none of a number."""
-        return tuple(self.distribution.choices) if isinstance(self.distribution, CategoricalDistribution) else ()
+        return (
+            tuple(self.distribution.choices)
+            if isinstance(self.distribution, CategoricalDistribution)
+            else ()
+        )
 
     @property
     def size(self) -> int:
@@ -80,7 +89,11 @@ class Dimension:
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
         """Return numbers of random values, uniform."""
-        return rng.integers(self.size, size=count).astype(float) if self.size else self.snap(rng.random(count))
+        return (
+            rng.integers(self.size, size=count).astype(float)
+            if self.size
+            else self.snap(rng.random(count))
+        )
 
 
 def _scaled(value: float, log: bool) -> float:
@@ -88,7 +101,10 @@ def _scaled(value: float, log: bool) -> float:
 
 
 def _ends(d: FloatDistribution | IntDistribution) -> tuple[float, float]:
-    """Return the scaled ends; a whole step is added where values are discrete, half a one at either end."""
+    """Return the scaled ends.
+
+    A whole step is added where values are discrete, half a one at either end.
+    """
     half = 0.5 * d.step if d.step is not None else 0.0
     low = d.low - half
     return _scaled(low if low > 0 or not d.log else d.low, d.log), _scaled(d.high + half, d.log)
@@ -112,8 +128,14 @@ class Space:
         activations: list[Dimension] = []
         others: list[Dimension] = []
         for name, distribution in sorted(distributions.items()):
-            features = features_of(distribution.choices) if isinstance(distribution, CategoricalDistribution) else None
-            (others if features is None else activations).append(Dimension(name, distribution, features))
+            features = (
+                features_of(distribution.choices)
+                if isinstance(distribution, CategoricalDistribution)
+                else None
+            )
+            (others if features is None else activations).append(
+                Dimension(name, distribution, features)
+            )
         return cls(tuple(activations), tuple(others))
 
     @property
@@ -123,15 +145,22 @@ class Space:
 
     def encode(self, parameters: Mapping[str, Any]) -> Array:
         """Return the row of a configuration."""
-        return np.array([dimension.encode(parameters[dimension.name]) for dimension in self.dimensions])
+        return np.array(
+            [dimension.encode(parameters[dimension.name]) for dimension in self.dimensions]
+        )
 
     def decode(self, row: Array) -> dict[str, Any]:
         """Return the configuration of a row."""
         return {
-            dimension.name: dimension.decode(number) for dimension, number in zip(self.dimensions, row, strict=True)
+            dimension.name: dimension.decode(number)
+            for dimension, number in zip(self.dimensions, row, strict=True)
         }
 
-    def holds(self, parameters: Mapping[str, Any], distributions: Mapping[str, BaseDistribution] | None = None) -> bool:
+    def holds(
+        self,
+        parameters: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution] | None = None,
+    ) -> bool:
         """Whether a configuration has every parameter, with a value that is allowed."""
         for dimension in self.dimensions:
             if dimension.name not in parameters:
@@ -159,7 +188,9 @@ class Space:
 
 
 def shared(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """Return the parameters that every trial with parameters has, with the same distribution; none that has one value.
+    """Return the parameters that every trial with parameters has, with the same distribution.
+
+    None that has one value.
 
     Trials that ended count; where none has, those that run or failed do.
     """

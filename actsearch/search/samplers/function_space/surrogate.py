@@ -33,9 +33,15 @@ class Earlier(Protocol):
         """Return an array with a row a configuration and a column a problem."""
 
 
-# Centred on what maximises the marginal likelihood of a few hundred trainings; narrow, because a search has a few dozen.
-# Values, slopes, even and odd part, descriptors; centres from ``benchmarks/tables/metric.py``.
-LENGTHS = (Prior(math.log(130.0), 0.5), Prior(math.log(1.43), 0.5), Prior(math.log(49.9), 0.5), Prior(0.0, 0.5))
+# Centred on what maximises the marginal likelihood of a few hundred trainings; narrow, because a
+# search has a few dozen. Values, slopes, even and odd part, descriptors; centres from
+# ``benchmarks/tables/metric.py``.
+LENGTHS = (
+    Prior(math.log(130.0), 0.5),
+    Prior(math.log(1.43), 0.5),
+    Prior(math.log(49.9), 0.5),
+    Prior(0.0, 0.5),
+)
 VARIANCES = (
     Prior(math.log(0.078), 0.5),
     Prior(math.log(0.056), 0.5),
@@ -43,8 +49,13 @@ VARIANCES = (
     Prior(math.log(0.87), 0.5),
 )
 NOISE = Prior(math.log(0.069), 0.5)
-# What each site adds is little beside the combination of all, and beside which functions there are at all.
-SITE, JOINT, AVERAGE = Prior(math.log(0.3), 0.4), Prior(math.log(1.0), 0.4), Prior(math.log(0.4), 0.4)
+# What each site adds is little beside the combination of all, and beside which functions there are
+# at all.
+SITE, JOINT, AVERAGE = (
+    Prior(math.log(0.3), 0.4),
+    Prior(math.log(1.0), 0.4),
+    Prior(math.log(0.4), 0.4),
+)
 OTHER_NOISE = Prior(math.log(0.07), 1.0)
 OTHER_LENGTH = Prior(math.log(0.7), 0.8)
 OTHER_VARIANCE = Prior(math.log(0.4), 1.0)
@@ -70,9 +81,9 @@ class Surrogate:
             k = \sum_{g} \sigma_g^2 \Big( \sum_s \sigma_s^2 M(D_{sg}) + \sigma_J^2 M(\overline{D_{sg}}) + \sigma_A^2 M(D_{\bar{s} g}) \Big)
                 + \sigma_O^2 M(D_O) + \sigma_P^2 M(D_{\bar{s}} + D_O)
 
-        over the views :math:`g` of a function (:class:`Features`) and the sites :math:`s`: what each site
-        adds, the combination of all, and the features averaged over sites; :math:`O` are the other parameters, if any.
-        One site has the first of the three terms alone.
+        over the views :math:`g` of a function (:class:`Features`) and the sites :math:`s`: what
+        each site adds, the combination of all, and the features averaged over sites; :math:`O` are
+        the other parameters, if any. One site has the first of the three terms alone.
         """
         sites, others = len(space.activations), len(space.others)
         groups = (*range(sites), sites, sites + 1) if sites > 1 else tuple(range(sites))
@@ -83,7 +94,10 @@ class Surrogate:
         if sites:
             variances += VARIANCES
             if sites > 1:
-                variances += [Prior(SITE.mean - math.log(sites), SITE.deviation)] * sites + [JOINT, AVERAGE]
+                variances += [Prior(SITE.mean - math.log(sites), SITE.deviation)] * sites + [
+                    JOINT,
+                    AVERAGE,
+                ]
             for group in groups:
                 if group == 0 or group >= sites:  # sites share their length scales
                     lengths += LENGTHS
@@ -105,7 +119,12 @@ class Surrogate:
                 crossed = tuple((first + i, base + views + i) for i in range(others))
                 terms.append(Term(functions + crossed, (len(variances),)))
                 variances.append(OTHER_VARIANCE)
-        return cls(space, Kernel(tuple(terms), tuple(lengths), tuple(variances), NOISE if sites == 1 else OTHER_NOISE))
+        return cls(
+            space,
+            Kernel(
+                tuple(terms), tuple(lengths), tuple(variances), NOISE if sites == 1 else OTHER_NOISE
+            ),
+        )
 
     def distances(self, rows: Array, data: Array) -> list[Array]:
         """Return the squared distances that the kernel needs, between configurations and those of the data."""
@@ -124,7 +143,8 @@ class Surrogate:
                     averages[1][g] = averages[1][g] + b / len(sites)
         if len(sites) > 1:
             result += [
-                sum(result[g : views * len(sites) : views], start=np.zeros(1)) / len(sites) for g in range(views)
+                sum(result[g : views * len(sites) : views], start=np.zeros(1)) / len(sites)
+                for g in range(views)
             ]
             result += [_squared(a, b) for a, b in zip(*averages, strict=True)]
         for i, dimension in enumerate(self.space.others, start=len(sites)):
@@ -132,7 +152,9 @@ class Surrogate:
             result.append((difference != 0).astype(float) if dimension.size else difference**2)
         return result
 
-    def fitted(self, rows: Array, scores: Array, doubt: Array, rng: np.random.Generator, earlier: Earlier) -> Model:
+    def fitted(
+        self, rows: Array, scores: Array, doubt: Array, rng: np.random.Generator, earlier: Earlier
+    ) -> Model:
         """Return the surrogate that has seen configurations and their scores.
 
         Args:
@@ -145,7 +167,11 @@ class Surrogate:
         part = None
         if len(rows) > FITTED:
             order = np.argsort(-scores, kind="stable")
-            part = np.sort(np.concatenate([order[: FITTED // 2], rng.permutation(order[FITTED // 2 :])[: FITTED // 2]]))
+            part = np.sort(
+                np.concatenate(
+                    [order[: FITTED // 2], rng.permutation(order[FITTED // 2 :])[: FITTED // 2]]
+                )
+            )
         θ = fit(self.kernel, self.distances(rows, rows), scores, doubt, part)
         return Model.of(self, earlier, θ, rows, scores, doubt)
 
@@ -171,7 +197,15 @@ class Model:
     mixture: Mixture
 
     @classmethod
-    def of(cls, surrogate: Surrogate, earlier: Earlier, θ: Array, rows: Array, scores: Array, doubt: Array) -> Model:
+    def of(
+        cls,
+        surrogate: Surrogate,
+        earlier: Earlier,
+        θ: Array,
+        rows: Array,
+        scores: Array,
+        doubt: Array,
+    ) -> Model:
         """Condition on data."""
         known = surrogate.distances(rows, rows)
         mixture = Mixture.of(surrogate.kernel, θ, known, earlier(rows), earlier.odds, scores, doubt)
@@ -179,8 +213,13 @@ class Model:
 
     def hypotheses(self, rows: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation of the score of configurations under each hypothesis on earlier problems."""
-        parts = [self.mixture.predict(self.surrogate.distances(p, self.rows), self.earlier(p)) for p in chunks(rows)]
-        return np.concatenate([mean for mean, _ in parts], 1), np.concatenate([deviation for _, deviation in parts], 1)
+        parts = [
+            self.mixture.predict(self.surrogate.distances(p, self.rows), self.earlier(p))
+            for p in chunks(rows)
+        ]
+        return np.concatenate([mean for mean, _ in parts], 1), np.concatenate(
+            [deviation for _, deviation in parts], 1
+        )
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation of the score of configurations."""
