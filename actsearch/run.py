@@ -15,6 +15,7 @@ from actsearch.errors import ActsearchWarning, InvalidValueError, UnknownNameErr
 from actsearch.placement import Placement
 from actsearch.search.confirm.confirm import confirm_study
 from actsearch.search.confirm.confirmation import Confirmation
+from actsearch.search.executors.executor import Executor, InlineExecutor, LocalExecutor
 from actsearch.search.loop.coordinator import Coordinator, Listener
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.config import Fidelity, LearningRate, Objective, Plan
@@ -22,7 +23,6 @@ from actsearch.search.study.constraints import split
 from actsearch.search.study.metric_names import in_test, mode_of
 from actsearch.search.study.record import StudyRun, open_study, placement_file, survey, write_best
 from actsearch.search.study.store import Store, check_name
-from actsearch.search.training.executor import Executor, InlineExecutor, LocalExecutor
 from actsearch.search.training.given import give
 from actsearch.search.training.target import Target, resolve
 from actsearch.search.training.user_loop import Loop

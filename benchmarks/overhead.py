@@ -21,7 +21,7 @@ import torch
 
 from actsearch.placement import Placement, SiteEntry, find_sites
 from actsearch.run import make_plan, run_search
-from actsearch.search.training.executor import Executor, OnReport
+from actsearch.search.executors.executor import Executor, OnReport
 from actsearch.search.training.job import Outcome, Specification
 from actsearch.search.training.train import quiet, run_trial
 from actsearch_tasks.classification import Classification

@@ -248,11 +248,9 @@ class Activation(nn.Module):
         for key in self.learn:
             argument = self.arguments[key]
             raw = getattr(self, f"raw_{key}")
-            value = (
-                raw
-                if argument.constraint is constraints.real
-                else transform_to(argument.constraint)(raw)
-            )  # type: ignore[union-attr]  # learn holds Parameters only
+            assert isinstance(argument, Parameter), "learn holds Parameters only"
+            free = argument.constraint is constraints.real
+            value = raw if free else transform_to(argument.constraint)(raw)
             if self.share == "channel" and ndim:
                 shape = [1] * ndim
                 shape[self.channel_dim] = -1

@@ -93,7 +93,7 @@ def activation(name_or_expression: str, /, **parameters: Any) -> Activation:
     >>> activation("leaky_relu", negative_slope=0.5)(torch.tensor([-2.0, 3.0]))
     tensor([-1.,  3.])
     """
-    from actsearch.activations.expression import Expression, is_expression
+    from actsearch.activations.expression.expression import Expression, is_expression
 
     name = canonical_name(name_or_expression)
     if name is not None:

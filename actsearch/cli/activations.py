@@ -23,7 +23,7 @@ from actsearch.activations import (
     properties,
 )
 from actsearch.activations.base import Parameter
-from actsearch.activations.properties import FACTS
+from actsearch.activations.properties.properties import FACTS
 from actsearch.activations.registry import family
 from actsearch.cli.options import parse
 from actsearch.errors import InvalidValueError, UnknownNameError

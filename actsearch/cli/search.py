@@ -6,7 +6,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from actsearch.cli.options import take_data
 from actsearch.errors import InvalidValueError
-from actsearch.search.training.executor import start_server
+from actsearch.search.executors.executor import start_server
 
 USAGE = """usage: actsearch search TASK [options]
 

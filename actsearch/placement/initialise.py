@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actsearch.activations.base import Activation
-from actsearch.activations.estimate import derivative
+from actsearch.activations.properties.estimate import derivative
 from actsearch.errors import InvalidValueError
-from actsearch.placement.discover import run_example, trace, unwrap
-from actsearch.placement.gates import NORMS, producers
-from actsearch.placement.graph import Call, Graph, Node
+from actsearch.placement.discovery.discover import run_example, trace, unwrap
+from actsearch.placement.discovery.gates import NORMS, producers
 from actsearch.placement.site import Site
+from actsearch.placement.tracing.graph import Call, Graph, Node
 
 # A standard normal sample without noise: the quantiles of equal steps of probability.
 QUANTILES: Tensor = torch.special.ndtri((torch.arange(16384, dtype=torch.float64) + 0.5) / 16384)

@@ -23,13 +23,13 @@ from actsearch.errors import (
     RequirementError,
     UnknownNameError,
 )
-from actsearch.placement.discover import Discovery, discover
+from actsearch.placement.discovery.discover import Discovery, discover
+from actsearch.placement.discovery.naming import readings
 from actsearch.placement.files import download, explain, write_text
-from actsearch.placement.naming import readings
 from actsearch.placement.optimiser import optimizer_groups
+from actsearch.placement.replacement.replace import refuse_compiled, replace_sites
+from actsearch.placement.replacement.start import started
 from actsearch.placement.site import FoundSite, Sites
-from actsearch.placement.start import started
-from actsearch.placement.surgery import refuse_compiled, replace_sites
 
 SCHEMA = 1
 MAX_BYTES = 16_000_000

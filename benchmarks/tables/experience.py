@@ -26,9 +26,9 @@ from sklearn.datasets import (
 )
 from torch import Tensor
 
-from actsearch.activations.equivalence import distinct
-from actsearch.activations.generate import pool
-from actsearch.search.samplers.function_space.experience import FILE
+from actsearch.activations.expression.equivalence import distinct
+from actsearch.activations.expression.generate import pool
+from actsearch.search.samplers.function_space.transfer import FILE
 
 POOL_SEED = 99
 

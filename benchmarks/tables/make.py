@@ -27,8 +27,8 @@ from sklearn.datasets import load_diabetes, load_digits
 from torch import Tensor, nn
 
 from actsearch.activations import activation
-from actsearch.activations.equivalence import distinct
-from actsearch.activations.generate import pool, random_expression
+from actsearch.activations.expression.equivalence import distinct
+from actsearch.activations.expression.generate import pool, random_expression
 
 HERE = Path(__file__).parent
 CHUNK = 64

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from actsearch.search.samplers.function_space import features
-from actsearch.search.samplers.function_space.experience import load
-from actsearch.search.samplers.function_space.history import normal_scores
+from actsearch.search.samplers.function_space.observations import normal_scores
+from actsearch.search.samplers.function_space.transfer import load
 
 SIZE, STEPS = 80, 250
 

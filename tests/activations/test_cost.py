@@ -3,7 +3,7 @@
 import torch
 
 from actsearch.activations import activation
-from actsearch.activations.cost import cost
+from actsearch.activations.properties.cost import cost
 
 
 def test_counts():

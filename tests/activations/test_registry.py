@@ -3,10 +3,10 @@
 import pytest
 
 from actsearch.activations import Activation, activation, catalogue, register
-from actsearch.activations.equivalence import equivalent, fingerprint
+from actsearch.activations.expression.equivalence import equivalent, fingerprint
 from actsearch.activations.registry import canonical_name, family
 from actsearch.errors import InvalidValueError, UnknownNameError
-from actsearch.placement.functions import NORMALISED, TORCH_MODULES
+from actsearch.placement.discovery.torch_functions import NORMALISED, TORCH_MODULES
 
 
 def test_a_second_class_of_one_name_is_refused():

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from actsearch.search.executors.executor import LocalExecutor
 from actsearch.search.study.config import Objective, Plan
-from actsearch.search.training.executor import LocalExecutor
 from actsearch.search.training.job import Outcome, Specification
 from actsearch.search.training.target import Target
 
@@ -84,7 +84,7 @@ class Starter(own.Own):
 COORDINATOR = """
 import sys
 from pathlib import Path
-from actsearch.search.training.executor import LocalExecutor
+from actsearch.search.executors.executor import LocalExecutor
 from actsearch.search.training.job import Specification
 
 if __name__ == "__main__":

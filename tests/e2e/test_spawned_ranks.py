@@ -10,8 +10,8 @@ import pytest
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from actsearch.placement import Placement, find_sites
+from actsearch.search.executors.executor import LocalExecutor
 from actsearch.search.study.config import Objective, Plan
-from actsearch.search.training.executor import LocalExecutor
 from actsearch.search.training.job import Outcome, Specification
 from actsearch.search.training.target import Target
 from actsearch.search.training.train import _reason, run_trial

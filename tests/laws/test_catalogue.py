@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from actsearch.activations import Parameter, activation, catalogue, from_spec
-from actsearch.activations.breaks import derivatives, find_breaks, grid
 from actsearch.activations.families.surrogate import Surrogate
+from actsearch.activations.properties.breaks import derivatives, find_breaks, grid
 from actsearch.activations.registry import family
 from actsearch.errors import UnknownNameError
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from actsearch.activations import Parameter, catalogue
-from actsearch.activations.breaks import derivatives
 from actsearch.activations.families.surrogate import Surrogate
-from actsearch.activations.properties import STRUCTURAL
+from actsearch.activations.properties.breaks import derivatives
+from actsearch.activations.properties.properties import STRUCTURAL
 
 STEP = 4e-3
 FINE = STEP / 8

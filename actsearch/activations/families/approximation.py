@@ -18,7 +18,7 @@ from torch import Tensor
 
 from actsearch.activations.base import Activation
 from actsearch.activations.families.fixed.gated import SiLU, gated
-from actsearch.activations.properties import known
+from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Option, Parameter, Value
-from actsearch.activations.properties import known
+from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
 

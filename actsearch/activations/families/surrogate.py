@@ -19,9 +19,9 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 from torch.distributions import constraints
 
-from actsearch.activations import fused
 from actsearch.activations.base import Activation, Parameter, Value
-from actsearch.activations.properties import known
+from actsearch.activations.kernels import fused
+from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
 

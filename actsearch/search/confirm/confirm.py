@@ -16,8 +16,8 @@ from actsearch.placement import Placement
 from actsearch.placement.files import write_text
 from actsearch.search.confirm.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.confirm.racing import BASELINE, Comparison, compare, race
+from actsearch.search.executors.executor import Executor
 from actsearch.search.study.record import StudyRun, write_best
-from actsearch.search.training.executor import Executor
 from actsearch.search.training.job import Outcome
 from actsearch.search.training.seeds import derive
 

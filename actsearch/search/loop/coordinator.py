@@ -15,13 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.errors import ActsearchWarning, StudyError
 from actsearch.placement import Placement
+from actsearch.search.executors.executor import Executor
 from actsearch.search.loop.phases import HIGHEST, LADDER, LOWEST, Turn, finalists, is_decided, turn
 from actsearch.search.loop.screening import Screening
 from actsearch.search.samplers.by_name import make_pruner, make_sampler
 from actsearch.search.samplers.partial_fixed import PinnedSampler
 from actsearch.search.study.config import LEARNING_RATE
 from actsearch.search.study.record import StudyRun, counts, is_spared, outcome_of
-from actsearch.search.training.executor import Executor
 from actsearch.search.training.job import Outcome
 from actsearch.search.training.seeds import derive
 

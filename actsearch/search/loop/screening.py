@@ -7,11 +7,11 @@ from functools import cached_property
 
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from actsearch.activations.equivalence import fingerprint, mirrored_fingerprint
+from actsearch.activations.expression.equivalence import fingerprint, mirrored_fingerprint
+from actsearch.activations.trainability import check_function
 from actsearch.placement import Placement
 from actsearch.placement.placement import SiteEntry
 from actsearch.search.study.record import StudyRun, outcome_of
-from actsearch.search.trainability.elementwise import check_function
 from actsearch.search.trainability.gate import UNKNOWN_RANGE
 from actsearch.search.training.job import Outcome
 

@@ -14,12 +14,12 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from actsearch.activations.generate import mutate
-from actsearch.activations.grammar import ExpressionError
+from actsearch.activations.expression.generate import mutate
+from actsearch.activations.expression.grammar import ExpressionError
 from actsearch.errors import InvalidValueError, UnknownNameError
 from actsearch.search.samplers.function_space import FunctionSpaceSampler
+from actsearch.search.samplers.function_space.candidates import COMMON
 from actsearch.search.samplers.function_space.features import Features, compute
-from actsearch.search.samplers.function_space.proposals import COMMON
 
 Array = NDArray[np.float64]
 

@@ -228,7 +228,7 @@ class SearchSpace(Strict):
         )
         if self.generate is None:
             return named
-        from actsearch.activations.generate import pool
+        from actsearch.activations.expression.generate import pool
 
         fresh = pool(self.generate.count, self.generate.depth, self.generate.seed)
         return (*named, *(Candidate(name=text) for text in fresh if text not in self.activations))

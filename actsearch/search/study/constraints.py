@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from actsearch.activations import Requirement
-from actsearch.activations.properties import FACTS
+from actsearch.activations.properties.properties import FACTS
 from actsearch.errors import InvalidValueError
 
 _BOUND = re.compile(r"\s*([\w./-]+)\s*(<=|>=)\s*([-+.\deE]+)\s*")

@@ -17,13 +17,13 @@ from optuna.trial import FrozenTrial, TrialState
 from actsearch.errors import InvalidValueError, StudyError, TaskError
 from actsearch.placement import FoundSite, Placement, Sites
 from actsearch.placement.files import write_text
+from actsearch.search.executors.executor import Executor
 from actsearch.search.samplers.by_name import make_pruner, make_sampler
 from actsearch.search.space.choices import Decisions, decide
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.config import ATTRIBUTE, LEARNING_RATE, Plan
 from actsearch.search.study.pareto import front, knee
 from actsearch.search.study.store import Store
-from actsearch.search.training.executor import Executor
 from actsearch.search.training.job import Outcome, Specification, Stage
 
 PROBE = -1

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from actsearch.activations import Requirement, properties
 from actsearch.activations.base import Activation
-from actsearch.activations.equivalence import fingerprint
+from actsearch.activations.expression.equivalence import fingerprint
+from actsearch.activations.trainability import PASSED as PASSED
+from actsearch.activations.trainability import Verdict as Verdict
+from actsearch.activations.trainability import check_function as check_function
 from actsearch.errors import InvalidValueError
 from actsearch.placement import FoundSite, Placement
-from actsearch.placement.discover import Discovery, discover
+from actsearch.placement.discovery.discover import Discovery, discover
 from actsearch.placement.placement import SiteEntry
-from actsearch.placement.surgery import replace_sites
-from actsearch.search.trainability.elementwise import PASSED as PASSED
-from actsearch.search.trainability.elementwise import Verdict as Verdict
-from actsearch.search.trainability.elementwise import check_function as check_function
+from actsearch.placement.replacement.replace import replace_sites
 from actsearch.search.trainability.rehearsal import STEPS, Course, Loss, Rehearsal, arguments_of
 
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from actsearch.activations.trainability import PASSED, Verdict
 from actsearch.errors import InvalidValueError
-from actsearch.search.trainability.elementwise import PASSED, Verdict
 
 LEARNED = 0.05
 """Share of its chance loss that the baseline must have got rid of before a candidate is judged by it."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from actsearch.errors import ActsearchError
 from actsearch.placement import Sites, find_sites
-from actsearch.placement.graph import leaves
+from actsearch.placement.tracing.graph import leaves
 from actsearch.search.trainability.gate import site_ranges
 from actsearch.search.training.job import Specification
 

@@ -16,10 +16,10 @@ from actsearch.placement import Placement
 from actsearch.placement.placement import SiteEntry
 from actsearch.search.confirm.confirm import confirm_study, most_trainings
 from actsearch.search.confirm.confirmation import Confirmation
+from actsearch.search.executors.executor import Executor
 from actsearch.search.study.config import Objective, Plan
 from actsearch.search.study.record import StudyRun
 from actsearch.search.study.store import Store
-from actsearch.search.training.executor import Executor
 from actsearch.search.training.job import Outcome
 from actsearch.tracking import pictures
 from actsearch.tracking.report import confirmation_rows

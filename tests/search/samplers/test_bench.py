@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from actsearch.activations.generate import pool
+from actsearch.activations.expression.generate import pool
 from actsearch.errors import InvalidValueError, UnknownNameError
 from actsearch.search.samplers.bench import TABLES, Table, as_text, bench_sampler, picture
 

@@ -19,7 +19,7 @@ from optuna.testing.pytest_samplers import (
 from optuna.trial import TrialState, create_trial
 
 from actsearch import FunctionSpaceSampler
-from actsearch.activations.generate import pool
+from actsearch.activations.expression.generate import pool
 from actsearch.errors import ActsearchWarning
 from actsearch.search.samplers.bench import TABLES, Table
 from actsearch.search.samplers.function_space.features import compute

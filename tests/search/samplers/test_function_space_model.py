@@ -6,14 +6,15 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from scipy.optimize import check_grad
 from scipy.stats import multivariate_normal
 
-from actsearch.search.samplers.function_space import proposals
+from actsearch.search.samplers.function_space import candidates
 from actsearch.search.samplers.function_space.acquisition import (
     ScalarisedImprovement,
     log_improvement,
 )
-from actsearch.search.samplers.function_space.experience import Experience
+from actsearch.search.samplers.function_space.encoding import Dimension, Space
 from actsearch.search.samplers.function_space.features import compute, features_of, is_activation
-from actsearch.search.samplers.function_space.mixture import (
+from actsearch.search.samplers.function_space.gaussian_process import Surrogate
+from actsearch.search.samplers.function_space.model_average import (
     ALL,
     DOUBT,
     LEVEL,
@@ -22,8 +23,7 @@ from actsearch.search.samplers.function_space.mixture import (
     WEIGHT,
     Mixture,
 )
-from actsearch.search.samplers.function_space.space import Dimension, Space
-from actsearch.search.samplers.function_space.surrogate import Surrogate
+from actsearch.search.samplers.function_space.transfer import Experience
 
 NAMES = ("relu", "tanh", "gelu", "sigmoid", "sine", "square", "abs", "identity")
 
@@ -71,7 +71,7 @@ def test_the_gradient_of_the_marginal_likelihood(sites, others):
     rng = np.random.default_rng(0)
     whole = space(sites, **{f"x{i}": FloatDistribution(0, 1) for i in range(others)})
     surrogate = Surrogate.of(whole)
-    rows = proposals.draw(whole, 12, rng)
+    rows = candidates.draw(whole, 12, rng)
     data = surrogate.distances(rows, rows), rng.standard_normal(12), np.linspace(0, 0.2, 12)
     kernel = surrogate.kernel
     start = np.array([p.mean for p in kernel.priors]) + 0.3 * rng.standard_normal(
@@ -155,7 +155,7 @@ def test_values_survive_encoding(distribution, values):
 def test_candidates_hold_the_uniform_ones_and_the_neighbours_of_the_best():
     whole = space(3)
     best = np.array([[0.0, 1.0, 2.0]])
-    rows = proposals.candidates(whole, best, np.random.default_rng(0))
+    rows = candidates.candidates(whole, best, np.random.default_rng(0))
     every = set(map(tuple, rows))
     assert {(float(i),) * 3 for i in range(len(NAMES))} <= every
     assert {(float(i), 1.0, 2.0) for i in range(len(NAMES))} <= every
@@ -164,14 +164,14 @@ def test_candidates_hold_the_uniform_ones_and_the_neighbours_of_the_best():
 def test_a_long_list_is_cut_to_random_ones_and_neighbours():
     choices = [f"tanh(mul({i / 1000},x))" for i in range(1, 6001)]
     whole = Space.of({"activation": CategoricalDistribution(choices)})
-    rows = proposals.candidates(whole, np.array([[3000.0]]), np.random.default_rng(0))
-    assert len(rows) <= proposals.LONG
+    rows = candidates.candidates(whole, np.array([[3000.0]]), np.random.default_rng(0))
+    assert len(rows) <= candidates.LONG
     assert {2990.0, 2999.0, 3001.0, 3010.0} <= set(rows[:, 0])
 
 
 def test_unseen_drops_what_was_tried_and_what_is_there_twice():
     rows = np.array([[0.0, 1.0], [2.0, 3.0], [0.0, 1.0], [4.0, 5.0]])
-    assert proposals.unseen(rows, np.array([[2.0, 3.0]])).tolist() == [[0.0, 1.0], [4.0, 5.0]]
+    assert candidates.unseen(rows, np.array([[2.0, 3.0]])).tolist() == [[0.0, 1.0], [4.0, 5.0]]
 
 
 def test_log_improvement_is_finite_and_orders_hopeless_candidates():

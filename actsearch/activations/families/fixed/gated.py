@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actsearch.activations import fused, scaled
 from actsearch.activations.base import Activation, Option
-from actsearch.activations.properties import known
+from actsearch.activations.kernels import fused, scaled
+from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
 EXP_SATURATES = 4.0  # tanh(exp(4)) is 1 in float64 too; further on, exp would overflow and its gradient be 0 · inf

@@ -15,7 +15,7 @@ from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.bijective import Bijective
-from actsearch.activations.properties import known
+from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
 

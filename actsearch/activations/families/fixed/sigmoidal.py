@@ -14,7 +14,7 @@ from torch import Tensor
 
 from actsearch.activations.base import Activation
 from actsearch.activations.bijective import Bijective
-from actsearch.activations.properties import known
+from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
 

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
 
-from actsearch.activations import fused, scaled
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.bijective import Bijective
 from actsearch.activations.families.fixed.gated import GELU, Mish, SiLU, gated
-from actsearch.activations.properties import known
+from actsearch.activations.kernels import fused, scaled
+from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
 SILU_MINIMUM, SILU_SLOPE = SiLU.facts["minimum"], SiLU.facts["derivative_bound"]

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
 
-from actsearch.activations import fused
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.bijective import Bijective
-from actsearch.activations.properties import known
+from actsearch.activations.kernels import fused
+from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 from actsearch.errors import InvalidValueError
 

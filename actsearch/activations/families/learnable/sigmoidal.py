@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from actsearch.activations import fused, scaled
 from actsearch.activations.base import Activation, Option, Parameter, Value
 from actsearch.activations.bijective import Bijective
 from actsearch.activations.families.squasher import squashing
-from actsearch.activations.properties import known
+from actsearch.activations.kernels import fused, scaled
+from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import activation, catalogue, register
 
 

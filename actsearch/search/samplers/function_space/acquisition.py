@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from actsearch.search.samplers.function_space.surrogate import Model
+from actsearch.search.samplers.function_space.gaussian_process import Model
 
 Array = NDArray[np.float64]
 

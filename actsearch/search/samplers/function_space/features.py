@@ -15,9 +15,9 @@ from scipy.special import ndtri
 
 from actsearch.activations import catalogue
 from actsearch.activations.base import Activation
-from actsearch.activations.evaluate import evaluate
-from actsearch.activations.expression import is_expression
-from actsearch.activations.grammar import ExpressionError, parse
+from actsearch.activations.expression.evaluate import evaluate
+from actsearch.activations.expression.expression import is_expression
+from actsearch.activations.expression.grammar import ExpressionError, parse
 from actsearch.activations.registry import canonical_name
 from actsearch.errors import ActsearchWarning
 

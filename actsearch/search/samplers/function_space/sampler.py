@@ -15,11 +15,11 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from actsearch.search.samplers.function_space import proposals
-from actsearch.search.samplers.function_space.experience import Experience
-from actsearch.search.samplers.function_space.history import normal_scores, observe
-from actsearch.search.samplers.function_space.space import Space, shared
-from actsearch.search.samplers.function_space.surrogate import Surrogate
+from actsearch.search.samplers.function_space import candidates
+from actsearch.search.samplers.function_space.encoding import Space, shared
+from actsearch.search.samplers.function_space.gaussian_process import Surrogate
+from actsearch.search.samplers.function_space.observations import normal_scores, observe
+from actsearch.search.samplers.function_space.transfer import Experience
 
 Array = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ class FunctionSpaceSampler(BaseSampler):
     proposal is a function of the seed, the trial's number and the trials that ended or run.
 
     An unbounded space of expressions is approached by a long list of choices (20,000, say, from
-    :func:`actsearch.activations.generate.pool`; Optuna's choices cannot grow): random ones and the
+    :func:`actsearch.activations.expression.generate.pool`; Optuna's choices cannot grow): random ones and the
     neighbours of the best in function space are scored.
 
     Args:
@@ -162,11 +162,11 @@ class FunctionSpaceSampler(BaseSampler):
         informed = (
             bool(len(earlier.odds)) and len(study.directions) == 1
         )  # measured for one objective
-        common = proposals.first(space, tried, fixed, rng, informed)
+        common = candidates.first(space, tried, fixed, rng, informed)
         if common is not None:
             return common
         if len(np.unique(seen.scores, axis=0)) < (1 if informed else 2):
-            return proposals.unguided(space, tried, fixed, rng)
+            return candidates.unguided(space, tried, fixed, rng)
         surrogate = Surrogate.of(space)
         models = [
             surrogate.fitted(rows, normal_scores(column), seen.doubt, rng, earlier).believing(
@@ -174,7 +174,7 @@ class FunctionSpaceSampler(BaseSampler):
             )
             for column in seen.scores.T
         ]
-        return proposals.propose(space, models, tried, fixed, rng)
+        return candidates.propose(space, models, tried, fixed, rng)
 
     def _earlier_problems(self, space: Space) -> Experience:
         return Experience(space, self._earlier, self._experience)
@@ -208,7 +208,7 @@ class FunctionSpaceSampler(BaseSampler):
                 informed = (
                     bool(len(self._earlier_problems(space).odds)) and len(study.directions) == 1
                 )
-                row = proposals.first(space, np.array(taken).reshape(-1, 1), {}, rng, informed)
+                row = candidates.first(space, np.array(taken).reshape(-1, 1), {}, rng, informed)
                 if row is not None:
                     taken.append(row)
             if row is not None:

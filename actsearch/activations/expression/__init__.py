@@ -1,0 +1,1 @@
+"""Composed activations: their grammar, how they are drawn, computed and compared."""

@@ -1,0 +1,1 @@
+"""What is proved or measured of an activation, and what a place may require."""

@@ -1,0 +1,1 @@
+"""Which operations of a model are activations, and which of them may change."""

@@ -1,0 +1,154 @@
+"""What a model's own modules and attributes say, before anything runs: every module or callable that may be a site."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+
+from actsearch.activations.base import Activation
+from actsearch.placement.discovery.lookalike import identify, is_activation, is_activation_function
+from actsearch.placement.discovery.torch_functions import (
+    NORMALISED,
+    PARAMETERS,
+    TORCH_MODULES,
+    called,
+    describe,
+    specification,
+)
+from actsearch.placement.replacement.dispatch import Switch
+from actsearch.placement.site import Site
+
+
+@dataclass(eq=False)
+class Candidate:
+    """A module or a callable that may be a site.
+
+    Args:
+        path: where it stands in the model's module tree.
+        module: the module; for a callable attribute one that calls it.
+        kind: ``"site"``, ``"module"`` or ``"attribute"``.
+        name: what stands there, and its ``specification``.
+        site_name: the name of its site, where surgery has put it elsewhere.
+        shared: whether the same instance stands at other paths too; ``twins`` are all of them.
+    """
+
+    path: str
+    module: nn.Module
+    kind: Literal["site", "module", "attribute"]
+    name: str
+    specification: dict[str, Any] = field(default_factory=dict)
+    requires: str = ""
+    inplace: bool = False
+    twins: tuple[str, ...] = ()
+    site_name: str = ""
+
+
+class Held(nn.Module):
+    """A callable attribute as a module, for the time of a trace."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+        self.__name__ = getattr(function, "__name__", "activation")
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return self.function(*args, **kwargs)
+
+
+def find_candidates(model: nn.Module) -> dict[str, Candidate]:
+    """Return every module and callable attribute that may be a site, by path, in the order of the module tree."""
+    found: dict[str, Candidate] = {}
+    verdicts: dict[nn.Module, Candidate | None] = {}
+    inside: set[nn.Module] = set()
+    paths: dict[nn.Module, list[str]] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        if module in inside or path in found:  # found: an attribute of that name hides the module
+            continue
+        if module not in verdicts:
+            verdicts[module] = _module(path, module) if path else None
+            if verdicts[module] is not None:
+                inside.update(child for child in module.modules() if child is not module)
+            else:
+                found |= {c.path: c for c in _attributes(path, module)}
+        known = verdicts[module]
+        if known is not None:
+            paths.setdefault(module, []).append(path)
+            found[path] = copy.copy(known)
+            found[path].path = path
+            found[path].site_name = _name_of(model, path)
+    for candidate in found.values():
+        candidate.twins = tuple(paths.get(candidate.module, ()))
+    return found
+
+
+def _name_of(model: nn.Module, path: str) -> str:
+    """Return the site's name: the path, but for what surgery has put behind a switch."""
+    parent, _, last = path.rpartition(".")
+    if parent and isinstance(model.get_submodule(parent), Switch):
+        return parent if last == "1" else f"{parent}@{last}"
+    return path
+
+
+def _module(path: str, module: nn.Module) -> Candidate | None:
+    if isinstance(module, Site):
+        name, spec = describe(module.activation)
+        return Candidate(
+            path, module, "site", name, spec, module.requires.text, inplace=module.inplace
+        )
+    if isinstance(module, Activation) or type(module) in TORCH_MODULES:
+        name, spec = describe(module)
+    elif is_activation(module):
+        name, spec = identify(module, type(module).__name__)
+    else:
+        return None
+    return Candidate(
+        path, module, "module", name, spec, inplace=bool(getattr(module, "inplace", False))
+    )
+
+
+def _attributes(path: str, module: nn.Module) -> Iterator[Candidate]:
+    for name, value in list(vars(module).items()):
+        if name.startswith("_") or not callable(value) or isinstance(value, (type, nn.Module)):
+            continue
+        partial = value if isinstance(value, functools.partial) else functools.partial(value)
+        what = called(partial.func, (None, *partial.args), partial.keywords)
+        if what is not None and (what.name in PARAMETERS or what.name in NORMALISED):
+            label, spec = what.name, specification(what.name, what.parameters)
+        elif is_activation_function(name, value):
+            label, spec = identify(value, getattr(partial.func, "__name__", name))
+        else:
+            continue
+        where = f"{path}.{name}" if path else name
+        inplace = what is not None and what.inplace
+        yield Candidate(
+            where, Held(value), "attribute", label, spec, inplace=inplace, site_name=where
+        )
+
+
+def separate(model: nn.Module, candidates: dict[str, Candidate]) -> None:
+    """Give every path its own module for the time of a trace, so that a call says which path it went through.
+
+    Shared instances are replaced by shallow copies that share their parameters, callables by
+    modules that call them, and what works in place works out of place. The caller undoes it with
+    ``preserved``.
+    """
+    seen: set[nn.Module] = set()
+    for path, candidate in candidates.items():
+        parent_path, _, name = path.rpartition(".")
+        parent = model.get_submodule(parent_path)
+        if candidate.kind == "attribute":
+            setattr(parent, name, candidate.module)
+        elif candidate.module in seen or candidate.inplace:
+            twin = copy.copy(candidate.module)
+            if candidate.inplace:
+                vars(twin)["inplace"] = False
+            candidate.module = twin
+            vars(parent).pop(name, None)
+            parent._modules[name] = twin
+        seen.add(candidate.module)

@@ -1,0 +1,1 @@
+"""Putting activations into a model, and taking them out again."""

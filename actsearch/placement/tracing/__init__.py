@@ -1,0 +1,1 @@
+"""What a model computes: its operations in order, by two tracers."""

@@ -1,0 +1,103 @@
+"""The process of one trial: takes a specification, reports, hands back an outcome, and waits for its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from actsearch.search.executors.guardian import kill
+from actsearch.search.executors.threads import THREADS
+from actsearch.search.training import given
+from actsearch.search.training.job import Outcome, Specification
+
+
+def main(pipe: Connection, log: str, threads: int) -> None:
+    """Run one trial: its output into a file, its end with the coordinator's.
+
+    Args:
+        pipe: to the coordinator.
+        log: file for its output.
+        threads: that it computes with.
+    """
+    os.setsid()  # before it can start anything: the guardian knows by the session what belongs to it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides
+    multiprocessing.set_start_method(
+        None, force=True
+    )  # the training's loaders start their workers as they do elsewhere
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    specification = Specification.loads(pipe.recv_bytes())
+    objects = pipe.recv_bytes()
+    answers: list[bool] = []
+    news = threading.Condition()
+
+    def listen() -> None:
+        """Pass answers on, and die with the coordinator."""
+        while True:
+            try:
+                answer = pipe.recv_bytes()
+            except (EOFError, OSError):
+                kill(os.getpid())
+                os._exit(1)
+            with news:
+                answers.append(answer == b"stop")
+                news.notify()
+
+    threading.Thread(target=listen, daemon=True).start()
+    for name in THREADS:
+        os.environ[name] = str(
+            threads
+        )  # the server may be an earlier executor's, with another number
+
+    import torch
+
+    from actsearch.search.training.train import run_trial
+
+    torch.set_num_threads(threads)
+
+    def report(epoch: int, metrics: dict[str, float]) -> bool:
+        pipe.send_bytes(json.dumps({"kind": "report", "epoch": epoch, "metrics": metrics}).encode())
+        with news:
+            news.wait_for(lambda: bool(answers))
+            return answers.pop()
+
+    try:
+        outcome = _given(objects) or run_trial(specification, report)
+    except BaseException:
+        traceback.print_exc()
+        _flush()
+        os._exit(1)  # at once: an orderly end would wait for what the training has started
+    _flush()
+    pipe.send_bytes(json.dumps({"kind": "end", "outcome": outcome.dumps()}).encode())
+    threading.Event().wait()  # to be ended with all that it has started, which its process stands for as long as it lives
+
+
+def _given(objects: bytes) -> Outcome | None:
+    """Note what the user gave in Python; return the failure where it cannot be made again here."""
+    try:
+        given.loads(objects)
+    except Exception as error:  # whatever the user's own classes raise
+        traceback.print_exc()
+        text = " ".join(str(error).split())[:500]
+        return Outcome(
+            "failed",
+            f"error: {type(error).__name__}: {text}, in a process that was given what is trained",
+        )
+    return None
+
+
+def _flush() -> None:
+    """Write out what the training has printed."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # no room, or closed by the training
+            stream.flush()

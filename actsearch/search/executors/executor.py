@@ -1,0 +1,293 @@
+"""Where trials run: one interface, a specification in, an outcome out, reports and the pruning answer in between."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import forkserver, util
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Self
+
+from actsearch.search.executors.child import main as run_child
+from actsearch.search.executors.guardian import Guardian
+from actsearch.search.executors.threads import THREADS, threads_each
+from actsearch.search.training import given
+from actsearch.search.training.job import Outcome, Specification
+
+OnReport = Callable[[int, int, dict[str, float]], bool]
+"""Called in the coordinator with (key, epoch, metrics); answers whether the trial must stop."""
+
+
+class Executor(ABC):
+    """Runs trials, and knows nothing of studies: the coordinator alone talks to Optuna and MLflow.
+
+    Laws: every submitted key comes back exactly once from :meth:`wait`, whatever happens to the
+    trial; a trial that fails, exits, is killed or hangs harms no other; :meth:`close` leaves no
+    process behind.
+    """
+
+    @abstractmethod
+    def submit(self, key: int, specification: Specification) -> None:
+        """Start a trial under a key of the caller's choice."""
+
+    @abstractmethod
+    def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
+        """Wait for news, pass reports on, and return the trials that ended; possibly none, soon."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop everything that still runs."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class InlineExecutor(Executor):
+    """Runs each trial in this process, for notebooks and debuggers."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, Specification]] = []
+
+    def submit(self, key: int, specification: Specification) -> None:
+        """Keep the trial for the next :meth:`wait`."""
+        self._waiting.append((key, specification))
+
+    def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
+        """Run what was submitted."""
+        from actsearch.search.training.train import run_trial
+
+        ended = []
+        while self._waiting:
+            key, specification = self._waiting.pop(0)
+            in_main_thread = threading.current_thread() is threading.main_thread()
+            handler = signal.getsignal(signal.SIGINT)
+            try:
+                ended.append((key, run_trial(specification, functools.partial(on_report, key))))
+            finally:
+                if in_main_thread:
+                    signal.signal(
+                        signal.SIGINT, handler
+                    )  # Lightning ignores the signal after the first Ctrl-C
+        return ended
+
+    def close(self) -> None:
+        """Forget what was not run."""
+        self._waiting.clear()
+
+
+def start_server(jobs: int = 1) -> None:
+    """Start the server that children are forked from, if none runs: it imports for seconds, while the caller does as well.
+
+    It alone gets the environment that its libraries read once, when they are loaded; the caller's
+    is left as it was.
+
+    Args:
+        jobs: how many trainings will run at a time.
+    """
+    forkserver.set_forkserver_preload(["actsearch.search.executors.preload"])
+    # Of the semaphores that a killed training leaves, multiprocessing's tracker warns in the end,
+    # when it removes them.
+    quiet = "ignore:resource_tracker:UserWarning"
+    needed = {
+        **dict.fromkeys(THREADS, str(threads_each(jobs))),
+        "GOMP_SPINCOUNT": os.environ.get(
+            "GOMP_SPINCOUNT", "10000"
+        ),  # idle threads that spin for long starve others
+        "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), quiet])),
+    }
+    given = {name: os.environ[name] for name in needed if name in os.environ}
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    # What is ignored here, the server ignores from its first moment: Ctrl-C is for the coordinator
+    # alone.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    os.environ.update(needed)
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name in needed:
+            del os.environ[name]
+        os.environ.update(given)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A trial on its way."""
+
+    key: int
+    pipe: Connection
+    child: BaseProcess
+    start: float
+
+
+class LocalExecutor(Executor):
+    """Runs each trial in a process of its own on this machine, forked from a server that has torch loaded.
+
+    A trial's process ends with all that the training has started:
+    :class:`~actsearch.search.executors.guardian.Guardian` says what that covers. While the executor
+    is entered, a first SIGINT or SIGTERM ends the next :meth:`wait` with
+    :class:`KeyboardInterrupt`, and never the record in the middle of a write; a second one ends the
+    process at once.
+
+    Args:
+        jobs: how many run at a time; each gets its share of the cores that this process may use,
+            unless the environment (``OMP_NUM_THREADS``) has a number.
+        timeout: seconds after which a trial is stopped; ``None`` for no limit.
+    """
+
+    def __init__(self, jobs: int = 1, timeout: float | None = None) -> None:
+        self.jobs = jobs
+        self.timeout = timeout
+        self._signal = 0
+        self._handlers: dict[int, Any] = {}
+        self._running: list[_Running] = []
+        self._killed: list[BaseProcess] = []
+        self._guardian = Guardian()
+        self._at_exit: util.Finalize | None = None
+        start_server(jobs)
+        self._context = multiprocessing.get_context("forkserver")
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {
+                number: signal.signal(number, self._note)
+                for number in (signal.SIGINT, signal.SIGTERM)
+            }
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self._signal:
+            os._exit(128 + number)
+        self._signal = number
+
+    def submit(self, key: int, specification: Specification) -> None:
+        """Start a child for the trial."""
+        ours, theirs = self._context.Pipe()
+        arguments = (
+            theirs,
+            specification.log or os.devnull,
+            threads_each(self.jobs, specification.threads),
+        )
+        # A daemonic process may have no children: no workers of loaders, no ranks.
+        child = self._context.Process(target=run_child, args=arguments, daemon=False)
+        start_server(self.jobs)  # nothing where it runs
+        # Where nobody closes this, the interpreter's end does, before it waits for the children.
+        self._at_exit = self._at_exit or util.Finalize(None, self.close, exitpriority=10)
+        with _without_main():
+            child.start()
+        theirs.close()
+        assert child.pid is not None
+        self._guardian.watch(
+            child.pid
+        )  # before it knows what to train, and so before it has started anything
+        self._running.append(_Running(key, ours, child, time.monotonic()))
+        with contextlib.suppress(OSError):  # it has died: the next wait says of what
+            ours.send_bytes(specification.dumps().encode())
+            ours.send_bytes(
+                given.dumps((specification.task, specification.data, specification.model))
+            )
+
+    def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
+        """Wait at most a quarter of a second for news."""
+        if self._signal:
+            raise KeyboardInterrupt(128 + self._signal)
+        self._killed = [child for child in self._killed if child.is_alive()]
+        # The process as well: what it has started may hold its pipe open beyond its death.
+        ready = wait(
+            [end for trial in self._running for end in (trial.pipe, trial.child.sentinel)],
+            timeout=0.25,
+        )
+        ended = []
+        for trial in list(self._running):
+            late = self.timeout is not None and time.monotonic() - trial.start > self.timeout
+            outcome = None
+            if trial.pipe in ready or trial.child.sentinel in ready or (late and trial.pipe.poll()):
+                outcome = self._hear(trial, on_report)
+            if late and outcome is None:
+                outcome = Outcome(
+                    "failed",
+                    f"timeout: longer than {self.timeout:g} s",
+                    seconds=self.timeout or 0.0,
+                )
+            if outcome is not None:
+                self._end(trial)
+                ended.append((trial.key, outcome))
+        return ended
+
+    def _hear(self, trial: _Running, on_report: OnReport) -> Outcome | None:
+        """Take a trial's next message, and return its outcome where it has ended."""
+        try:
+            message = json.loads(trial.pipe.recv_bytes()) if trial.pipe.poll() else None
+        except (EOFError, OSError):
+            message = None
+        if message is None:
+            trial.child.join(timeout=5)
+            return Outcome("failed", _death(trial.child.exitcode))
+        if message["kind"] == "end":
+            return Outcome.loads(message["outcome"])
+        stop = on_report(trial.key, message["epoch"], message["metrics"])
+        with contextlib.suppress(OSError):  # it has died: the next wait says of what
+            trial.pipe.send_bytes(b"stop" if stop else b"go")
+        return None
+
+    def _end(self, trial: _Running) -> None:
+        self._running.remove(trial)
+        assert trial.child.pid is not None
+        self._guardian.end(trial.child.pid)
+        trial.child.kill()  # in case that it does not lead its session yet
+        trial.pipe.close()
+        self._killed.append(trial.child)  # it goes while the next trial starts
+
+    def close(self) -> None:
+        """Kill every running child, and wait until all are gone."""
+        for trial in list(self._running):
+            self._end(trial)
+        while self._killed:
+            self._killed.pop().join()
+        self._guardian.close()
+        if self._at_exit is not None:
+            self._at_exit.cancel()
+            self._at_exit = None
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep a child from importing the caller's script again: it needs nothing of it, and a script may lack a main guard."""
+    main = sys.modules["__main__"]
+    saved: dict[str, Any] = {
+        name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
+    }
+    main.__dict__["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(saved)
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        named = {
+            number.value: f" ({number.name})" for number in signal.Signals
+        }  # without most real-time signals
+        return f"killed: by signal {-code}{named.get(-code, '')}"
+    return f"exited: the process ended with code {code}"

@@ -1,0 +1,204 @@
+"""Trials in processes of their own: threads, what the server has loaded, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actsearch.search.executors.executor import LocalExecutor
+from actsearch.search.executors.threads import THREADS, usable_cores
+from actsearch.search.study.config import Objective, Plan
+from actsearch.search.training.job import Outcome, Specification
+from actsearch.search.training.target import Target
+
+CURIOUS = """
+import gc, sys
+import torch
+import own
+
+class Curious(own.Own):
+    def validation_step(self, batch, index):
+        super().validation_step(batch, index)
+        self.log("threads", float(torch.get_num_threads()))
+        self.log("frozen", float(gc.get_freeze_count()))
+        self.log("loaded", float("sklearn.datasets" in sys.modules))
+"""
+
+WORKERS = """
+import torch
+import own
+
+class Data(torch.utils.data.Dataset):
+    def __len__(self):
+        return 32
+
+    def __getitem__(self, index):
+        worker = torch.utils.data.get_worker_info()
+        return torch.zeros(2), torch.zeros(1), float(worker.num_workers if worker else 0)
+
+class Workers(own.Own):
+    def training_step(self, batch, index):
+        return super().training_step(batch[:2], index)
+
+    def validation_step(self, batch, index):
+        super().validation_step(batch[:2], index)
+        self.log("workers", batch[2].float().mean())
+
+    def _batches(self, seed):
+        return torch.utils.data.DataLoader(Data(), batch_size=8, num_workers=2, persistent_workers=True)
+"""
+
+
+@pytest.fixture
+def specification(own: Path) -> Specification:
+    (own / "curious.py").write_text(CURIOUS)
+    config = Target.resolve("own.Own").configure({"trainer.max_epochs": 1})
+    plan = Plan(
+        "curious.Curious", config, "space.yaml", {}, (Objective("val_loss", "min"),), "test_loss"
+    )
+    return plan.specification(None)
+
+
+def run(executor: LocalExecutor, specification: Specification) -> Outcome:
+    executor.submit(0, specification)
+    while not (ended := executor.wait(lambda *_: False)):
+        pass
+    return ended[0][1]
+
+
+def test_preload(specification):
+    with LocalExecutor() as executor:
+        metrics = run(executor, specification).metrics
+    assert metrics["loaded"] == 1, "the server must have loaded what tasks need"
+    assert metrics["frozen"] > 0, (
+        "the server's objects must be out of the children's garbage collection"
+    )
+
+
+def test_threads(specification, monkeypatch):
+    def threads(jobs: int, wanted: int = 0) -> float:
+        with LocalExecutor(jobs) as executor:
+            return run(executor, replace(specification, threads=wanted)).metrics["threads"]
+
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    cores = usable_cores()
+    assert [threads(jobs) for jobs in (1, cores)] == [
+        cores,
+        1,
+    ], "one server serves both, and hands no number on"
+    assert threads(1, wanted=3) == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert threads(cores, wanted=3) == 2, "the user's own number goes first"
+
+
+def test_leaves_the_callers_environment_alone():
+    script = """
+import os
+before = dict(os.environ)
+from actsearch.search.executors.executor import LocalExecutor
+with LocalExecutor(2):
+    assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
+assert dict(os.environ) == before
+server = __import__("multiprocessing.forkserver").forkserver._forkserver._forkserver_pid
+if os.path.exists(f"/proc/{server}/environ"):
+    while not (given := open(f"/proc/{server}/environ").read()):
+        pass  # it is just being started
+    assert "GOMP_SPINCOUNT=10000" in given and "MKL_NUM_THREADS=" in given and "OMP_NUM_THREADS=7" in given, given
+"""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in (*THREADS, "GOMP_SPINCOUNT")
+    }
+    for given in ({}, {"OMP_NUM_THREADS": "7", "GOMP_SPINCOUNT": "10000"}):
+        edited = script if given else script.replace("OMP_NUM_THREADS=7", "OMP_NUM_THREADS=")
+        subprocess.run(
+            [sys.executable, "-c", edited], env=environment | given, check=True, timeout=120
+        )
+
+
+def test_interrupt_in_the_first_moment_leaves_the_server_quiet():
+    script = """
+import signal, sys, time
+from actsearch.search.executors.executor import start_server
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+try:
+    start_server()
+    print("started", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "started\n"
+    for _ in range(8):  # while the server imports
+        time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        if process.poll() is None:
+            process.wait(10)
+    os.killpg(process.pid, signal.SIGKILL)
+    errors = process.communicate()[1]
+    assert process.returncode == 130
+    assert errors == ""
+
+
+def test_close_waits_for_killed_children(specification):
+    with LocalExecutor() as executor:
+        executor.submit(0, specification)
+        (trial,) = executor._running
+    assert not Path(f"/proc/{trial.child.pid}").exists() or sys.platform != "linux"
+    assert trial.child.exitcode is not None
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="no real-time signals here")
+def test_real_time_signals_have_no_names_and_end_one_trial(specification):
+    number = signal.SIGRTMIN + 6
+    with LocalExecutor() as executor:
+        executor.submit(0, specification)
+        os.kill(executor._running[0].child.pid, number)
+        while not (ended := executor.wait(lambda *_: False)):
+            pass
+    assert ended[0][1].reason == f"killed: by signal {number:d}"
+
+
+def test_loaders_may_have_workers(specification, own):
+    (own / "workers.py").write_text(WORKERS)
+    with LocalExecutor() as executor:
+        outcome = run(executor, replace(specification, task="workers.Workers"))
+    assert outcome.state == "complete", outcome.reason
+    assert outcome.metrics["workers"] == 2
+
+
+def test_an_executor_that_nobody_closes_lets_the_interpreter_end(specification, own):
+    config = {**specification.config, "task": {"pause": 600.0}}
+    (own / "task.json").write_text(replace(specification, task="own.Own", config=config).dumps())
+    script = """
+from pathlib import Path
+from actsearch.search.executors.executor import LocalExecutor
+from actsearch.search.training.job import Specification
+executor = LocalExecutor()
+executor.submit(0, Specification.loads(Path("task.json").read_text()))
+executor.wait(lambda *_: False)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_everything_preloaded_exists():
+    # The server ignores an ImportError, and each trial would quietly pay for it.
+    subprocess.run(
+        [sys.executable, "-c", "import actsearch.search.executors.preload"], check=True, timeout=120
+    )
