@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from actsearch.measures.gradient_variance import gradient_variance
+from actsearch.measures.functional.gradient_variance import gradient_variance
 
 from ._rl_networks import Actor
 

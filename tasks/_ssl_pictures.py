@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from actsearch.measures.effective_rank import effective_rank
+from actsearch.measures.functional.effective_rank import effective_rank
 
 from ._pictures import DPI, new_figure
 

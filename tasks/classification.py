@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from actsearch.measures.gradient_flow import SiteFlow, gradient_flow
+from actsearch.measures.functional.gradient_flow import SiteFlow, gradient_flow
 from actsearch.placement.optimiser import parameter_groups
 from actsearch.task.task import Task
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from actsearch import Placement, Site, activation
 from actsearch.activations.properties.estimate import gaussian_mean
-from actsearch.measures.gradient_flow import gradient_flow
+from actsearch.measures.functional.gradient_flow import gradient_flow
 from actsearch.placement.initialise import initialise
 from actsearch_tasks.classification import Classification
 

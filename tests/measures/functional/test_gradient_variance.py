@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from actsearch.errors import InvalidValueError
-from actsearch.measures.gradient_variance import gradient_variance
+from actsearch.measures.functional.gradient_variance import gradient_variance
 
 
 def test_is_the_trace_of_the_covariance():

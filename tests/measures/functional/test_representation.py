@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from actsearch.errors import InvalidValueError
-from actsearch.measures.alignment import alignment
-from actsearch.measures.effective_rank import effective_rank
-from actsearch.measures.embedding_deviation import embedding_deviation
-from actsearch.measures.isotropy import isotropy
-from actsearch.measures.knn_accuracy import knn_accuracy
-from actsearch.measures.linear_probe import linear_probe
-from actsearch.measures.uniformity import uniformity
+from actsearch.measures.functional.alignment import alignment
+from actsearch.measures.functional.effective_rank import effective_rank
+from actsearch.measures.functional.embedding_deviation import embedding_deviation
+from actsearch.measures.functional.isotropy import isotropy
+from actsearch.measures.functional.knn_accuracy import knn_accuracy
+from actsearch.measures.functional.linear_probe import linear_probe
+from actsearch.measures.functional.uniformity import uniformity
 
 
 def gaussian(count, dims, seed=0):

@@ -4,7 +4,7 @@ from torch import nn
 
 from actsearch import Site
 from actsearch.errors import InvalidValueError
-from actsearch.measures.gradient_flow import (
+from actsearch.measures.functional.gradient_flow import (
     dead_units,
     gradient_flow,
     relative_gradient_noise,

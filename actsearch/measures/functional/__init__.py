@@ -1,0 +1,1 @@
+"""The mathematics of the measures: pure functions of tensors and models."""
