@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+from inspect import Parameter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,15 +19,12 @@ from actsearch.search.confirm.confirm import confirm_study
 from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.executors.executor import Executor, InlineExecutor, LocalExecutor
 from actsearch.search.loop.coordinator import Coordinator, Listener
+from actsearch.search.loop.survey import survey
 from actsearch.search.space.search_space import SearchSpace
-from actsearch.search.study.config import Fidelity, LearningRate, Objective, Plan
-from actsearch.search.study.constraints import split
-from actsearch.search.study.metric_names import in_test, mode_of
-from actsearch.search.study.record import StudyRun, open_study, placement_file, survey, write_best
+from actsearch.search.study.config import ATTRIBUTE, StudyConfig
+from actsearch.search.study.record import StudyRun, open_study, placement_file, write_best
+from actsearch.search.study.resolve import Trained, named, study_config
 from actsearch.search.study.store import Store, check_name
-from actsearch.search.training.given import give
-from actsearch.search.training.target import Target, resolve
-from actsearch.search.training.user_loop import Loop
 from actsearch.tracking.ending import ending
 from actsearch.tracking.mirror import Mirror
 from actsearch.tracking.report import write_report
@@ -58,148 +57,68 @@ class SearchResult:
     advice: str = ""
 
 
-Trained = str | type[Any] | tuple[type[Any], Mapping[str, Any]] | Callable[..., Any]
-"""What is trained: a name, a dotted path, a class, a class with its options, or a function."""
+@dataclass(frozen=True)
+class RunOptions:
+    """How a search is run: what does not decide its numbers.
 
-
-def make_plan(
-    task: Trained,
-    space: str | Path | SearchSpace | None = None,
-    *,
-    model: Callable[..., Any] | str = "",
-    data: Trained = "",
-    config: Mapping[str, Any] | None = None,
-    monitor: str = "",
-    mode: Literal["min", "max", ""] = "",
-    objectives: Sequence[str] = (),
-    test_metric: str = "",
-    sampler: str = "function_space",
-    pruner: str = "median",
-    fidelity: Fidelity = "epochs",
-    learning_rate: LearningRate = "tuned",
-    learn_from: Sequence[str] = (),
-    experience: bool = True,
-    score: Literal["last", "best", ""] = "",
-    split_option: str = "",
-    seed: int = 0,
-    force: bool = False,
-    include_gates: bool = False,
-    granularity: str = "",
-    require: Sequence[str] = (),
-) -> Plan:
-    """Resolve names into the plan of a study; see :func:`run_search` for the arguments.
-
-    Raises:
-        ActsearchError: a name that does not exist, or a value outside of its range.
+    Args:
+        trials: total number of trained trials of the study, the baseline included.
+        time: seconds of wall-clock time for all, the confirmation included; no trial is started
+            that would not fit.
+        jobs: trainings at a time; with 1 the same seed gives the same trials.
+        store: folder of the studies: the record, the mirror and the files.
+        study: name of the study, ``<task>-<space>`` by default; the same call again resumes it.
+        warm_start: name of an earlier study whose best placements are tried first.
+        confirm: how many of the best are confirmed afterwards; 0 for none, and then nothing is
+            known to be better.
+        seeds: trainings per arm of the confirmation, on average; 8 find a gain of one standard
+            deviation in 46 %.
+        trial_timeout: seconds after which a training is stopped and counts as failed.
+        executor: ``local`` (a process for each training) or ``inline`` (this one, for notebooks and
+            debuggers).
     """
-    task, options = _named(task, "task")
-    data, more = _named(data, "data")
-    model, _ = _named(model, "model")
-    target = resolve(task, data, model)
-    chosen = (
-        space
-        if isinstance(space, SearchSpace)
-        else SearchSpace.load(space or target.default("space", "general"))
-    )
-    if granularity:
-        chosen = SearchSpace.model_validate({**chosen.model_dump(), "granularity": granularity})
-    if objectives and monitor:
-        raise InvalidValueError(
-            "either monitor with mode or objectives must be given, but got both. Leave one out."
-        )
-    if learn_from and sampler != "function_space":
-        raise InvalidValueError(
-            f"sampler must be function_space to learn from earlier studies, but got {sampler!r}."
-        )
-    wanted = tuple(Objective.parse(text) for text in objectives)
-    if not wanted:
-        metric = monitor or target.default("monitor", "val_loss")
-        direction = mode or (target.default("mode", "min") if not monitor else mode_of(metric))
-        wanted = (Objective(metric, direction),)
-    first = wanted[0].metric
-    required, bounds = split(require)
-    scored = test_metric or (
-        target.default("test_metric", "") if not monitor and not objectives else ""
-    )
-    configured = target.configure({**options, **more, **(config or {})})
-    return Plan(
-        task=task,
-        data=data,
-        model=model,
-        config=configured,
-        space=(
-            str(space or target.default("space", "general"))
-            if not isinstance(space, SearchSpace)
-            else "given"
-        ),
-        space_content=chosen.model_dump(mode="json"),
-        objectives=wanted,
-        test_metric=scored or in_test(first),
-        sampler=sampler,
-        pruner=pruner,
-        fidelity=fidelity,
-        learning_rate=learning_rate,
-        learn_from=tuple(learn_from),
-        experience=experience,
-        score=score,
-        split_option=_split_option(target, configured, split_option),
-        seed=seed,
-        require=required,
-        bounds=tuple(bounds),
-        options={
-            key: True
-            for key, value in (("force", force), ("include_gates", include_gates))
-            if value
-        },
-    )
+
+    trials: int = 30
+    time: float | None = None
+    jobs: int = 1
+    store: str = "mlruns"
+    study: str = ""
+    warm_start: str = ""
+    confirm: int = 3
+    seeds: int = 8
+    trial_timeout: float | None = None
+    executor: Literal["local", "inline"] = "local"
+
+    def __post_init__(self) -> None:
+        if self.trials < 1 or self.jobs < 1 or (self.time is not None and self.time <= 0):
+            raise InvalidValueError(
+                "trials and jobs must be at least 1 and time positive, but got"
+                f" trials={self.trials}, jobs={self.jobs}, time={self.time}."
+            )
 
 
-def _named(thing: Trained | Callable[..., Any], part: str) -> tuple[str, dict[str, Any]]:
-    """Return the name that something goes under, and its options by the part's name."""
-    if isinstance(thing, str):
-        return thing, {}
-    if isinstance(thing, tuple):
-        cls, options = thing
-        return give(cls), {f"{part}.{key}": value for key, value in options.items()}
-    return give(thing), {}
+def with_options(function: Callable[..., SearchResult]) -> Callable[..., SearchResult]:
+    """Let a function's signature show what its ``**options`` are."""
+    signature = inspect.signature(function)
+    shown = [p for p in signature.parameters.values() if p.kind != p.VAR_KEYWORD]
+    for one in (*fields(RunOptions), *fields(StudyConfig)):
+        if one.name in signature.parameters or one.name == "space_content":
+            continue
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        shown.append(Parameter(one.name, Parameter.KEYWORD_ONLY, default=default))
+    function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]  # inspect's own hook
+    return function
 
 
-def _split_option(target: Target | Loop, config: Mapping[str, Any], given: str) -> str:
-    """Return the option that seeds the division of the data: the given one, or one named ``split_seed``.
-
-    Raises:
-        InvalidValueError: there is no such option.
-    """
-    if isinstance(target, Loop):
-        options = [name for name in {given, "split_seed"} if name and target.splits(name)]
-    else:
-        options = [f"{part}.{name}" for part in ("task", "data") for name in config.get(part) or {}]
-    if given and given not in options:
-        raise InvalidValueError(
-            f"split_option must be an option of what is trained, but got {given!r}. Options:"
-            f" {', '.join(options)}."
-        )
-    return given or next((name for name in options if name.rpartition(".")[2] == "split_seed"), "")
-
-
+@with_options
 def run_search(
     task: Trained,
     space: str | Path | SearchSpace | None = None,
     *,
-    model: Callable[..., Any] | str = "",
-    trials: int = 30,
-    store: str | Path = "mlruns",
-    study: str = "",
-    jobs: int = 1,
     executor: Literal["local", "inline"] | Executor = "local",
-    trial_timeout: float | None = None,
-    time: float | None = None,
-    warm_start: str = "",
-    confirm: int = 3,
-    seeds: int = 8,
     listeners: Sequence[Listener] = (),
     progress: Callable[[int, int], None] = lambda done, of: None,
-    **plan: Any,
+    **options: Any,
 ) -> SearchResult:
     """Search which activation belongs where.
 
@@ -212,72 +131,68 @@ def run_search(
             to stop, and returns the final metrics; its optimisers get the study's learning rate as
             it builds them.
         space: a search space, its name, or its file; the task's own by default, else ``general``.
-        model: for a training function, the class or function that builds its model.
-        trials: total number of trained trials of the study, the baseline included.
-        store: folder of the record, the mirror and the files.
-        study: name of the study; ``<task>-<space>`` by default.
-        jobs: trainings at a time.
-        executor: ``local`` (a process each) or ``inline`` (this process, for notebooks and
-            debuggers).
-        trial_timeout: seconds after which a training is stopped and counts as failed.
-        time: seconds of wall-clock time for all, the confirmation included; no trial is started
-            that would not fit.
-        warm_start: name of an earlier study whose best placements are tried first.
-        confirm: how many of the best are confirmed afterwards; 0 for none, and then nothing is
-            known to be better.
-        seeds: trainings per arm of the confirmation, on average; 8 find a gain of one standard
-            deviation in 46 %.
+        executor: ``local`` (a process each), ``inline`` (this process, for notebooks and
+            debuggers), or one of your own.
         listeners: what wants to know of every trial.
         progress: called with (done, total) during the confirmation.
-        **plan: ``data``, ``config`` (``{"task.hidden": 128, "trainer.max_epochs": 20}``),
-            ``monitor``, ``mode``, ``objectives``, ``test_metric``, ``sampler``, ``pruner``,
-            ``fidelity`` (``epochs``, ``data``, ``both``), ``learning_rate`` (``tuned``,
-            ``searched``, ``fixed``), ``learn_from`` (names of studies), ``experience``, ``score``
-            (``last``, ``best`` epoch), ``split_option`` (the option that seeds the division of the
-            data: ``task.split_seed``), ``seed``, ``force``, ``include_gates``, ``granularity``,
-            ``require`` (``["derivative_bound <= 1", "latency <= 0.5"]``: of every activation, or of
-            the trained model).
+        **options: of :class:`RunOptions` (``trials``, ``jobs``, ``time``, ``store``, ``study``,
+            ``confirm``, ``seeds``, ...) and of
+            :class:`actsearch.search.study.config.StudyConfig` (``model`` for a training function,
+            the class or function that builds its model; ``data``, ``config``, ``monitor``,
+            ``objectives``, ``require``, ``sampler``, ``learning_rate``, ``seed``, ...).
 
     Raises:
         ActsearchError: bad input; nothing is written.
 
     >>> run_search("classification", "rectifiers", trials=30).best    # doctest: +SKIP
     """
-    if trials < 1 or jobs < 1 or (time is not None and time <= 0):
-        raise InvalidValueError(
-            f"trials and jobs must be at least 1 and time positive, but got {trials=}, {jobs=},"
-            f" {time=}."
-        )
-    home = Store(store)
-    with make_executor(
-        executor, jobs, trial_timeout
-    ) as engine:  # first: its server imports while the plan is made
-        intended = make_plan(task, space, model=model, **plan)
+    how, given = _parted(options)
+    home = Store(how.store)
+    # First the executor: its server imports while the options are completed.
+    with make_executor(executor, how.jobs, how.trial_timeout) as engine:
+        config = study_config(task, space, **given)
         name = check_name(
-            study or f"{intended.task.rpartition('.')[2]}-{Path(intended.space).stem}"
+            how.study or f"{config.task.rpartition('.')[2]}-{Path(config.space).stem}"
         )
         mirror = Mirror(home)
         mirror.load()
         exists = name in home.names() and is_complete(home, name)
-        seen = None if exists else survey(intended, engine)
-        for earlier in (*intended.learn_from, *([warm_start] if warm_start else [])):
+        info = None if exists else survey(config, engine)
+        for earlier in (*config.learn_from, *([how.warm_start] if how.warm_start else [])):
             home.load(earlier)
         with home.owned(name):
-            run = open_study(home, name, intended, seen, warm_start)
-            everyone = [mirror, *listeners]
+            run = open_study(home, name, config, info, how.warm_start)
             with mirror.following(run):
-                reserved = 2 * (confirm + 1) * seeds if confirm else 0
-                Coordinator(run, engine, jobs, everyone).search(
-                    trials, time or math.inf, reserved, confirm
-                )
+                reserved = 2 * (how.confirm + 1) * how.seeds if how.confirm else 0
+                coordinator = Coordinator(run, engine, how.jobs, [mirror, *listeners])
+                coordinator.search(how.trials, how.time or math.inf, reserved, how.confirm)
                 confirmation = None
-                if confirm and run.candidates(confirm):
-                    confirmation = confirm_study(run, engine, confirm, seeds, jobs, progress)
+                if how.confirm and run.candidates(how.confirm):
+                    confirmation = confirm_study(
+                        run, engine, how.confirm, how.seeds, how.jobs, progress
+                    )
                 elif run.candidates(1):
                     _write_unconfirmed(run)
                 write_report(run)
             _finish_mirror(mirror, confirmation)
-            return result_of(run, confirmation)
+            return search_result(run, confirmation)
+
+
+def _parted(options: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
+    """Return how a search is run, and what else was given.
+
+    Raises:
+        InvalidValueError: an option that does not exist.
+    """
+    how = {one.name for one in fields(RunOptions)}
+    known = how | {one.name for one in fields(StudyConfig)} - {"space_content"}
+    for name in options:
+        if name not in known:
+            raise UnknownNameError.among("option", name, known)
+    given = {name: value for name, value in options.items() if name in how}
+    if "store" in given:
+        given["store"] = str(given["store"])
+    return RunOptions(**given), {n: value for n, value in options.items() if n not in how}
 
 
 def _finish_mirror(mirror: Mirror, confirmation: Confirmation | None) -> None:
@@ -309,7 +224,9 @@ def confirm(
     trial_timeout: float | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> SearchResult:
-    """Retrain a study's best placements and its baseline on the same new seeds, and compare them on the test split.
+    """Retrain a study's best placements and its baseline on new seeds, and compare them.
+
+    All have the same seeds, and the test split scores them.
 
     Args:
         study: name of the study.
@@ -330,7 +247,7 @@ def confirm(
         ActsearchError: no such study, or nothing to confirm.
     """
     for given in (task, model, data):
-        _named(given, "")
+        named(given)
     home = Store(store)
     run = StudyRun.load(home, study)
     with make_executor(executor, jobs, trial_timeout) as engine, home.owned(study):
@@ -339,7 +256,7 @@ def confirm(
             confirmation = confirm_study(run, engine, top, seeds, jobs, progress)
             write_report(run)
         _finish_mirror(mirror, confirmation)
-        return result_of(run, confirmation)
+        return search_result(run, confirmation)
 
 
 def make_executor(kind: str | Executor, jobs: int, timeout: float | None) -> Executor:
@@ -359,8 +276,6 @@ def make_executor(kind: str | Executor, jobs: int, timeout: float | None) -> Exe
 
 def is_complete(store: Store, name: str) -> bool:
     """Whether a study of that name was made to the end, so that it can be resumed."""
-    from actsearch.search.study.config import ATTRIBUTE
-
     return ATTRIBUTE in store.load(name).user_attrs
 
 
@@ -368,7 +283,7 @@ def _write_unconfirmed(run: StudyRun) -> None:
     trial = run.candidates(1)[0]
     placement = run.placement(trial)
     assert placement is not None
-    first = run.plan.objectives[0]
+    first = run.config.goals[0]
     assert run.baseline is not None, "a search without a baseline ends before this"
     gain = (trial.values[0] - run.baseline.values[0]) * (1 if first.mode == "max" else -1)
     found = {
@@ -385,7 +300,7 @@ def _write_unconfirmed(run: StudyRun) -> None:
         write_best(run, placement, found, run.factor(trial))
 
 
-def result_of(run: StudyRun, confirmation: Confirmation | None) -> SearchResult:
+def search_result(run: StudyRun, confirmation: Confirmation | None) -> SearchResult:
     """Return what a study has found."""
     file = placement_file(run)
     confirmed = confirmation or Confirmation.read(run)

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 import actsearch
 from actsearch.search.confirm.racing import Comparison
-from actsearch.search.study.record import StudyRun, outcome_of
+from actsearch.search.study.record import StudyRun, result_of
 from actsearch.search.study.store import Store
 from actsearch.search.training.train import quiet
 from actsearch.tracking.ladder import ladder
@@ -316,7 +316,7 @@ def compare(name: str, **search: int) -> None:
         what, advice, claim = advised(module, found)
         hand, placement = by_hand(run)
         print(f"\n{name}: {len(found.trials)} trials, {searched:.0f} s\n{costs(run, own)}")
-        failed = [outcome_of(t)["reason"] for t in found.trials if t.state.name == "FAIL"]
+        failed = [result_of(t).reason for t in found.trials if t.state.name == "FAIL"]
         print(f"failed: {len(failed)} {failed[:3] or ''}")
     assert found.confirmation is not None
     print(found.confirmation.verdict())

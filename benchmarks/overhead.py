@@ -20,10 +20,11 @@ from typing import Any
 import torch
 
 from actsearch.placement import Placement, SiteEntry, find_sites
-from actsearch.run import make_plan, run_search
+from actsearch.run import run_search
 from actsearch.search.executors.executor import Executor, OnReport
-from actsearch.search.training.job import Outcome, Specification
-from actsearch.search.training.train import quiet, run_trial
+from actsearch.search.study.resolve import study_config
+from actsearch.search.training.job import Job, ModelInfo, Result
+from actsearch.search.training.train import quiet, run_job
 from actsearch_tasks.classification import Classification
 
 EPOCHS = 10
@@ -54,16 +55,14 @@ def bare_loop() -> float:
 def trial() -> None:
     """Overhead of one trial, build and report included, beyond the bare loop on the same work."""
     quiet()
-    specification = make_plan(
-        "classification", config={"trainer.max_epochs": EPOCHS}
-    ).specification(None)
+    job = study_config("classification", config={"trainer.max_epochs": EPOCHS}).job(None)
     bare, ours = [], []
     for _ in range(5):
         bare.append(bare_loop())
         start = time.perf_counter()
-        outcome = run_trial(specification, lambda *_: False)
+        result = run_job(job, lambda *_: False)
         ours.append(time.perf_counter() - start)
-        assert outcome.state == "complete", outcome.reason
+        assert result.state == "complete", result.reason
     print(
         f"one trial against the bare loop: {min(ours) / min(bare):.2f}x ({min(ours):.2f} s /"
         f" {min(bare):.2f} s)"
@@ -73,15 +72,15 @@ def trial() -> None:
 class Stub(Executor):
     """Ends every trial at once with a made-up value: what is left is ask, store and track."""
 
-    def __init__(self, probe: dict[str, Any]) -> None:
-        self.probe = probe
+    def __init__(self, info: ModelInfo | None) -> None:
+        self.info = info
         self.waiting: list[int] = []
 
-    def submit(self, key: int, specification: Specification) -> None:
+    def submit(self, key: int, job: Job) -> None:
         """Keep the key."""
         self.waiting.append(key)
 
-    def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
+    def wait(self, on_report: OnReport) -> list[tuple[int, Result]]:
         """End what was submitted."""
         keys, self.waiting = self.waiting, []
         ended = []
@@ -90,7 +89,9 @@ class Stub(Executor):
             ended.append(
                 (
                     key,
-                    Outcome("complete", metrics=metrics, history=[(0, metrics)], probe=self.probe),
+                    Result(
+                        "complete", metrics=metrics, history=[(0, metrics)], model_info=self.info
+                    ),
                 )
             )
         return ended
@@ -112,13 +113,13 @@ def stub(trials: int = 1000) -> None:
             self.stamps.append(time.perf_counter())
 
     quiet()
-    plan = make_plan("classification")
-    outcome = run_trial(plan.specification(None, "probe"), lambda *_: False)
+    config = study_config("classification")
+    result = run_job(config.job(None, "inspect"), lambda *_: False)
     for sampler in ("random", "tpe"):
         clock = Clock()
         with tempfile.TemporaryDirectory() as folder:
             run_search(
-                "classification", trials=trials, store=folder, executor=Stub(outcome.probe), sampler=sampler,
+                "classification", trials=trials, store=folder, executor=Stub(result.model_info), sampler=sampler,
                 pruner="none", listeners=[clock],
             )  # fmt: skip
         gaps = [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]

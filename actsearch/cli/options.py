@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from typing import NoReturn
 
 from actsearch.errors import InvalidValueError
@@ -25,6 +26,31 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
 
     parser.error = complain  # type: ignore[method-assign]  # argparse's own way prints the usage and exits
     return parser.parse_args(arguments)
+
+
+def canonical(arguments: list[str], flags: Collection[str]) -> list[str]:
+    """Return a command's words with each option under its own name, and with a value.
+
+    ``--test-metric`` is ``--test_metric``, ``--objective`` is ``--objectives``, and a flag alone,
+    ``--force``, is ``--force=true``.
+
+    Args:
+        arguments: the words.
+        flags: options that are true or false.
+    """
+    words: list[str] = []
+    for index, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        key = name.removeprefix("--").replace("-", "_")
+        if not name.startswith("--") or "." in key:
+            words.append(word)
+            continue
+        key = {"objective": "objectives"}.get(key, key)
+        following = arguments[index + 1 : index + 2]
+        if key in flags and not equals and (not following or following[0].startswith("--")):
+            equals, value = "=", "true"
+        words.append(f"--{key}{equals}{value}")
+    return words
 
 
 def take_data(arguments: list[str]) -> tuple[str, list[str]]:

@@ -11,7 +11,7 @@ from rich.progress import Progress as Bars
 
 from actsearch.placement import Placement
 from actsearch.search.loop.coordinator import Listener
-from actsearch.search.study.record import StudyRun, counts, outcome_of
+from actsearch.search.study.record import StudyRun, counts, phase_of, result_of
 from actsearch.tracking.words import short
 
 
@@ -40,8 +40,8 @@ class Progress(Listener):
         """Show the bar of trials."""
         self.run = run
         self.total = total
-        self.metric = run.plan.objectives[0].metric
-        self.epochs = run.probe.get("max_epochs") or 1
+        self.metric = run.config.goals[0].metric
+        self.epochs = run.model_info.max_epochs or 1
         done = sum(t.state.is_finished() and counts(t) for t in run.trials)
         self.trials = self.bars.add_task("trials", total=total, completed=done, note="")
 
@@ -66,13 +66,11 @@ class Progress(Listener):
         )
         self.bars.update(self.trials, advance=int(counts(trial)), note=best)
         if not self.console.is_terminal:
-            value = (
-                f"{trial.values[0]:.4f}"
-                if trial.state == TrialState.COMPLETE
-                else outcome_of(trial)["reason"]
-            )
+            value = result_of(trial).reason
+            if trial.state == TrialState.COMPLETE:
+                value = f"{trial.values[0]:.4f}"
             done = sum(t.state.is_finished() and counts(t) for t in self.run.trials)
-            name = f"trial {trial.number}, {done} of {self.total}, {trial.user_attrs['stage']}"
+            name = f"trial {trial.number}, {done} of {self.total}, {phase_of(trial)}"
             what = short(self.run, trial)
             self.console.print(
                 f"{name}: {what}: {trial.state.name.lower()} {value}; {best}",

@@ -70,11 +70,10 @@ def run(arguments: list[str]) -> int:
 def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
     from jsonargparse import ArgumentError, ArgumentParser
 
-    from actsearch.search.study.record import sites_of as found
     from actsearch.search.training.inspect_model import example_input, sites_of
-    from actsearch.search.training.job import Specification
+    from actsearch.search.training.job import Job
     from actsearch.search.training.target import Target, import_class, option_error
-    from actsearch.search.training.train import quiet, run_trial
+    from actsearch.search.training.train import quiet, run_job
 
     quiet()
     cls = import_class(name, "Module") if "." in name else None
@@ -95,10 +94,10 @@ def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
         config = target.freeze(options)
         # One batch of training, as a search begins: what runs there may be more than what forward
         # calls.
-        job = Specification(name, config, [], data=data, stage="probe", include_gates=include_gates)
-        probed = run_trial(job, lambda *_: False)
-        if probed.probe:
-            return found(probed.probe)
+        job = Job(name, config, [], data=data, kind="inspect", include_gates=include_gates)
+        info = run_job(job, lambda *_: False).model_info
+        if info is not None:
+            return info.found
         module, source, trainer = target.build(config)
     except ActsearchError:
         raise

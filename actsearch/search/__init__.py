@@ -7,11 +7,9 @@ if TYPE_CHECKING:
     from actsearch.search.samplers.function_space import (
         FunctionSpaceSampler as FunctionSpaceSampler,
     )
-    from actsearch.search.trainability.gate import Gate as Gate
 
 _HOME = {
     "FunctionSpaceSampler": "actsearch.search.samplers.function_space",
-    "Gate": "actsearch.search.trainability.gate",
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial
 
 from actsearch.search.confirm.confirmation import Confirmation
-from actsearch.search.study.record import StudyRun, outcome_of
+from actsearch.search.study.record import StudyRun, phase_of, result_of
 from actsearch.tracking.words import short
 
 
@@ -34,17 +34,16 @@ class Rung:
 
 def ladder(run: StudyRun) -> list[Rung]:
     """Return the rungs that a study has stepped on."""
-    stages: dict[str, list[FrozenTrial]] = {
+    steps: dict[str, list[FrozenTrial]] = {
         "as it is": [],
         "rate tuned": [],
         "famous": [],
         "searched": [],
     }
     for trial in run.trials:
-        stage = trial.user_attrs.get("stage", "")
-        name = {"baseline": "rate tuned", "famous": "famous"}.get(stage, "searched")
-        stages["as it is" if trial.number == 0 else name].append(trial)
-    rungs = [_rung(run, name, trials) for name, trials in stages.items() if trials]
+        name = {"baseline": "rate tuned", "famous": "famous"}.get(phase_of(trial), "searched")
+        steps["as it is" if trial.number == 0 else name].append(trial)
+    rungs = [_rung(run, name, trials) for name, trials in steps.items() if trials]
     confirmed = Confirmation.read(run)
     if confirmed is not None and confirmed.comparisons:
         trainings = sum(score is not None for score in confirmed.scores.values()) + len(
@@ -56,7 +55,7 @@ def ladder(run: StudyRun) -> list[Rung]:
 
 def _rung(run: StudyRun, name: str, trials: Sequence[FrozenTrial]) -> Rung:
     ranked = [trial for trial in run.ranked() if trial in trials]
-    cpu = sum(outcome_of(trial).get("cpu", 0.0) for trial in trials)
+    cpu = sum(result_of(trial).cpu for trial in trials)
     if not ranked:
         return Rung(name, None, "", len(trials), cpu)
     return Rung(name, ranked[0].values[0], short(run, ranked[0]), len(trials), cpu)
@@ -74,4 +73,4 @@ def rows(run: StudyRun) -> tuple[list[str], list[list[str]]]:
         ]
         for rung in ladder(run)
     ]
-    return ["step", run.plan.objectives[0].metric, "trials", "CPU s", "the best of it"], lines
+    return ["step", run.config.goals[0].metric, "trials", "CPU s", "the best of it"], lines

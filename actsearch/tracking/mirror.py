@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from actsearch.placement import Placement
 from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.loop.coordinator import Listener
-from actsearch.search.study.record import BEST, CANDIDATE, StudyRun, outcome_of
+from actsearch.search.study.record import BEST, CANDIDATE, StudyRun, result_of
 from actsearch.search.study.store import Store
 from actsearch.tracking.database import create_database
 from actsearch.tracking.model import log_best_model
@@ -147,7 +147,7 @@ class Mirror(Listener):
             create_database(self.store.root)
             artifacts = (self.store.root / "artifacts").as_uri()
         client = MlflowClient(tracking_uri=self.uri)
-        task = self.run.plan.task
+        task = self.run.config.task
         experiment = client.get_experiment_by_name(task)
         self._experiment = (
             experiment.experiment_id
@@ -179,13 +179,13 @@ class Mirror(Listener):
         self._client = client
 
     def _create_parent(self, client: Any, identity: str) -> str:
-        plan = self.run.plan
+        config = self.run.config
         tags = {
             "actsearch.identity": identity,
             "actsearch.study": self.run.name,
-            "actsearch.task": plan.task,
+            "actsearch.task": config.task,
             "actsearch.kind": "study",
-            "actsearch.space": plan.space,
+            "actsearch.space": config.space,
         }
         parent: str = client.create_run(
             self._experiment, run_name=self.run.name, tags=tags
@@ -193,11 +193,11 @@ class Mirror(Listener):
         from actsearch.search.study.config import flat
 
         parameters = {
-            "space": plan.space,
-            "sampler": plan.sampler,
-            "pruner": plan.pruner,
-            "seed": plan.seed,
-        } | flat(plan.config)
+            "space": config.space,
+            "sampler": config.sampler,
+            "pruner": config.pruner,
+            "seed": config.seed,
+        } | flat(config.config)
         client.log_batch(parent, params=_parameters(parameters))
         return parent
 
@@ -210,7 +210,7 @@ class Mirror(Listener):
             tags = {
                 "mlflow.parentRunId": self._parent,
                 "actsearch.study": self.run.name,
-                "actsearch.task": self.run.plan.task,
+                "actsearch.task": self.run.config.task,
                 "actsearch.kind": "baseline" if placement is None else "trial",
                 "actsearch.trial": str(number),
                 "actsearch.state": "running",
@@ -242,23 +242,22 @@ class Mirror(Listener):
             if trial.datetime_complete
             else int(time.time() * 1000)
         )
-        recorded = outcome_of(trial)
+        recorded = result_of(trial)
         metrics = [
             Metric(_clean(name), value, ended, epoch)
-            for epoch, values in recorded.get("history", [])
+            for epoch, values in recorded.history
             for name, value in values.items()
         ]
-        history = recorded.get("history", [])
-        shown = history[-1][1] if history else {}
+        shown = recorded.history[-1][1] if recorded.history else {}
         # What counts may be another epoch's value, or the mean over several seeds: it stands last.
         metrics += [
-            Metric(_clean(name), value, ended, len(history))
-            for name, value in recorded.get("metrics", {}).items()
+            Metric(_clean(name), value, ended, len(recorded.history))
+            for name, value in recorded.metrics.items()
             if shown.get(name) != value
         ]
-        metrics.append(Metric("seconds", recorded.get("seconds", 0.0), ended, 0))
+        metrics.append(Metric("seconds", recorded.seconds, ended, 0))
         tags = [RunTag("actsearch.state", state)]
-        if reason := recorded.get("reason"):
+        if reason := recorded.reason:
             tags.append(RunTag("actsearch.reason", reason[:5000]))
         self._client.log_batch(run_id, metrics=metrics, params=_parameters(trial.params), tags=tags)
         if placement is not None:
@@ -306,7 +305,7 @@ def _headline(run: StudyRun) -> dict[str, float]:
     ranked = run.ranked()
     if not ranked:
         return {}
-    first = _clean(run.plan.objectives[0].metric)
+    first = _clean(run.config.goals[0].metric)
     numbers = {f"best.{first}": ranked[0].values[0], "trials": float(len(run.trials))}
     return numbers | ({f"baseline.{first}": run.baseline.values[0]} if run.baseline else {})
 

@@ -34,12 +34,14 @@ def log_best_model(run: StudyRun, uri: str, parent: str) -> str:
     placement = run.placement(run.trials[number])
     if not weights.exists() or placement is None:
         return "no weights"
-    if run.plan.model:
+    if run.config.model:
         return "a training loop's model is left to its owner"
     quiet()
-    module, data, trainer = Target.resolve(run.plan.task, run.plan.data).build(run.plan.config)
+    module, data, trainer = Target.resolve(run.config.task, run.config.data).build(
+        run.config.config
+    )
     example = example_input(module, data, trainer)
-    placement.apply(module, example, force=bool(run.plan.options.get("force")))
+    placement.apply(module, example, force=run.config.force)
     load_model(module, weights)
     try:
         _log(module.eval(), example, run, uri, parent)

@@ -67,7 +67,7 @@ def sheet(activations: dict[str, Activation], path: Path, reach: float = 4.0) ->
 
 def history(run: StudyRun, path: Path) -> None:
     """Draw the first objective by trial, the best so far, and the baseline."""
-    objective = run.plan.objectives[0]
+    objective = run.config.goals[0]
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
     best: list[tuple[int, float]] = []
@@ -123,7 +123,7 @@ def heat_map(run: StudyRun, path: Path) -> None:
         figsize=(2.5 + 0.55 * len(names), 1.8 + 0.35 * len(sites)), layout="constrained"
     )
     axes = figure.add_subplot()
-    objective = run.plan.objectives[0]
+    objective = run.config.goals[0]
     image = axes.imshow(
         grid, aspect="auto", cmap="viridis" if objective.mode == "max" else "viridis_r"
     )
@@ -147,7 +147,7 @@ def importance(run: StudyRun, path: Path) -> None:
 
     Nothing with too few trials.
     """
-    names = [decision.name for decision in run.decisions.all]
+    names = [choice.name for choice in run.space.choices]
     complete = [
         t
         for t in run.trials
@@ -155,7 +155,7 @@ def importance(run: StudyRun, path: Path) -> None:
     ]
     if len(complete) < 8 or len(names) < 2 or len({t.values[0] for t in complete}) < 2:
         return
-    study = optuna.create_study(direction=run.plan.objectives[0].direction)
+    study = optuna.create_study(direction=run.config.goals[0].direction)
     for trial in complete:
         study.add_trial(
             optuna.create_trial(
@@ -180,7 +180,7 @@ def importance(run: StudyRun, path: Path) -> None:
 
 def pareto(run: StudyRun, path: Path) -> None:
     """Draw the first two objectives of every trial, and the front."""
-    first, second = run.plan.objectives[:2]
+    first, second = run.config.goals[:2]
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.add_subplot()
     complete = run.ranked()

@@ -11,7 +11,7 @@ from actsearch.placement import Placement
 from actsearch.placement.files import write_text
 from actsearch.search.confirm.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.confirm.racing import BASELINE, Comparison
-from actsearch.search.study.record import StudyRun, finished, outcome_of, placement_file
+from actsearch.search.study.record import StudyRun, finished, placement_file, result_of
 from actsearch.tracking import ladder, pictures
 from actsearch.tracking.ending import ending
 from actsearch.tracking.words import short
@@ -25,7 +25,7 @@ def write_report(run: StudyRun) -> Path:
     pictures.history(run, folder / "history.png")
     pictures.heat_map(run, folder / "sites.png")
     pictures.importance(run, folder / "importance.png")
-    if len(run.plan.objectives) > 1:
+    if len(run.config.goals) > 1:
         pictures.pareto(run, folder / "pareto.png")
     if (file := placement_file(run)) is not None:
         pictures.curves(Placement.load(file), folder / "curves.png")
@@ -37,7 +37,7 @@ def write_report(run: StudyRun) -> Path:
 
 def rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the best trials, the baseline among them."""
-    names = [objective.metric for objective in run.plan.objectives]
+    names = [objective.metric for objective in run.config.goals]
     ranked = run.ranked()
     chosen = ranked[:top]
     baseline = run.baseline
@@ -46,7 +46,7 @@ def rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:
     lines = []
     for trial in chosen:
         label = "baseline" if trial is baseline else str(trial.number)
-        seconds = f"{outcome_of(trial).get('seconds', 0.0):.1f}"
+        seconds = f"{result_of(trial).seconds:.1f}"
         lines.append(
             [label, *(f"{value:.4f}" for value in trial.values), seconds, short(run, trial)]
         )
@@ -87,14 +87,14 @@ def _mean(result: Confirmation, arm: int | str) -> str:
 
 def summary(run: StudyRun) -> str:
     """Return what a study has found, in Markdown."""
-    plan = run.plan
+    config = run.config
     counts = ", ".join(f"{count} {state}" for state, count in sorted(finished(run.trials).items()))
-    goals = ", ".join(f"{objective.metric} ({objective.mode})" for objective in plan.objectives)
+    goals = ", ".join(f"{objective.metric} ({objective.mode})" for objective in config.goals)
     parts = [
         f"# {run.name}",
         (
-            f"Task `{plan.task}`, space `{plan.space}`, objective {goals}, sampler {plan.sampler},"
-            f" seed {plan.seed}. Trials: {counts}."
+            f"Task `{config.task}`, space `{config.space}`, objective {goals}, sampler {config.sampler},"
+            f" seed {config.seed}. Trials: {counts}."
         ),
     ]
     result = Confirmation.read(run)
@@ -123,7 +123,7 @@ def summary(run: StudyRun) -> str:
     failures = [trial for trial in run.trials if trial.state == TrialState.FAIL]
     if failures:
         reasons = [
-            [str(trial.number), outcome_of(trial).get("reason", "")[:200], short(run, trial)]
+            [str(trial.number), result_of(trial).reason[:200], short(run, trial)]
             for trial in failures[:10]
         ]
         parts += ["## Failed trials", table(["trial", "reason", "placement"], reasons)]

@@ -45,5 +45,5 @@ def labels(sites: Sequence[str]) -> list[str]:
 
 def own(run: StudyRun) -> str:
     """Return the names of the model's own activations."""
-    names = dict.fromkeys(site.activation for site in run.sites.open)
+    names = dict.fromkeys(site.activation for site in run.model_info.found.open)
     return " and ".join(names) if len(names) <= 2 else "own activations"

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from actsearch.search.executors.executor import LocalExecutor
-from actsearch.search.study.config import Objective, Plan
-from actsearch.search.training.job import Outcome, Specification
+from actsearch.search.study.config import StudyConfig
+from actsearch.search.training.job import Job, Result
 from actsearch.search.training.target import Target
 
 STARTER = '''
@@ -85,36 +85,34 @@ COORDINATOR = """
 import sys
 from pathlib import Path
 from actsearch.search.executors.executor import LocalExecutor
-from actsearch.search.training.job import Specification
+from actsearch.search.training.job import Job
 
 if __name__ == "__main__":
     files = sorted(Path("wanted").iterdir())
     with LocalExecutor(len(files)) as executor:
         for key, file in enumerate(files):
-            executor.submit(key, Specification.loads(file.read_text()))
+            executor.submit(key, Job.loads(file.read_text()))
         Path("submitted").touch()
         while True:
-            for key, outcome in executor.wait(lambda *_: False):
-                print(key, outcome.reason, flush=True)
+            for key, result in executor.wait(lambda *_: False):
+                print(key, result.reason, flush=True)
 """
 LINUX = sys.platform == "linux"
 
 
 @pytest.fixture
-def specify(own: Path) -> Callable[..., Specification]:
+def specify(own: Path) -> Callable[..., Job]:
     (own / "starter.py").write_text(STARTER)
     (own / "started").mkdir()
     config = Target.resolve("own.Own").configure({"trainer.max_epochs": 1})
-    plan = Plan(
-        "starter.Starter", config, "space.yaml", {}, (Objective("val_loss", "min"),), "test_loss"
+    given = StudyConfig(
+        "starter.Starter", config=config, objectives=["val_loss:min"], test_metric="test_loss"
     )
 
-    def specification(how: str, then: str) -> Specification:
-        return replace(
-            plan.specification(None), config={**config, "task": {"how": how, "then": then}}
-        )
+    def job(how: str, then: str) -> Job:
+        return replace(given.job(None), config={**config, "task": {"how": how, "then": then}})
 
-    return specification
+    return job
 
 
 def started(folder: Path) -> set[int]:
@@ -152,15 +150,15 @@ def left(remaining: Callable[[], set[int]], within: float = 10) -> set[int]:
     return found
 
 
-def run(executor: LocalExecutor, *specifications: Specification) -> list[Outcome]:
-    for key, specification in enumerate(specifications):
-        executor.submit(key, specification)
-    ended: dict[int, Outcome] = {}
-    while len(ended) < len(specifications):
-        for key, outcome in executor.wait(lambda *_: False):
+def run(executor: LocalExecutor, *jobs_: Job) -> list[Result]:
+    for key, job in enumerate(jobs_):
+        executor.submit(key, job)
+    ended: dict[int, Result] = {}
+    while len(ended) < len(jobs_):
+        for key, result in executor.wait(lambda *_: False):
             assert key not in ended
-            ended[key] = outcome
-    return [ended[key] for key in range(len(specifications))]
+            ended[key] = result
+    return [ended[key] for key in range(len(jobs_))]
 
 
 HOW = ["command", "shell", "fork", "forkserver", *(["session"] if LINUX else [])]
@@ -173,8 +171,8 @@ def test_after_each_end_of_a_training(specify, own):
     wanted = [(how, "return") for how in HOW]
     wanted += [(how, then) for then in ("exit", "killed") for how in after_crash[:2]]
     with LocalExecutor(len(wanted)) as executor:
-        outcomes = run(executor, *(specify(*one) for one in wanted))
-        reasons = [outcome.reason for outcome in outcomes]
+        results = run(executor, *(specify(*one) for one in wanted))
+        reasons = [result.reason for result in results]
         survivors = left(
             lambda: {p for p in started(own) if lives(p)}
         )  # the executor is still open
@@ -191,9 +189,9 @@ def test_after_each_end_of_a_training(specify, own):
 def test_after_a_timeout(specify, own):
     wanted = [("deadlock", "return"), ("command", "hold"), ("shell", "sleep")]
     with LocalExecutor(len(wanted), timeout=8) as executor:
-        outcomes = run(executor, *(specify(*one) for one in wanted))
+        results = run(executor, *(specify(*one) for one in wanted))
         survivors = left(lambda: {p for p in started(own) if lives(p)})
-    assert {(outcome.state, outcome.reason) for outcome in outcomes} == {
+    assert {(result.state, result.reason) for result in results} == {
         ("failed", "timeout: longer than 8 s")
     }
     assert len(started(own)) == 8, "each training, two workers, a command, a shell with its own"

@@ -6,7 +6,7 @@ import re
 
 from optuna.trial import TrialState
 
-from actsearch.search.study.record import StudyRun, counts, outcome_of
+from actsearch.search.study.record import StudyRun, counts, result_of
 from actsearch.search.study.store import Store
 
 REASONS = {
@@ -39,5 +39,5 @@ def test_goes_wrong_alone(own, actsearch):
         assert failed
         for trial in failed:
             assert trial.state == TrialState.FAIL
-            assert re.match(reason, outcome_of(trial)["reason"]), outcome_of(trial)["reason"]
+            assert re.match(reason, result_of(trial).reason), result_of(trial).reason
     assert all(t.state == TrialState.COMPLETE for t in run.trials if t.params["model"] == "relu")

@@ -100,7 +100,7 @@ def test_thirty_trials_on_digits(tmp_path, monkeypatch, actsearch):
     assert "## Confirmation" in parent.data.tags["mlflow.note.content"]
 
     best = Placement.load(placement_file(run))
-    assert set(best.sites) == {site.name for site in run.sites.open}
+    assert set(best.sites) == {site.name for site in run.model_info.found.open}
     trial = by_number[best.found["trial"]]
     assert (
         Placement.load(f"runs:/{trial.info.run_id}/placement.json").sites.keys()

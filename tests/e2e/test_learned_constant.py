@@ -12,7 +12,7 @@ import torch
 from optuna.trial import TrialState
 
 import actsearch as package
-from actsearch.search.study.record import outcome_of
+from actsearch.search.study.record import result_of
 
 TANH = """
 from torch import nn
@@ -49,7 +49,7 @@ def test_searched_confirmed_saved_loaded_and_applied(tanh, own, executor):
         tanh.Tanh, "constants.yaml", trials=5, confirm=4, seeds=2, executor=executor, study="s",
         config={"trainer.max_epochs": 3}, pruner="none",
     )  # fmt: skip
-    assert not [outcome_of(t)["reason"] for t in found.trials if t.state == TrialState.FAIL]
+    assert not [result_of(t).reason for t in found.trials if t.state == TrialState.FAIL]
     placed = [t.params["model"] for t in found.trials if t.user_attrs["placement"] is not None]
     assert set(placed) == {"mul(x,a)", "add(tanh(x),mul(a,x))", "swish", "snake"}
     assert not found.confirmation.failures

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from actsearch.search.confirm.confirm import Confirmation
-from actsearch.search.study.record import StudyRun, outcome_of
+from actsearch.search.study.record import StudyRun, result_of
 from actsearch.search.study.store import Store
 
 WORKERS = """
@@ -51,7 +51,7 @@ def test_searched_and_confirmed(own):
     assert "Traceback" not in ended.stderr
     assert "semaphore" not in ended.stderr
     run = StudyRun.load(Store(own / "store"), "s")
-    assert [outcome_of(trial)["reason"] for trial in run.trials] == ["", ""]
+    assert [result_of(trial).reason for trial in run.trials] == ["", ""]
     confirmation = Confirmation.read(run)
     assert not confirmation.failures
     assert len(confirmation.scores) == 4

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 import actsearch as package
 from actsearch.errors import ActsearchError
-from actsearch.search.study.record import StudyRun, outcome_of
+from actsearch.search.study.record import StudyRun, result_of
 from actsearch.search.study.store import Store
 
 LOOP = """
@@ -171,7 +171,7 @@ def test_the_same_call_trains_nothing_more_and_more_trials_go_on(loops):
     assert record(again) == record(first)
     assert again.confirmation.scores == first.confirmation.scores
     more = search(loops, trials=6)
-    new = [t for t in more.trials[len(first.trials) :] if not outcome_of(t)["spared"]]
+    new = [t for t in more.trials[len(first.trials) :] if not result_of(t).spared]
     assert trained() == before + len(new) == before + 2
     assert record(more)[: len(first.trials)] == record(first)
     assert record(more) == record(search(loops, trials=6, study="straight"))
@@ -204,8 +204,8 @@ def test_report_answers_when_to_stop(tmp_path, monkeypatch):
 
     found = search(stopped, trials=4, pruner="asha", learning_rate="fixed")
     epochs = [int(line) for line in Path("epochs").read_text().split()]
-    ended = [t for t in found.trials if not outcome_of(t)["spared"]]
-    assert [len(outcome_of(t)["history"]) for t in ended] == epochs, (
+    ended = [t for t in found.trials if not result_of(t).spared]
+    assert [len(result_of(t).history) for t in ended] == epochs, (
         "the loop ends where the search wants it to"
     )
     assert [t.state for t in ended] == [TrialState.COMPLETE] + [TrialState.PRUNED] * 3
@@ -287,7 +287,7 @@ def test_the_learning_rate_of_the_study_reaches_the_optimiser(loops):
         "another rate must come to another loss"
     )
     for trial in found.trials:
-        rate = outcome_of(trial)["metrics"].get("rate")  # of a pruned trial there may be none
+        rate = result_of(trial).metrics.get("rate")  # of a pruned trial there may be none
         assert (
             rate == pytest.approx(1e-2 * trial.user_attrs["learning_rate_factor"]) or rate is None
         )
@@ -300,7 +300,7 @@ def test_a_split_seed_gives_each_pair_of_the_confirmation_a_split_of_its_own(loo
     found = search(loops, train="train_on", confirm=1, seeds=3)
     splits = Counter(map(int, Path("splits").read_text().split()))
     searched = splits.pop(7)
-    assert searched == 1 + sum(not outcome_of(t)["spared"] for t in found.trials), (
+    assert searched == 1 + sum(not result_of(t).spared for t in found.trials), (
         "the probe and the trials have the function's own"
     )
     measured = found.confirmation

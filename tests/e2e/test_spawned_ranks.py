@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +10,10 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 from actsearch.placement import Placement, find_sites
 from actsearch.search.executors.executor import LocalExecutor
-from actsearch.search.study.config import Objective, Plan
-from actsearch.search.training.job import Outcome, Specification
+from actsearch.search.study.config import StudyConfig
+from actsearch.search.training.job import Job, LossCurve, Result
 from actsearch.search.training.target import Target
-from actsearch.search.training.train import _reason, run_trial
+from actsearch.search.training.train import _reason, run_job
 
 RANKS = """
 import os
@@ -33,65 +32,63 @@ class Ranks(own.Own):
 """
 
 
-def specification(folder: Path, **trainer: object) -> Specification:
+def job(folder: Path, **trainer: object) -> Job:
     (folder / "ranks.py").write_text(RANKS)
     options = {"trainer.max_epochs": 2, "trainer.accelerator": "cpu", "trainer.devices": 2}
     config = Target.resolve("own.Own").configure(
         options | {f"trainer.{key}": value for key, value in trainer.items()}
     )
-    plan = Plan(
-        "ranks.Ranks", config, "space.yaml", {}, (Objective("val_loss", "min"),), "test_loss"
+    given = StudyConfig(
+        "ranks.Ranks", config=config, objectives=["val_loss:min"], test_metric="test_loss"
     )
-    return plan.specification(None)
+    return given.job(None)
 
 
-def run(specification: Specification) -> Outcome:
+def run(job: Job) -> Result:
     with LocalExecutor() as executor:
-        executor.submit(0, specification)
+        executor.submit(0, job)
         while not (ended := executor.wait(lambda *_: False)):
             pass
     return ended[0][1]
 
 
 def test_trains_in_spawned_ranks(own):
-    wanted = specification(own, strategy="ddp_spawn")
+    wanted = job(own, strategy="ddp_spawn")
     from own import Own
 
     placement = Placement.uniform("prelu", find_sites(Own()))
-    outcome = run(
+    result = run(
         replace(
             wanted,
-            placement=json.loads(placement.dumps()),
+            placement=placement,
             folder=str(own / "kept"),
             learning_rate_factor=2.0,
-            activation_learning_rate_factor=0.5,
             measures=["latency"],
         )
     )
-    assert outcome.state == "complete", outcome.reason
-    assert outcome.metrics["ranks"] == 2
-    assert outcome.metrics["rate"] == pytest.approx(2e-2), "the factors must reach the ranks"
-    assert outcome.metrics["rate_of_activations"] == pytest.approx(1e-2)
-    assert outcome.metrics["latency"] > 0
+    assert result.state == "complete", result.reason
+    assert result.metrics["ranks"] == 2
+    assert result.metrics["rate"] == pytest.approx(2e-2), "the factor must reach the ranks"
+    assert result.metrics["rate_of_activations"] == pytest.approx(2e-2)
+    assert result.metrics["latency"] > 0
     assert (own / "kept" / "weights.safetensors").exists()
     assert len(set((own / "wrote").read_text().split())) == 1, "one process of the two writes"
-    assert outcome.history == []
-    assert outcome.first_steps == {"losses": [], "gradient": None}
+    assert result.history == []
+    assert result.first_steps == LossCurve()
 
 
 def test_an_empty_record_of_first_steps_judges_nothing(own):
-    wanted = replace(specification(own, devices=1), task="own.Own")
-    for empty in ({"losses": [], "gradient": None}, {}):
-        outcome = run_trial(replace(wanted, watch=empty), lambda *_: False)
-        assert outcome.state == "complete", outcome.reason
-        assert outcome.first_steps["losses"]
+    wanted = replace(job(own, devices=1), task="own.Own")
+    result = run_job(replace(wanted, baseline=LossCurve()), lambda *_: False)
+    assert result.state == "complete", result.reason
+    assert result.first_steps.losses
 
 
 def test_refuses_a_strategy_that_starts_the_command_anew(own):
-    outcome = run(specification(own, strategy="ddp"))
-    assert outcome.state == "failed"
+    result = run(job(own, strategy="ddp"))
+    assert result.state == "failed"
     assert (
-        outcome.reason
+        result.reason
         == "refused: strategy for several devices must spawn its processes, but got 'DDPStrategy',"
         " which starts the command anew in each. Choose --trainer.strategy ddp_spawn, or"
         " --trainer.devices 1."

@@ -18,7 +18,7 @@ from actsearch.search.confirm.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.confirm.racing import BASELINE, Comparison, compare, race
 from actsearch.search.executors.executor import Executor
 from actsearch.search.study.record import StudyRun, write_best
-from actsearch.search.training.job import Outcome
+from actsearch.search.training.job import Result
 from actsearch.search.training.seeds import derive
 
 DESCRIBED = 8
@@ -57,7 +57,7 @@ def confirm_study(
     """Let the best ``top`` candidates race with the same new seeds, and compare the winner with the baseline.
 
     The race is :func:`actsearch.search.confirm.racing.race`. Where the data are divided by a seed
-    (the plan's ``split_option``), each seed of the race has a division of its own. Where the
+    (the study's ``split_option``), each seed of the race has a division of its own. Where the
     baseline was tuned, the model as it is trains beside the others on the seeds of the comparison,
     and a winner once more at the model's own learning rate. What an earlier call measured is used
     again, so a call with more seeds adds to it; the later verdict is corrected for there being an
@@ -241,17 +241,16 @@ class _Trainings:
         details = {
             "seed": seed,
             "split": (
-                (option, derive(self.run.plan.seed, "split", seed) % 2**31) if option else None
+                (option, derive(self.run.config.seed, "split", seed) % 2**31) if option else None
             ),
             "learning_rate_factor": arm.factor,
             "folder": str(folder) if kept else "",
             "pictures": kept,
             "log": str(folder / f"{seed}.log"),
         }
-        data = None if arm.placement is None else json.loads(arm.placement.dumps())
-        self.executor.submit(self._key, self.run.specification(data, "confirm", **details))
+        self.executor.submit(self._key, self.run.job(arm.placement, "confirm", **details))
 
-    def _note(self, arm: Arm, seed: int, outcome: Outcome) -> None:
+    def _note(self, arm: Arm, seed: int, outcome: Result) -> None:
         metric = self.result.metric
         self.result.cpu += outcome.cpu
         score = _score(outcome, metric, self.result.split == "test")
@@ -266,12 +265,16 @@ class _Trainings:
 def _begin(
     run: StudyRun, candidates: list[int], seeds: int, factors: dict[str, float]
 ) -> Confirmation:
-    metric = run.plan.test_metric if run.tested else run.plan.objectives[0].metric
+    metric = run.config.test_metric if run.tested else run.config.goals[0].metric
     result = Confirmation(
-        metric, run.plan.objectives[0].mode, "test" if run.tested else "validation", [], candidates
+        metric,
+        run.config.goals[0].mode,
+        "test" if run.tested else "validation",
+        [],
+        candidates,
     )
     result.budget = (len(candidates) + 1) * seeds
-    result.split_option, result.factors = run.plan.split_option, factors
+    result.split_option, result.factors = run.config.split_option, factors
     earlier = Confirmation.read(run)
     if earlier is not None and (earlier.metric, earlier.split_option) == (
         metric,
@@ -295,7 +298,7 @@ def _begin(
 
 
 def _seed(run: StudyRun, index: int) -> int:
-    return derive(run.plan.seed, "confirm", index)
+    return derive(run.config.seed, "confirm", index)
 
 
 def _folder(run: StudyRun, arm: str) -> Path:
@@ -307,7 +310,7 @@ def _rows_file(run: StudyRun, arm: str, seed: int) -> Path:
     return _folder(run, arm) / f"{seed}.rows.json"
 
 
-def _score(outcome: Outcome, metric: str, tested: bool) -> float | None:
+def _score(outcome: Result, metric: str, tested: bool) -> float | None:
     if outcome.state != "complete":
         return None
     if metric not in outcome.metrics:

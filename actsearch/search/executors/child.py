@@ -1,4 +1,4 @@
-"""The process of one trial: takes a specification, reports, hands back an outcome, and waits for its end."""
+"""The process of one trial: takes a job, reports, hands back an result, and waits for its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from actsearch.search.executors.guardian import kill
 from actsearch.search.executors.threads import THREADS
 from actsearch.search.training import given
-from actsearch.search.training.job import Outcome, Specification
+from actsearch.search.training.job import Job, Result
 
 
 def main(pipe: Connection, log: str, threads: int) -> None:
@@ -36,7 +36,7 @@ def main(pipe: Connection, log: str, threads: int) -> None:
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    specification = Specification.loads(pipe.recv_bytes())
+    job = Job.loads(pipe.recv_bytes())
     objects = pipe.recv_bytes()
     answers: list[bool] = []
     news = threading.Condition()
@@ -61,7 +61,7 @@ def main(pipe: Connection, log: str, threads: int) -> None:
 
     import torch
 
-    from actsearch.search.training.train import run_trial
+    from actsearch.search.training.train import run_job
 
     torch.set_num_threads(threads)
 
@@ -72,24 +72,24 @@ def main(pipe: Connection, log: str, threads: int) -> None:
             return answers.pop()
 
     try:
-        outcome = _given(objects) or run_trial(specification, report)
+        result = _given(objects) or run_job(job, report)
     except BaseException:
         traceback.print_exc()
         _flush()
         os._exit(1)  # at once: an orderly end would wait for what the training has started
     _flush()
-    pipe.send_bytes(json.dumps({"kind": "end", "outcome": outcome.dumps()}).encode())
+    pipe.send_bytes(json.dumps({"kind": "end", "result": result.dumps()}).encode())
     threading.Event().wait()  # to be ended with all that it has started, which its process stands for as long as it lives
 
 
-def _given(objects: bytes) -> Outcome | None:
+def _given(objects: bytes) -> Result | None:
     """Note what the user gave in Python; return the failure where it cannot be made again here."""
     try:
         given.loads(objects)
     except Exception as error:  # whatever the user's own classes raise
         traceback.print_exc()
         text = " ".join(str(error).split())[:500]
-        return Outcome(
+        return Result(
             "failed",
             f"error: {type(error).__name__}: {text}, in a process that was given what is trained",
         )

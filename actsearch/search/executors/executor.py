@@ -1,4 +1,4 @@
-"""Where trials run: one interface, a specification in, an outcome out, reports and the pruning answer in between."""
+"""Where trials run: one interface, a job in, an result out, reports and the pruning answer in between."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing import forkserver, util
+from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
 from actsearch.search.executors.child import main as run_child
 from actsearch.search.executors.guardian import Guardian
-from actsearch.search.executors.threads import THREADS, threads_each
+from actsearch.search.executors.server import start_server
+from actsearch.search.executors.threads import threads_each
 from actsearch.search.training import given
-from actsearch.search.training.job import Outcome, Specification
+from actsearch.search.training.job import Job, Result
 
 OnReport = Callable[[int, int, dict[str, float]], bool]
 """Called in the coordinator with (key, epoch, metrics); answers whether the trial must stop."""
@@ -38,11 +39,11 @@ class Executor(ABC):
     """
 
     @abstractmethod
-    def submit(self, key: int, specification: Specification) -> None:
+    def submit(self, key: int, job: Job) -> None:
         """Start a trial under a key of the caller's choice."""
 
     @abstractmethod
-    def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
+    def wait(self, on_report: OnReport) -> list[tuple[int, Result]]:
         """Wait for news, pass reports on, and return the trials that ended; possibly none, soon."""
 
     @abstractmethod
@@ -60,23 +61,23 @@ class InlineExecutor(Executor):
     """Runs each trial in this process, for notebooks and debuggers."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, Specification]] = []
+        self._waiting: list[tuple[int, Job]] = []
 
-    def submit(self, key: int, specification: Specification) -> None:
+    def submit(self, key: int, job: Job) -> None:
         """Keep the trial for the next :meth:`wait`."""
-        self._waiting.append((key, specification))
+        self._waiting.append((key, job))
 
-    def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
+    def wait(self, on_report: OnReport) -> list[tuple[int, Result]]:
         """Run what was submitted."""
-        from actsearch.search.training.train import run_trial
+        from actsearch.search.training.train import run_job
 
         ended = []
         while self._waiting:
-            key, specification = self._waiting.pop(0)
+            key, job = self._waiting.pop(0)
             in_main_thread = threading.current_thread() is threading.main_thread()
             handler = signal.getsignal(signal.SIGINT)
             try:
-                ended.append((key, run_trial(specification, functools.partial(on_report, key))))
+                ended.append((key, run_job(job, functools.partial(on_report, key))))
             finally:
                 if in_main_thread:
                     signal.signal(
@@ -87,42 +88,6 @@ class InlineExecutor(Executor):
     def close(self) -> None:
         """Forget what was not run."""
         self._waiting.clear()
-
-
-def start_server(jobs: int = 1) -> None:
-    """Start the server that children are forked from, if none runs: it imports for seconds, while the caller does as well.
-
-    It alone gets the environment that its libraries read once, when they are loaded; the caller's
-    is left as it was.
-
-    Args:
-        jobs: how many trainings will run at a time.
-    """
-    forkserver.set_forkserver_preload(["actsearch.search.executors.preload"])
-    # Of the semaphores that a killed training leaves, multiprocessing's tracker warns in the end,
-    # when it removes them.
-    quiet = "ignore:resource_tracker:UserWarning"
-    needed = {
-        **dict.fromkeys(THREADS, str(threads_each(jobs))),
-        "GOMP_SPINCOUNT": os.environ.get(
-            "GOMP_SPINCOUNT", "10000"
-        ),  # idle threads that spin for long starve others
-        "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), quiet])),
-    }
-    given = {name: os.environ[name] for name in needed if name in os.environ}
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    # What is ignored here, the server ignores from its first moment: Ctrl-C is for the coordinator
-    # alone.
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
-    os.environ.update(needed)
-    try:
-        forkserver.ensure_running()
-    finally:
-        for name in needed:
-            del os.environ[name]
-        os.environ.update(given)
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
 
 
 @dataclass(frozen=True)
@@ -180,13 +145,13 @@ class LocalExecutor(Executor):
             os._exit(128 + number)
         self._signal = number
 
-    def submit(self, key: int, specification: Specification) -> None:
+    def submit(self, key: int, job: Job) -> None:
         """Start a child for the trial."""
         ours, theirs = self._context.Pipe()
         arguments = (
             theirs,
-            specification.log or os.devnull,
-            threads_each(self.jobs, specification.threads),
+            job.log or os.devnull,
+            threads_each(self.jobs, job.threads),
         )
         # A daemonic process may have no children: no workers of loaders, no ranks.
         child = self._context.Process(target=run_child, args=arguments, daemon=False)
@@ -202,12 +167,10 @@ class LocalExecutor(Executor):
         )  # before it knows what to train, and so before it has started anything
         self._running.append(_Running(key, ours, child, time.monotonic()))
         with contextlib.suppress(OSError):  # it has died: the next wait says of what
-            ours.send_bytes(specification.dumps().encode())
-            ours.send_bytes(
-                given.dumps((specification.task, specification.data, specification.model))
-            )
+            ours.send_bytes(job.dumps().encode())
+            ours.send_bytes(given.dumps((job.task, job.data, job.model)))
 
-    def wait(self, on_report: OnReport) -> list[tuple[int, Outcome]]:
+    def wait(self, on_report: OnReport) -> list[tuple[int, Result]]:
         """Wait at most a quarter of a second for news."""
         if self._signal:
             raise KeyboardInterrupt(128 + self._signal)
@@ -220,31 +183,31 @@ class LocalExecutor(Executor):
         ended = []
         for trial in list(self._running):
             late = self.timeout is not None and time.monotonic() - trial.start > self.timeout
-            outcome = None
+            result = None
             if trial.pipe in ready or trial.child.sentinel in ready or (late and trial.pipe.poll()):
-                outcome = self._hear(trial, on_report)
-            if late and outcome is None:
-                outcome = Outcome(
+                result = self._hear(trial, on_report)
+            if late and result is None:
+                result = Result(
                     "failed",
                     f"timeout: longer than {self.timeout:g} s",
                     seconds=self.timeout or 0.0,
                 )
-            if outcome is not None:
+            if result is not None:
                 self._end(trial)
-                ended.append((trial.key, outcome))
+                ended.append((trial.key, result))
         return ended
 
-    def _hear(self, trial: _Running, on_report: OnReport) -> Outcome | None:
-        """Take a trial's next message, and return its outcome where it has ended."""
+    def _hear(self, trial: _Running, on_report: OnReport) -> Result | None:
+        """Take a trial's next message, and return its result where it has ended."""
         try:
             message = json.loads(trial.pipe.recv_bytes()) if trial.pipe.poll() else None
         except (EOFError, OSError):
             message = None
         if message is None:
             trial.child.join(timeout=5)
-            return Outcome("failed", _death(trial.child.exitcode))
+            return Result("failed", _death(trial.child.exitcode))
         if message["kind"] == "end":
-            return Outcome.loads(message["outcome"])
+            return Result.loads(message["result"])
         stop = on_report(trial.key, message["epoch"], message["metrics"])
         with contextlib.suppress(OSError):  # it has died: the next wait says of what
             trial.pipe.send_bytes(b"stop" if stop else b"go")

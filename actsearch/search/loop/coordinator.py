@@ -8,6 +8,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -16,18 +17,26 @@ from optuna.trial import FrozenTrial, TrialState
 from actsearch.errors import ActsearchWarning, StudyError
 from actsearch.placement import Placement
 from actsearch.search.executors.executor import Executor
-from actsearch.search.loop.phases import HIGHEST, LADDER, LOWEST, Turn, finalists, is_decided, turn
+from actsearch.search.loop.phases import (
+    HIGHEST,
+    LADDER,
+    LOWEST,
+    Phase,
+    finalists,
+    is_decided,
+    next_phase,
+)
 from actsearch.search.loop.screening import Screening
 from actsearch.search.samplers.by_name import make_pruner, make_sampler
 from actsearch.search.samplers.partial_fixed import PinnedSampler
 from actsearch.search.study.config import LEARNING_RATE
-from actsearch.search.study.record import StudyRun, counts, is_spared, outcome_of
-from actsearch.search.training.job import Outcome
+from actsearch.search.study.record import PHASE, RESULT, StudyRun, counts, is_spared, result_of
+from actsearch.search.training.job import LossCurve, Result
 from actsearch.search.training.seeds import derive
 
 ATTEMPTS = 3
 
-REFERENCE = ("baseline", "famous")
+TO_THE_END = ("baseline", "famous")
 """What others are judged by is trained to the end."""
 
 EXHAUSTED = 20
@@ -79,7 +88,7 @@ class Coordinator:
         self._end_by = math.inf
         self._reserved = 0
         self._screening = Screening(run)
-        self._earlier = [run.store.load(name) for name in run.plan.learn_from]
+        self._earlier = [run.store.load(name) for name in run.config.learn_from]
 
     def search(
         self, total: int, seconds: float = math.inf, reserved: int = 0, top: int = 0
@@ -108,13 +117,14 @@ class Coordinator:
         try:
             # In this order, since whether there is room is a question to the record.
             while self._running or self._room(total):
-                while (
-                    len(self._running) < self.jobs and self._room(total) and self._is_decided(total)
-                ):
-                    self._start(turn(self.run, self._next_number(), total))
+                while len(self._running) < self.jobs and self._room(total):
+                    number = self._next_number()
+                    if not is_decided(self.run, number, total):
+                        break
+                    self._start(next_phase(self.run, number, total))
                 self._wait()
             self._tell_exhausted()
-            if self.run.plan.learning_rate == "tuned" and total >= LADDER:
+            if self.run.config.learning_rate == "tuned" and total >= LADDER:
                 self._tune(top)
         finally:
             self.executor.close()
@@ -131,8 +141,8 @@ class Coordinator:
                 return
             self._wait()
 
-    def _finalist(self, top: int) -> Turn | None:
-        """Return the next turn of a finalist, first what a dead process was about to.
+    def _finalist(self, top: int) -> Phase | None:
+        """Return the next phase of a finalist, first what a dead process was about to do.
 
         ``None`` where there is none, or no time.
         """
@@ -140,12 +150,12 @@ class Coordinator:
         if self._out_of_time(trials):
             return None
         waiting = (t for t in trials if t.state == TrialState.WAITING)
-        begun = (Turn("finalist", self.run.factor(t), self.run.choices(t)) for t in waiting)
+        begun = (Phase("finalist", self.run.factor(t), self.run.choices(t)) for t in waiting)
         return next(begun, None) or next(finalists(self.run, top), None)
 
     def _wait(self) -> None:
-        for number, outcome in self.executor.wait(self._report):
-            self._end(number, outcome)
+        for number, result in self.executor.wait(self._report):
+            self._end(number, result)
 
     def _tell(self, event: str, *details: Any) -> None:
         for listener in self.listeners:
@@ -174,16 +184,15 @@ class Coordinator:
         trials = self.run.trials
         return min((t.number for t in trials if t.state == TrialState.WAITING), default=len(trials))
 
-    def _is_decided(self, total: int) -> bool:
-        return is_decided(self.run, self._next_number(), total)
-
     def _out_of_time(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Whether one more training and those reserved would outlast the time, by the median of those that ran to the end."""
+        """Whether one more training and those reserved would outlast the time.
+
+        The median of those that ran to the end tells how long one takes.
+        """
         if math.isinf(self._end_by):
             return False
-        seconds = [
-            s for t in trials if t.state == TrialState.COMPLETE and (s := outcome_of(t)["seconds"])
-        ]
+        ended = (result_of(t).seconds for t in trials if t.state == TrialState.COMPLETE)
+        seconds = [s for s in ended if s]
         each = statistics.median(seconds) if seconds else 0.0
         return time.monotonic() + each * (1 + self._reserved / self.jobs) > self._end_by
 
@@ -198,7 +207,7 @@ class Coordinator:
                 if attempts >= ATTEMPTS:
                     self._record(
                         trial.number,
-                        Outcome("failed", f"lost: the search died {attempts} times in this trial"),
+                        Result("failed", f"lost: the search died {attempts} times in this trial"),
                     )
                     self.run.study.tell(trial.number, state=TrialState.FAIL)
                 else:
@@ -217,137 +226,128 @@ class Coordinator:
     def _set_attribute(self, number: int, key: str, value: Any) -> None:
         self.run.store.storage().set_trial_user_attr(self._identity(number), key, value)
 
-    def _start(self, this: Turn) -> None:
-        plan, study = self.run.plan, self.run.study
-        trials, number = self.run.trials, self._next_number()
-        seed = derive(plan.seed, number)
+    def _start(self, phase: Phase) -> None:
+        """Ask for a trial; end it at once where its outcome is known, else have it trained."""
+        before = self.run.trials
+        trial = self._ask(phase)
+        placement = self._propose(trial, phase)
+        number = trial.number
+        self._running[number] = trial
+        # A trial taken up again repeats its first epochs.
+        self._reported[number] = before[number].intermediate_values if number < len(before) else ()
+        self._tell("trial_started", number, placement)
+        if known := self._screening.known(number, placement):
+            if known.state == "pruned":
+                self._repeat(trial, known)
+            self._end(number, known)
+            return
+        folder = self.run.folder / "trials" / f"{number:05d}"
+        job = self.run.job(
+            placement,
+            learning_rate_factor=trial.user_attrs[LEARNING_RATE],
+            data_fractions=self.run.config.data_fractions,
+            baseline=None if phase.name == "baseline" else self._baseline_curve(),
+            repeats=phase.repeats,
+            folder=str(folder),
+            log=str(folder / "log.txt"),
+        )
+        self.executor.submit(number, job)
+
+    def _ask(self, phase: Phase) -> optuna.Trial:
+        """Ask the study for a trial, by a sampler of its own: it depends on the number alone."""
+        config, study = self.run.config, self.run.study
+        seed = derive(config.seed, self._next_number())
         sampler = make_sampler(
-            plan.sampler, seed, len(plan.objectives), self._earlier, plan.experience
+            config.sampler, seed, len(config.goals), self._earlier, config.experience
         )
-        study.sampler = PinnedSampler(sampler, this.given, this.leaders)
-        study.pruner = make_pruner(plan.pruner, self.run.probe.get("max_epochs") or 1, plan.whole)
-        trial = study.ask()
-        placement = (
-            self.run.decisions.suggest(trial)
-            if this.stage != "baseline" or self.run.own is not None
-            else None
-        )
-        if this.stage == "baseline":
-            placement = None
-        factor = trial.user_attrs.get(
-            LEARNING_RATE, this.learning_rate_factor
-        )  # a trial taken up again keeps its own
+        study.sampler = PinnedSampler(sampler, phase.fixed, phase.tied)
+        epochs = self.run.model_info.max_epochs or 1
+        study.pruner = make_pruner(config.pruner, epochs, config.first_full_step)
+        return study.ask()
+
+    def _propose(self, trial: optuna.Trial, phase: Phase) -> Placement | None:
+        """Let a trial choose, note it, and return its placement: none is the model as it is."""
+        placement = None
+        if phase.name != "baseline" or self.run.own is not None:
+            placement = self.run.space.suggest(trial)
+        if phase.name == "baseline":
+            placement = None  # its parameters were suggested for the record alone
+        # A trial taken up again keeps its factor.
+        factor = trial.user_attrs.get(LEARNING_RATE, phase.learning_rate_factor)
         if factor is None:
             factor = trial.suggest_float(LEARNING_RATE, LOWEST, HIGHEST, log=True)
         data = None if placement is None else json.loads(placement.dumps())
-        stage = trial.user_attrs.get("stage", this.stage)
-        attributes = {"placement": data, "stage": stage, LEARNING_RATE: factor}
-        for key, value in attributes.items():
-            trial.set_user_attr(key, value)
-        self._running[trial.number] = trial
-        # A trial taken up again repeats its first epochs.
-        self._reported[number] = trials[number].intermediate_values if number < len(trials) else ()
-        self._tell("trial_started", trial.number, placement)
-        if known := self._screening.known(trial.number, placement):
-            if known.state == "pruned":
-                self._repeat(trial, known)
-            self._end(trial.number, known, spared=True)
-            return
-        folder = self.run.folder / "trials" / f"{trial.number:05d}"
-        watch = None if this.stage == "baseline" else self._standard()
-        changes: dict[str, Any] = {
-            "learning_rate_factor": factor, "shares": plan.shares, "watch": watch, "repeats": this.repeats,
-            "folder": str(folder), "log": str(folder / "log.txt"),
-        }  # fmt: skip
-        self.executor.submit(trial.number, self.run.specification(data, **changes))
+        trial.set_user_attr("placement", data)
+        trial.set_user_attr(PHASE, trial.user_attrs.get(PHASE, phase.name))
+        trial.set_user_attr(LEARNING_RATE, factor)
+        return placement
 
-    def _repeat(self, trial: optuna.Trial, known: Outcome) -> None:
-        """Give a trial the intermediate values of the one that it equals, by which a sampler judges what was cut short."""
-        first = self.run.plan.objectives[0].metric
-        for step, metrics in known.history if len(self.run.plan.objectives) == 1 else ():
+    def _repeat(self, trial: optuna.Trial, known: Result) -> None:
+        """Give a trial the intermediate values of the one that it equals.
+
+        By these a sampler judges what was cut short.
+        """
+        first = self.run.config.goals[0].metric
+        for step, metrics in known.history if len(self.run.config.goals) == 1 else ():
             if first in metrics:
                 trial.report(metrics[first], step)
 
-    def _standard(self) -> dict[str, Any]:
+    def _baseline_curve(self) -> LossCurve:
         """Return what the baseline showed in its first steps.
 
         The one as it comes where the best was not trained itself.
         """
         best = self.run.baseline
-        found: dict[str, Any] = (
-            outcome_of(best).get("first_steps") if best else None
-        ) or outcome_of(self.run.trials[0])["first_steps"]
-        return found
+        curve = result_of(best).first_steps if best else LossCurve()
+        return result_of(self.run.trials[0]).first_steps if curve == LossCurve() else curve
 
     def _report(self, number: int, step: int, metrics: dict[str, float]) -> bool:
-        trial, plan = self._running[number], self.run.plan
+        trial, config = self._running[number], self.run.config
         self._tell("reported", number, step, metrics)
-        metric = plan.objectives[0].metric
-        if (
-            len(plan.objectives) > 1
-            or metric not in metrics
-            or (plan.fidelity == "data" and step >= plan.whole)
-        ):
+        metric = config.goals[0].metric
+        judged_by_data = config.fidelity == "data" and step >= config.first_full_step
+        if len(config.goals) > 1 or metric not in metrics or judged_by_data:
             return False
         if step not in self._reported[number]:
             trial.report(metrics[metric], step)
         stop = trial.should_prune()  # asked of all: a pruner may keep its own books
-        return stop and trial.user_attrs["stage"] not in REFERENCE
+        return stop and trial.user_attrs[PHASE] not in TO_THE_END
 
-    def _end(self, number: int, outcome: Outcome, spared: bool = False) -> None:
+    def _end(self, number: int, result: Result) -> None:
         trial = self._running[number]
-        values = [
-            outcome.metrics.get(objective.metric, math.nan)
-            for objective in self.run.plan.objectives
-        ]
-        if outcome.state == "complete" and not all(map(math.isfinite, values)):
-            outcome = Outcome(
-                "failed",
-                f"diverged: {dict(zip(outcome.metrics, values, strict=False))}",
-                history=outcome.history,
-            )
-        violations = {}
-        if outcome.state == "complete":
-            violations = {
-                b: b.violation(outcome.metrics.get(b.metric, math.nan))
-                for b in self.run.plan.bounds
-            }
-            for bound, by in violations.items():
-                trial.set_constraint(bound.metric, by)
-        self._record(
-            number,
-            outcome,
-            [f"{b.metric} by {by:.4g}" for b, by in violations.items() if by > 0],
-            spared,
-        )
-        if outcome.state == "complete":
+        values = [result.metrics.get(goal.metric, math.nan) for goal in self.run.config.goals]
+        if result.state == "complete" and not all(map(math.isfinite, values)):
+            told = dict(zip(result.metrics, values, strict=False))
+            result = Result("failed", f"diverged: {told}", history=result.history)
+        if result.state == "complete":
+            result = replace(result, violated=self._violated(trial, result))
+        self._record(number, result)
+        if result.state == "complete":
             self.run.study.tell(trial, values, skip_if_finished=True)
         else:
-            state = TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL
+            state = TrialState.PRUNED if result.state == "pruned" else TrialState.FAIL
             self.run.study.tell(trial, state=state, skip_if_finished=True)
         del self._running[number]
         self._keep_best_weights(number)
         self._tell("trial_ended", self.run.trials[number])
-        if number == 0 and outcome.state != "complete":
+        if number == 0 and result.state != "complete":
             raise StudyError(
                 "the baseline, the model's own activations, must train, but ended:"
-                f" {outcome.reason}."
+                f" {result.reason}."
             )
 
-    def _record(
-        self, number: int, outcome: Outcome, violated: Sequence[str] = (), spared: bool = False
-    ) -> None:
-        details = {
-            "spared": spared,
-            "violated": list(violated),
-            "reason": outcome.reason,
-            "metrics": outcome.metrics,
-            "history": outcome.history,
-            "seconds": outcome.seconds,
-            "cpu": outcome.cpu,
-            "first_steps": outcome.first_steps,
-        }
-        self._set_attribute(number, "outcome", details)
+    def _violated(self, trial: optuna.Trial, result: Result) -> list[str]:
+        """Tell the trial how far each bound is broken, and return those that are."""
+        violated = []
+        for bound in self.run.config.bounds:
+            by = bound.violation(result.metrics.get(bound.metric, math.nan))
+            trial.set_constraint(bound.metric, by)
+            if by > 0:
+                violated.append(f"{bound.metric} by {by:.4g}")
+        return violated
+
+    def _record(self, number: int, result: Result) -> None:
+        self._set_attribute(number, RESULT, result.record())
 
     def _keep_best_weights(self, number: int) -> None:
         """Keep the weights of the best trial and of the baseline.

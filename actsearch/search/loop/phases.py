@@ -1,20 +1,27 @@
-"""What each trial is for: the baseline's learning rate, ten famous activations, an earlier study's best, then the search."""
+"""What each trial is for: the phases of a search.
+
+The baseline's learning rate, ten famous activations, an earlier study's best, then the search.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from actsearch.activations import Option, catalogue
+from actsearch.activations import Parameter, catalogue
 from actsearch.search.samplers.partial_fixed import belongs
-from actsearch.search.space.choices import Decision
+from actsearch.search.space.choices import SiteChoice
 from actsearch.search.space.search_space import Choices, Learn, Range
 from actsearch.search.study.config import LEARNING_RATE, Objective
-from actsearch.search.study.record import StudyRun, counts, is_spared
+from actsearch.search.study.record import StudyRun, counts, is_spared, phase_of
+
+PhaseName = Literal[
+    "baseline", "famous", "warm_start", "search", "model", "block", "layer", "finalist"
+]
 
 LADDER = 10
 """A search of fewer trials neither tunes the baseline's learning rate nor tries the famous activations first."""
@@ -28,7 +35,7 @@ STEP = 3.0
 LOWEST, HIGHEST = 0.01, 100.0
 
 SPENT = 10
-"""Proposals of a stage in a row that need no training, after which the next stage begins."""
+"""Proposals of a phase in a row that need no training, after which the next phase begins."""
 
 FAMOUS = (
     "relu",
@@ -49,106 +56,108 @@ Each is tried once for the whole model, where the space has it.
 
 
 @dataclass(frozen=True)
-class Turn:
+class Phase:
     """What one trial is for, and what is decided before it.
 
     Args:
-        stage: ``baseline`` for the model's own activations, ``famous`` for one of those that people
-            try by hand, ``warm_start`` for what was best in an earlier study, ``search``, a stage
-            of the staged search, or ``finalist`` for another learning rate of one of the best.
-        learning_rate_factor: factor on the learning rate, where the trial does not decide it.
-        given: values of parameters that are not searched now.
-        leaders: by parameter, the one whose value it takes.
+        name: ``baseline`` for the model's own activations, ``famous`` for one of those that people
+            try by hand, ``warm_start`` for what was best in an earlier study, ``search``; of a
+            staged search ``model``, ``block`` or ``layer``; or ``finalist`` for another learning
+            rate of one of the best.
+        learning_rate_factor: factor on the learning rate, where the trial does not choose it.
+        fixed: values of parameters that are not searched now.
+        tied: by parameter, the one whose value it takes.
         repeats: seeds that it is trained with.
     """
 
-    stage: str
+    name: PhaseName
     learning_rate_factor: float | None = 1.0
-    given: Mapping[str, Any] = field(default_factory=dict)
-    leaders: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    tied: Mapping[str, str] = field(default_factory=dict)
     repeats: int = 1
 
 
 def is_decided(run: StudyRun, number: int, total: int) -> bool:
-    """Whether the trials that run do not bear on what a trial is for: the baseline comes first, its grid may run at once."""
+    """Whether the trials that run do not bear on what a trial is for.
+
+    The baseline comes first; its grid of learning rates may run at once.
+    """
     running = [
-        t
-        for t in run.trials[:number]
-        if t.user_attrs.get("stage") == "baseline" and not t.state.is_finished()
+        t for t in run.trials[:number] if phase_of(t) == "baseline" and not t.state.is_finished()
     ]
-    return not running or (
-        _is_tuned(run, total) and run.trials[0].state.is_finished() and number < 3
-    )
+    begun = _is_tuned(run, total) and run.trials[0].state.is_finished()
+    return not running or (begun and number < 3)
 
 
-def turn(run: StudyRun, number: int, total: int) -> Turn:
+def next_phase(run: StudyRun, number: int, total: int) -> Phase:
     """Return what a trial is for, from the trials before it.
 
     Args:
         run: the study.
         number: the trial's number.
-        total: trials that are wanted, the baseline included; the stages share them.
+        total: trials that are wanted, the baseline included; the phases share them.
     """
     before = run.trials[:number]
-    begun = [trial for trial in before if trial.user_attrs.get("stage") == "baseline"]
-    tuned, searched = _is_tuned(run, total), run.plan.learning_rate == "searched"
-    rate = next_factor(_losses(begun, run.plan.objectives[0])) if tuned or not begun else None
+    begun = [trial for trial in before if phase_of(trial) == "baseline"]
+    tuned, searched = _is_tuned(run, total), run.config.learning_rate == "searched"
+    rate = next_factor(_losses(begun, run.config.goals[0])) if tuned or not begun else None
     if rate is not None:
-        decided = searched and run.own is not None  # else the trial has no parameters at all
-        return Turn(
-            "baseline", None if decided else rate, run.own or {}, repeats=REPEATS if tuned else 1
-        )
+        chosen = searched and run.own is not None  # else the trial has no parameters at all
+        repeats = REPEATS if tuned else 1
+        return Phase("baseline", None if chosen else rate, run.own or {}, repeats=repeats)
     factor = run.factor(run.baseline)
     famous = _famous(run)[: (total - len(begun)) // 2] if total >= LADDER else []
     if (done := _count(before, "famous")) < len(famous):
         fixed = {LEARNING_RATE: factor} if searched else {}
-        return Turn("famous", None if searched else factor, famous[done] | fixed)
+        return Phase("famous", None if searched else factor, famous[done] | fixed)
     own = None if searched else factor
     if (done := _count(before, "warm_start")) < len(run.warm_start):
-        return Turn("warm_start", own, run.warm_start[done])
-    if run.plan.space_content["granularity"] != "staged":
-        return Turn("search", own)
+        return Phase("warm_start", own, run.warm_start[done])
+    if run.config.space_content["granularity"] != "staged":
+        return Phase("search", own)
     return _staged(run, before, total, own)
 
 
 def _is_tuned(run: StudyRun, total: int) -> bool:
-    return run.plan.learning_rate == "tuned" and total >= LADDER
+    return run.config.learning_rate == "tuned" and total >= LADDER
 
 
-def _count(trials: Sequence[FrozenTrial], stage: str) -> int:
-    return sum(trial.user_attrs.get("stage") == stage for trial in trials)
+def _count(trials: Sequence[FrozenTrial], phase: PhaseName) -> int:
+    return sum(phase_of(trial) == phase for trial in trials)
 
 
-def _staged(run: StudyRun, before: Sequence[FrozenTrial], total: int, factor: float | None) -> Turn:
-    """Return the turn of a staged search: half of the trials for the whole model, the others for its parts in turn."""
-    stages = list(run.groups)
-    ladder = sum(
-        counts(t)
-        for t in before
-        if t.user_attrs.get("stage") in ("baseline", "famous", "warm_start")
-    )
+def _staged(
+    run: StudyRun, before: Sequence[FrozenTrial], total: int, factor: float | None
+) -> Phase:
+    """Return a phase of the staged search: half of the trials for the whole model.
+
+    The other half is for its parts in turn.
+    """
+    phases = list(run.groups)
+    first = [t for t in before if phase_of(t) in ("baseline", "famous", "warm_start")]
+    ladder = sum(map(counts, first))
     done = (sum(map(counts, before)) - ladder) / max(1, total - ladder)
-    widths = [1.0] if len(stages) == 1 else [0.5] + [0.5 / (len(stages) - 1)] * (len(stages) - 1)
+    widths = [1.0] if len(phases) == 1 else [0.5] + [0.5 / (len(phases) - 1)] * (len(phases) - 1)
     ends = [sum(widths[: i + 1]) for i in range(len(widths))]
-    left = [name for name, end in zip(stages, ends, strict=True) if done < end - 1e-9]
-    stage = next((name for name in left if not _is_spent(before, name)), stages[-1])
-    groups = run.groups[stage]
-    if stage == "model":
-        return Turn(stage, factor, {}, _tied(groups))
+    left = [name for name, end in zip(phases, ends, strict=True) if done < end - 1e-9]
+    phase = next((name for name in left if not _is_spent(before, name)), phases[-1])
+    groups = run.groups[phase]
+    if phase == "model":
+        return Phase(phase, factor, {}, _tied(groups))
     best = next((trial for trial in run.ranked() if trial.params), None)
-    free = groups[_count(before, stage) % len(groups)]
+    free = groups[_count(before, phase) % len(groups)]
     open_now = [*free, LEARNING_RATE]
-    given = {
-        n: v
-        for n, v in (best.params if best else {}).items()
-        if not any(belongs(n, site) for site in open_now)
+    fixed = {
+        name: value
+        for name, value in (best.params if best else {}).items()
+        if not any(belongs(name, site) for site in open_now)
     }
-    return Turn(stage, factor, given, _tied([free]))
+    return Phase(phase, factor, fixed, _tied([free]))
 
 
-def _is_spent(trials: Sequence[FrozenTrial], stage: str) -> bool:
-    """Whether a stage has nothing new: its last proposals needed no training."""
-    last = [trial for trial in trials if trial.user_attrs.get("stage") == stage][-SPENT:]
+def _is_spent(trials: Sequence[FrozenTrial], phase: PhaseName) -> bool:
+    """Whether a phase has nothing new: its last proposals needed no training."""
+    last = [trial for trial in trials if phase_of(trial) == phase][-SPENT:]
     return len(last) == SPENT and all(map(is_spared, last))
 
 
@@ -156,44 +165,46 @@ def _tied(groups: list[list[str]]) -> dict[str, str]:
     return {follower: leader for leader, *followers in groups for follower in followers}
 
 
-def finalists(run: StudyRun, top: int) -> Iterator[Turn]:
-    """Yield what would find the learning rates of the best few: those beside the one they were trained at, until a best is inside."""
+def finalists(run: StudyRun, top: int) -> Iterator[Phase]:
+    """Yield what would find the learning rates of the best few.
+
+    Those beside the one they were trained at are tried, until a best is inside.
+    """
     base = run.factor(run.baseline)
     for trial in run.candidates(top):
         same = [t for t in run.trials if run.choices(t) == run.choices(trial)]
-        losses = {base: math.inf} | _losses(same, run.plan.objectives[0])
+        losses = {base: math.inf} | _losses(same, run.config.goals[0])
         if (rate := next_factor(losses)) is not None:
-            yield Turn("finalist", rate, run.choices(trial))
+            yield Phase("finalist", rate, run.choices(trial))
 
 
 def _famous(run: StudyRun) -> list[dict[str, Any]]:
-    """Return the parameters that put each famous activation at every site, where the space has it and it is not the own."""
+    """Return the parameters that put each famous activation at every site.
+
+    Those that the space does not have are left out, and the model's own.
+    """
     found = []
     for name in FAMOUS:
-        parts = [_choice(decision, name) for decision in run.decisions.all]
+        parts = [_chosen(choice, name) for choice in run.space.choices]
         given = {key: value for part in parts for key, value in part.items()}
         if all(parts) and given != run.own:
             found.append(given)
     return found
 
 
-def _choice(decision: Decision, name: str) -> dict[str, Any]:
+def _chosen(choice: SiteChoice, name: str) -> dict[str, Any]:
     """Return the parameters that choose an activation as it is by default.
 
-    None where the decision does not have it.
+    None where the choice does not have it.
     """
-    candidate = next((c for c in decision.candidates if c.name == name), None)
+    candidate = next((c for c in choice.candidates if c.name == name), None)
     if candidate is None:
         return {}
-    given: dict[str, Any] = {decision.name: name}
+    given: dict[str, Any] = {choice.name: name}
     for key, setting in candidate.settings.items():
         argument = catalogue()[name].arguments.get(key)
-        if (
-            isinstance(setting, (Range, Choices, Learn))
-            and argument is not None
-            and not isinstance(argument, Option)
-        ):
-            given[f"{decision.name}.{name}.{key}"] = argument.default
+        if isinstance(setting, (Range, Choices, Learn)) and isinstance(argument, Parameter):
+            given[f"{choice.name}.{name}.{key}"] = argument.default
     return given
 
 
@@ -210,7 +221,9 @@ def _losses(trials: Sequence[FrozenTrial], objective: Objective) -> dict[float, 
 
 
 def next_factor(tried: Mapping[float, float]) -> float | None:
-    """Return the factor on the learning rate to try next: a step to either side of the first, then beyond a best at an end.
+    """Return the factor on the learning rate to try next.
+
+    It is a step to either side of the first, then beyond a best at an end.
 
     Args:
         tried: losses by factor, in the order of the trials.

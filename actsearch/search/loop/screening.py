@@ -1,4 +1,4 @@
-"""What need not be trained: functions that cannot be, and placements whose outcome is known."""
+"""What need not be trained: functions that cannot be, and placements whose result is known."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from actsearch.activations.expression.equivalence import fingerprint, mirrored_f
 from actsearch.activations.trainability import check_function
 from actsearch.placement import Placement
 from actsearch.placement.placement import SiteEntry
-from actsearch.search.study.record import StudyRun, outcome_of
-from actsearch.search.trainability.gate import UNKNOWN_RANGE
-from actsearch.search.training.job import Outcome
+from actsearch.search.study.record import StudyRun, phase_of, result_of
+from actsearch.search.training.job import Result
+from actsearch.search.training.site_ranges import UNKNOWN_RANGE
 
 
 class Screening:
-    """The coordinator's part of the gate: what can be told of a placement without its network.
+    """What can be told of a placement without training its network.
 
     Args:
-        run: the open study; the ranges that its sites see were measured by its probe.
+        run: the open study; the ranges that its sites see were measured on its model.
     """
 
     def __init__(self, run: StudyRun) -> None:
@@ -28,7 +28,7 @@ class Screening:
         self._verdicts: dict[Hashable, str] = {}
         self._keys: dict[tuple[str, bool], str] = {}
         # What must have a property may be what the model puts out: there the sign matters.
-        self._bound = {site.name for site in run.sites if site.requires}
+        self._bound = {site.name for site in run.model_info.found if site.requires}
         self._taken: dict[Hashable, int] = {}
         for trial in run.trials:
             if not run.is_baseline(trial) and trial.state != TrialState.WAITING:
@@ -36,60 +36,49 @@ class Screening:
                     self._functions(trial.number, run.placement(trial)), trial.number
                 )
 
-    def known(self, number: int, placement: Placement | None) -> Outcome | None:
-        """Return what a placement comes to without a training: refused, or as an earlier one of the same functions.
+    def known(self, number: int, placement: Placement | None) -> Result | None:
+        """Return what a placement comes to without a training, or ``None`` where that is not known.
 
-        A search has one seed, so the same placement would end the same; and φ(x), -φ(x), φ(-x) and
-        -φ(-x) are one function to a network whose weights may have either sign.
+        It is refused, or comes to what an earlier one of the same functions did. A search has one
+        seed, so the same placement would end the same; and φ(x), -φ(x), φ(-x) and -φ(-x) are one
+        function to a network whose weights may have either sign.
         """
         if placement is None:
             return None
         if reason := self._refusal(placement):
-            return Outcome("pruned", f"refused: {reason}")
+            return Result("pruned", f"refused: {reason}", spared=True)
         functions = self._functions(number, placement)
-        earlier = (
-            self._baseline(functions) or self.run.trials[self._taken.setdefault(functions, number)]
-        )
-        if (
-            earlier.number == number
-            or not earlier.state.is_finished()
-            or earlier.state == TrialState.FAIL
-        ):
+        earlier = self._baseline(functions)
+        if earlier is None:
+            earlier = self.run.trials[self._taken.setdefault(functions, number)]
+        told = earlier.number != number and earlier.state.is_finished()
+        if not told or earlier.state == TrialState.FAIL:
             self._taken[functions] = number  # one that failed may have done so by bad luck
             return None
-        outcome = outcome_of(earlier)
-        kept = {key: outcome[key] for key in ("metrics", "history")}
-        if earlier.state == TrialState.PRUNED:
-            return Outcome(
-                "pruned",
-                f"the same functions as trial {earlier.number}: {outcome['reason']}",
-                **kept,
-            )
-        return Outcome(
-            "complete", f"the same functions as trial {earlier.number}, not trained again", **kept
-        )
+        result = result_of(earlier)
+        reason = f"the same functions as trial {earlier.number}"
+        reason += f": {result.reason}" if result.state == "pruned" else ", not trained again"
+        return Result(result.state, reason, result.metrics, result.history, spared=True)
 
     @cached_property
     def _own(self) -> Hashable | None:
-        """The key of the model's own functions, or ``None`` where the space has none of them."""
+        """The key of the model's own functions; ``None`` where the space has none of them."""
         own = self.run.own
-        return None if own is None else self._entries(self.run.decisions.suggest(FixedTrial(own)))
+        return None if own is None else self._entries(self.run.space.suggest(FixedTrial(own)))
 
     def _baseline(self, functions: Hashable) -> FrozenTrial | None:
-        """Return the baseline at the same learning rate where a placement has the model's own functions."""
+        """Return the baseline at the same learning rate, where a placement has its functions."""
         if self._own is None:
             return None
         trained = (
-            t
-            for t in self.run.trials
-            if t.user_attrs.get("stage") == "baseline" and t.state.is_finished()
+            t for t in self.run.trials if phase_of(t) == "baseline" and t.state.is_finished()
         )
         return next((t for t in trained if functions == (self.run.factor(t), self._own)), None)
 
     def _refusal(self, placement: Placement) -> str:
         """Return why a placement is not worth a training: a function that is not finite, or constant."""
         for site, entry in placement.sites.items():
-            low, high, zero = self.run.probe.get("ranges", {}).get(site, (*UNKNOWN_RANGE, True))
+            low, high, zero = self.run.model_info.ranges.get(site, (*UNKNOWN_RANGE, True))
             key = (self._text(entry), round(low, 1), round(high, 1), zero)
             if key not in self._verdicts:
                 self._verdicts[key] = check_function(

@@ -1,4 +1,4 @@
-"""From a search space and a model's sites to the decisions of a study, and from one trial's answers to a placement."""
+"""A search space bound to a model: what each trial chooses, and the placement of its choices."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Suggests(Protocol):
 
 
 @dataclass(frozen=True)
-class Decision:
+class SiteChoice:
     """One choice of an activation, and the sites that it holds for.
 
     Args:
@@ -45,109 +45,108 @@ class Decision:
     candidates: tuple[Candidate, ...]
 
     def suggest(self, trial: Suggests) -> dict[str, SiteEntry]:
-        """Ask the trial for an activation and its parameters, and return what stands at each site."""
+        """Ask the trial for an activation and its parameters; return what stands at each site."""
         labels = [candidate.name for candidate in self.candidates]
         label = trial.suggest_categorical(self.name, labels)
-        candidate = self.candidates[labels.index(label)]
+        settings = self.candidates[labels.index(label)].settings
         parameters: dict[str, Any] = {}
-        learn: list[str] = []
-        frozen = False
-        share: str | None = None
-        for key, setting in candidate.settings.items():
+        share = None
+        for key, setting in settings.items():
             name = f"{self.name}.{label}.{key}"
             match setting:
-                case Range():
-                    parameters[key] = trial.suggest_float(
-                        name, setting.low, setting.high, log=setting.log
-                    )
-                case Choices():
-                    parameters[key] = trial.suggest_categorical(name, setting.choices)
-                case Learn():
-                    if setting.start is not None:
-                        starts = setting.ends()
-                        parameters[key] = (
-                            starts[0]
-                            if len(starts) == 1
-                            else trial.suggest_categorical(name, starts)
-                        )
+                case Range(low=low, high=high, log=log):
+                    parameters[key] = trial.suggest_float(name, low, high, log=log)
+                case Choices(choices=values):
+                    parameters[key] = trial.suggest_categorical(name, values)
+                case Learn(start=start):
+                    if start is not None:
+                        parameters[key] = _one_of(trial, name, setting.ends())
+                    shares = [setting.share] if isinstance(setting.share, str) else setting.share
                     if setting.learn:
-                        learn.append(key)
-                        shares = (
-                            [setting.share]
-                            if isinstance(setting.share, str)
-                            else list(setting.share)
-                        )
-                        share = (
-                            shares[0]
-                            if len(shares) == 1
-                            else trial.suggest_categorical(f"{name}.share", shares)
-                        )
-                    else:
-                        frozen = True
+                        share = _one_of(trial, f"{name}.share", shares)
                 case _:
                     parameters[key] = setting
+        entry: dict[str, Any] = {"activation": label, "parameters": parameters}
+        learned = {key: s for key, s in settings.items() if isinstance(s, Learn)}
+        if learned:
+            entry["learn"] = [key for key, setting in learned.items() if setting.learn]
         entries = {}
         for site in self.sites:
-            entry: dict[str, Any] = {"activation": label, "parameters": parameters}
-            if learn or frozen:
-                entry["learn"] = learn
+            own = {}
             if share == "channel":
-                entry |= {
+                own = {
                     "share": share,
                     "channels": site.channels,
                     "channel_dim": site.channel_dim,
                 }
-            entries[site.name] = SiteEntry.model_validate(entry)
+            entries[site.name] = SiteEntry.model_validate(entry | own)
         return entries
 
-
-@dataclass(frozen=True)
-class Decisions:
-    """Every decision of a study, and the candidates that were refused before any training, with the reason.
-
-    Args:
-        all: the decisions in order of the model's sites.
-        initialisation: as in the search space.
-        refused: (site, candidate, reason) for what a site's requirement refuses.
-    """
-
-    all: tuple[Decision, ...]
-    initialisation: Any = None
-    refused: tuple[tuple[str, str, str], ...] = field(default=())
-
-    def suggest(self, trial: Suggests) -> Placement:
-        """Ask a trial for every decision."""
-        entries: dict[str, SiteEntry] = {}
-        for decision in self.all:
-            entries |= decision.suggest(trial)
-        return Placement(sites=entries, initialisation=self.initialisation)
-
     def own(self) -> dict[str, Any] | None:
-        """Return the Optuna parameters that stand for the model's own activations, or ``None`` where the space has none."""
-        parameters: dict[str, Any] = {}
-        for decision in self.all:
-            standing = {site.activation for site in decision.sites}
-            by_name = {candidate.name: candidate for candidate in decision.candidates}
-            if len(standing) != 1 or (label := standing.pop()) not in by_name:
-                return None
-            parameters[decision.name] = label
-            own = decision.sites[0].specification.get("parameters", {})
-            for key, setting in by_name[label].settings.items():
-                value = own.get(key)
-                name = f"{decision.name}.{label}.{key}"
-                if (
-                    isinstance(setting, Range)
-                    and value is not None
-                    and setting.low <= value <= setting.high
-                ) or (isinstance(setting, Choices) and value in setting.choices):
-                    parameters[name] = value
-                elif isinstance(setting, (Range, Choices, Learn)) or value != setting:
+        """Return the parameters that stand for the model's own activations, where they are here."""
+        standing = {site.activation for site in self.sites}
+        by_name = {candidate.name: candidate for candidate in self.candidates}
+        if len(standing) != 1 or (label := standing.pop()) not in by_name:
+            return None
+        values = self.sites[0].specification.get("parameters", {})
+        parameters: dict[str, Any] = {self.name: label}
+        for key, setting in by_name[label].settings.items():
+            value = values.get(key)
+            match setting:
+                case Range(low=low, high=high) if value is not None and low <= value <= high:
+                    parameters[f"{self.name}.{label}.{key}"] = value
+                case Choices(choices=choices) if value in choices:
+                    parameters[f"{self.name}.{label}.{key}"] = value
+                case Range() | Choices() | Learn():
+                    return None
+                case _ if value != setting:
                     return None
         return parameters
 
 
-def decide(space: SearchSpace, sites: Sites, force: bool = False, require: str = "") -> Decisions:
-    """Return the decisions of a search space over a model's open sites.
+def _one_of(trial: Suggests, name: str, values: Sequence[Any]) -> Any:
+    """Ask a trial for one of some values, where there are several."""
+    return values[0] if len(values) == 1 else trial.suggest_categorical(name, list(values))
+
+
+@dataclass(frozen=True)
+class BoundSpace:
+    """A search space bound to a model's sites: every choice of a trial.
+
+    Args:
+        choices: in order of the model's sites.
+        initialisation: as in the search space.
+        refused: (site, candidate, reason) for what a site's requirement refuses, before any
+            training.
+    """
+
+    choices: tuple[SiteChoice, ...]
+    initialisation: Any = None
+    refused: tuple[tuple[str, str, str], ...] = field(default=())
+
+    def suggest(self, trial: Suggests) -> Placement:
+        """Ask a trial for every choice."""
+        entries: dict[str, SiteEntry] = {}
+        for choice in self.choices:
+            entries |= choice.suggest(trial)
+        return Placement(sites=entries, initialisation=self.initialisation)
+
+    def own(self) -> dict[str, Any] | None:
+        """Return the Optuna parameters that stand for the model's own activations.
+
+        ``None`` where the space has none.
+        """
+        parameters: dict[str, Any] = {}
+        for choice in self.choices:
+            own = choice.own()
+            if own is None:
+                return None
+            parameters |= own
+        return parameters
+
+
+def bind(space: SearchSpace, sites: Sites, force: bool = False, require: str = "") -> BoundSpace:
+    """Bind a search space to a model's open sites.
 
     Args:
         space: the search space.
@@ -167,22 +166,17 @@ def decide(space: SearchSpace, sites: Sites, force: bool = False, require: str =
         )
     rules = _rules(space, free)
     refused: list[tuple[str, str, str]] = []
-    pools: dict[tuple[int, str], tuple[Candidate, ...]] = {}
+    verdicts: dict[tuple[int, str], list[tuple[Candidate, str]]] = {}
     groups: dict[tuple[str, int, tuple[str, ...]], list[FoundSite]] = {}
-    chosen: dict[str, tuple[Candidate, ...]] = {}
+    pools: dict[str, tuple[Candidate, ...]] = {}
     for site in free:
-        both = site.requires and require
-        requires = f"({site.requires}) and ({require})" if both else site.requires or require
         rule = rules[site.name]
-        if (id(rule), requires) not in pools:
-            verdicts = [
-                (c, None if force else _refusal(c, requires)) for c in space.candidates_of(rule)
-            ]
-            pools[id(rule), requires] = tuple(c for c, refusal in verdicts if refusal is None)
-            refused += [
-                (site.name, c.name, refusal) for c, refusal in verdicts if refusal is not None
-            ]
-        pool = pools[id(rule), requires]
+        requires = "" if force else _all_of(site.requires, require)
+        same = (id(rule), requires)
+        if same not in verdicts:
+            verdicts[same] = [(c, _refusal(c, requires)) for c in space.candidates_of(rule)]
+            refused += [(site.name, c.name, reason) for c, reason in verdicts[same] if reason]
+        pool = tuple(c for c, reason in verdicts[same] if not reason)
         if not pool:
             name, reason = refused[-1][1:]
             raise SearchSpaceError(
@@ -190,22 +184,24 @@ def decide(space: SearchSpace, sites: Sites, force: bool = False, require: str =
                 f" {requires!r}: {name}: {reason}. Choose a space whose activations have it, or"
                 " pass --force."
             )
-        part = {"model": "model", "block": site.block or "model", "layer": site.name}.get(
-            space.granularity, site.name
-        )
-        key = (part, id(rule), tuple(c.name for c in pool))
-        groups.setdefault(key, []).append(site)
-        chosen[site.name] = pool
-    parts = [part for part, *_ in groups]
-    decisions = tuple(
-        Decision(
-            part if parts.count(part) == 1 else f"{part}:{members[0].name}",
+        parts = {"model": "model", "block": site.block or "model"}
+        part = parts.get(space.granularity, site.name)
+        groups.setdefault((part, id(rule), tuple(c.name for c in pool)), []).append(site)
+        pools[site.name] = pool
+    named = [part for part, *_ in groups]
+    choices = tuple(
+        SiteChoice(
+            part if named.count(part) == 1 else f"{part}:{members[0].name}",
             tuple(members),
-            chosen[members[0].name],
+            pools[members[0].name],
         )
         for (part, *_), members in groups.items()
     )
-    return Decisions(decisions, space.initialisation, tuple(refused))
+    return BoundSpace(choices, space.initialisation, tuple(refused))
+
+
+def _all_of(first: str, second: str) -> str:
+    return f"({first}) and ({second})" if first and second else first or second
 
 
 def _rules(space: SearchSpace, sites: Iterable[FoundSite]) -> dict[str, SiteRule | None]:
@@ -224,17 +220,13 @@ def _rules(space: SearchSpace, sites: Iterable[FoundSite]) -> dict[str, SiteRule
     }
 
 
-def _refusal(candidate: Candidate, requires: str) -> str | None:
+def _refusal(candidate: Candidate, requires: str) -> str:
+    """Return why a candidate does not meet a requirement for some value of its parameters."""
     if not requires:
-        return None
+        return ""
     for corner in candidate.extremes():
-        facts = properties(
-            activation(
-                corner["activation"],
-                **corner["parameters"],
-                **({"learn": corner["learn"]} if "learn" in corner else {}),
-            )
-        )
+        learn = {"learn": corner["learn"]} if "learn" in corner else {}
+        facts = properties(activation(corner["activation"], **corner["parameters"], **learn))
         if refusal := Requirement(requires).refusal(facts):
             return refusal
-    return None
+    return ""

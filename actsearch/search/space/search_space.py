@@ -19,6 +19,7 @@ from actsearch.task import plugins
 
 Scalar = bool | int | float | str
 Share = Literal["layer", "channel"]
+Granularity = Literal["model", "block", "layer", "staged"]
 
 
 class Strict(BaseModel):
@@ -74,13 +75,9 @@ class Learn(Strict):
 
     def ends(self) -> list[Any]:
         """Return every start value."""
-        return (
-            []
-            if self.start is None
-            else self.start
-            if isinstance(self.start, list)
-            else [self.start]
-        )
+        if self.start is None:
+            return []
+        return self.start if isinstance(self.start, list) else [self.start]
 
 
 Setting = Range | Choices | Learn | Scalar | list[Scalar]
@@ -120,8 +117,8 @@ class Candidate(Strict):
     @model_validator(mode="after")
     def _exists(self) -> Self:
         try:
-            for specification in self.extremes():
-                from_spec(specification)
+            for spec in self.extremes():
+                from_spec(spec)
         except ActsearchError as error:
             raise ValueError(str(error)) from None
         return self
@@ -194,7 +191,7 @@ class SearchSpace(Strict):
     """
 
     activations: dict[str, dict[str, Any] | None] = {}
-    granularity: Literal["model", "block", "layer", "staged"] = "layer"
+    granularity: Granularity = "layer"
     sites: dict[str, SiteRule] = {}
     generate: Generate | None = None
     initialisation: Literal["forward", "backward", "mean"] | None = None
@@ -260,9 +257,9 @@ class SearchSpace(Strict):
 
         >>> placement = SearchSpace.load("smooth").suggest(trial, find_sites(model))    # doctest: +SKIP
         """
-        from actsearch.search.space.choices import decide  # which reads spaces
+        from actsearch.search.space.choices import bind  # which reads spaces
 
-        return decide(self, sites).suggest(trial)
+        return bind(self, sites).suggest(trial)
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Self:

@@ -1,24 +1,29 @@
-"""What makes a study the study that it is: everything that decides its numbers, so that it is never resumed as another."""
+"""The options of a study that decide its numbers: read by the command, given in Python, kept in the store."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Self
+
+from pydantic import TypeAdapter, ValidationError
 
 from actsearch.errors import InvalidValueError, StudyError
 from actsearch.measures.model import MODEL_MEASURES
-from actsearch.search.study.constraints import Bound
-from actsearch.search.training.job import REDUCTION, Specification, Stage
+from actsearch.placement import Placement
+from actsearch.placement.files import explain
+from actsearch.search.space.search_space import Granularity
+from actsearch.search.study.constraints import Bound, split
+from actsearch.search.training.job import REDUCTION, Job, JobKind, ModelInfo, Score
 from actsearch.task.task import Mode
 
 ATTRIBUTE = "actsearch.plan"
+"""The attribute of a study in the store that has these options."""
+
 LEARNING_RATE = "learning_rate_factor"
 """Name of the parameter of a trial that is a factor on the task's own learning rate."""
-
-LearningRate = Literal["tuned", "searched", "fixed"]
-Fidelity = Literal["epochs", "data", "both"]
 
 
 @dataclass(frozen=True)
@@ -58,121 +63,165 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The plan of a study.
+class StudyConfig:
+    """What decides the numbers of a study, so that it is never resumed as another.
 
     Args:
         task: name or dotted path of what is trained.
         data: dotted path of its data module, or empty.
         model: dotted path of what builds the model of a training function, or empty.
-        config: its complete options.
-        space: name or path that the search space was read from.
-        space_content: the search space itself.
-        objectives: what it is judged by; the first one is reported to the pruner.
-        test_metric: what a confirmation scores.
-        sampler: name of the sampler.
-        pruner: name of the pruner.
+        config: its options, and the trainer's: ``{"task.hidden": 128, "trainer.max_epochs": 20}``.
+        space: a search space by name or file (default: the task's own, else general).
+        granularity: one choice for what; ``staged`` is all three in turn (default: the space's).
+        monitor: the logged metric to optimise (default: the task's own, else ``val_loss``).
+        mode: its better direction (default: told by its name).
+        objectives: several objectives: a list of ``METRIC:min`` or ``METRIC:max``; the first one is
+            reported to the pruner.
+        require: what must hold, a list: facts of every activation (``derivative_bound <= 1``), or
+            ``METRIC <= NUMBER`` of the trained model.
+        test_metric: the metric that a confirmation scores on the test split.
+        sampler: ``function_space``, ``tpe``, ``random``, ``cmaes``, ``gp``, ``nsga2`` or ``qmc``.
+        pruner: ``median``, ``asha``, ``hyperband`` or ``none``.
         fidelity: what the pruner judges by: ``epochs``; ``data``, trainings on a ninth and a third
             of the batches before the whole one; or ``both``.
         learning_rate: a factor on the task's own: ``tuned`` for the baseline in the first trials,
             and the same for all; ``searched`` in every trial with the activations; or ``fixed`` to
             1.
-        learn_from: names of studies in the same store whose activations the sampler learns from.
-        experience: whether the sampler begins with what the package knows of other problems.
-        score: whether a training counts with its ``last`` epoch or its ``best``; where empty, with
-            the best where the module keeps the weights of its best epoch.
-        split_option: the option that seeds the division of the data into its splits, such as
-            ``task.split_seed``; empty where there is none.
+        learn_from: names of studies in the same store that the sampler learns from; a list.
+        experience: whether ``function_space`` begins with what 800 functions did on other problems.
+        score: the epoch a training counts with, ``last`` or ``best`` (default: the best where the
+            module keeps the weights of its best epoch, else the last).
+        split_option: the option that seeds the division of the data, so that a confirmation takes
+            new ones (default: ``task.split_seed`` or ``data.split_seed``, where there is one).
         seed: seed of the search and of every training in it.
-        require: requirement that every activation must meet, beside the site's own.
-        bounds: bounds on metrics of the model.
-        options: further options of every trial, as :class:`Specification` has them.
+        force: place activations that a site's requirement refuses.
+        include_gates: search gates as well.
+        space_content: the search space itself.
     """
 
     task: str
-    config: dict[str, Any]
-    space: str
-    space_content: dict[str, Any]
-    objectives: tuple[Objective, ...]
-    test_metric: str
     data: str = ""
     model: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    space: str = ""
+    granularity: Literal[Granularity, ""] = ""
+    monitor: str = ""
+    mode: Literal[Mode, ""] = ""
+    objectives: list[str] = field(default_factory=list)
+    require: list[str] = field(default_factory=list)
+    test_metric: str = ""
     sampler: str = "function_space"
     pruner: str = "median"
-    fidelity: Fidelity = "epochs"
-    learning_rate: LearningRate = "tuned"
-    learn_from: tuple[str, ...] = ()
+    fidelity: Literal["epochs", "data", "both"] = "epochs"
+    learning_rate: Literal["tuned", "searched", "fixed"] = "tuned"
+    learn_from: list[str] = field(default_factory=list)
     experience: bool = True
-    score: Literal["last", "best", ""] = ""
+    score: Literal[Score, ""] = ""
     split_option: str = ""
     seed: int = 0
-    require: str = ""
-    bounds: tuple[Bound, ...] = ()
-    options: dict[str, Any] = field(default_factory=dict)
+    force: bool = False
+    include_gates: bool = False
+    space_content: dict[str, Any] = field(default_factory=dict)
 
-    def specification(
-        self, placement: dict[str, Any] | None, stage: Stage = "search", **changes: Any
-    ) -> Specification:
-        """Return one training of this plan."""
-        names = dict.fromkeys(
-            [o.metric for o in self.objectives] + [bound.metric for bound in self.bounds]
-        )
-        logged = [name for name in names if name not in MODEL_MEASURES]
-        measures = [name for name in names if name in MODEL_MEASURES]
-        given = {
-            "seed": self.seed,
-            "measures": measures,
-            "score": self.score or "last",
-            **self.options,
-            **changes,
-        }
-        return Specification(
-            self.task,
-            self.config,
-            logged,
-            self.objectives[0].mode,
-            self.data,
-            self.model,
-            placement,
-            stage=stage,
-            **given,
-        )
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """Return the options by name, each checked against its type.
+
+        Raises:
+            InvalidValueError: a value that is not of its option's type.
+        """
+        try:
+            config: Self = TypeAdapter(cls).validate_python(dict(options))
+        except ValidationError as error:
+            raise InvalidValueError(f"an option is wrong: {explain(error)}.") from None
+        return config
+
+    @cached_property
+    def goals(self) -> tuple[Objective, ...]:
+        """The objectives, the first one the pruner's."""
+        return tuple(map(Objective.parse, self.objectives))
+
+    @cached_property
+    def requirement(self) -> str:
+        """What every activation must meet, beside its site's own requirement."""
+        return split(self.require)[0]
+
+    @cached_property
+    def bounds(self) -> list[Bound]:
+        """Bounds on metrics of the trained model."""
+        return split(self.require)[1]
 
     @property
-    def shares(self) -> list[float]:
-        """Shares of the training batches that a trial is trained on before all of them."""
+    def data_fractions(self) -> list[float]:
+        """Fractions of the training batches that a trial is trained on before all of them."""
         return [] if self.fidelity == "epochs" else [REDUCTION**-2, REDUCTION**-1]
 
     @property
-    def whole(self) -> int:
+    def first_full_step(self) -> int:
         """The step of the pruner at which a training on all batches begins.
 
-        Each share has its own step before.
+        Each fraction of the data has its own step before.
         """
-        return REDUCTION ** len(self.shares) if self.shares else 0
+        return REDUCTION ** len(self.data_fractions) if self.data_fractions else 0
+
+    def job(
+        self,
+        placement: Placement | None,
+        kind: JobKind = "search",
+        info: ModelInfo | None = None,
+        **changes: Any,
+    ) -> Job:
+        """Return one training of this study.
+
+        Args:
+            placement: what stands where; ``None`` for the model's own activations.
+            kind: of the job.
+            info: what was seen in the model, where that is known.
+            **changes: what this job has of its own.
+        """
+        names = [o.metric for o in self.goals] + [bound.metric for bound in self.bounds]
+        given = {
+            "seed": self.seed,
+            "score": self.score or ("best" if info and info.restores_best else "last"),
+            # An input is at hand where the sites can be found with one only.
+            "example": info is None or info.method != "function mode",
+            "threads": int(info is not None and info.small),
+            "force": self.force,
+            "include_gates": self.include_gates,
+        }
+        return Job(
+            task=self.task,
+            data=self.data,
+            model=self.model,
+            config=self.config,
+            objectives=[n for n in dict.fromkeys(names) if n not in MODEL_MEASURES],
+            measures=[n for n in dict.fromkeys(names) if n in MODEL_MEASURES],
+            mode=self.goals[0].mode,
+            placement=placement,
+            kind=kind,
+            **{**given, **changes},
+        )
 
     def dumps(self) -> str:
-        """Return the plan as JSON."""
+        """Return the options as JSON."""
         return json.dumps(asdict(self))  # in order: the order of choices is part of the study
 
     @classmethod
     def loads(cls, text: str) -> Self:
-        """Read a plan from JSON."""
+        """Read the options from JSON, those of earlier versions included."""
         data = json.loads(text)
-        return cls(
-            **{
-                **data,
-                "objectives": tuple(Objective(**o) for o in data["objectives"]),
-                "learn_from": tuple(data["learn_from"]),
-                "bounds": tuple(Bound(**b) for b in data["bounds"]),
-            }
-        )
+        if "bounds" in data:  # a version that kept objectives and requirements in parts
+            data["objectives"] = [f"{o['metric']}:{o['mode']}" for o in data["objectives"]]
+            bounds = [str(Bound(**bound)) for bound in data.pop("bounds")]
+            data["require"] = [data["require"]] * bool(data["require"]) + bounds
+            data |= data.pop("options")
+        return cls.of(data)
 
     def check_same(self, stored: Self, study: str) -> None:
-        """Raise where a study was made under another plan, with the difference and the ways on.
+        """Raise where a study was made with other options, with the difference and the ways on.
 
         Raises:
-            StudyError: the plans differ.
+            StudyError: the options differ.
         """
         now, then = flat(json.loads(self.dumps())), flat(json.loads(stored.dumps()))
         changes = [
@@ -181,18 +230,17 @@ class Plan:
             if now.get(key) != then.get(key)
         ]
         if changes:
+            more = "; ..." if len(changes) > 5 else ""
             raise StudyError(
-                f"study {study!r} was made under another plan"
-                f" ({'; '.join(changes[:5])}{'; ...' if len(changes) > 5 else ''}). Repeat its own"
-                " command, start a new one with --study NAME, or carry its best over with --study"
-                f" NAME --warm-start {study}."
+                f"study {study!r} was made with other options ({'; '.join(changes[:5])}{more})."
+                " Repeat its own command, start a new one with --study NAME, or carry its best over"
+                f" with --study NAME --warm-start {study}."
             )
 
 
 def flat(data: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings and lists as one mapping of dotted keys."""
-    if isinstance(data, Mapping) and data:
-        return {
-            k: v for key, value in data.items() for k, v in flat(value, f"{prefix}{key}.").items()
-        }
-    return {prefix.rstrip("."): data}
+    """Return nested mappings as one mapping of dotted keys."""
+    if not isinstance(data, Mapping) or not data:
+        return {prefix.rstrip("."): data}
+    parts = (flat(value, f"{prefix}{key}.") for key, value in data.items())
+    return {key: value for part in parts for key, value in part.items()}

@@ -46,6 +46,9 @@ class Bound:
             f" METRIC <= NUMBER, but got {text!r}."
         )
 
+    def __str__(self) -> str:
+        return f"{self.metric} {'<=' if self.sign > 0 else '>='} {self.limit!r}"
+
     def violation(self, value: float) -> float:
         """Return by how much a value breaks the bound.
 

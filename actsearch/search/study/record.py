@@ -1,51 +1,57 @@
-"""A study: its plan, its record, its files, and the questions that everyone asks of it."""
+"""A study: its options, its record, its files, and the questions that everyone asks of it."""
 
 from __future__ import annotations
 
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from actsearch.errors import InvalidValueError, StudyError, TaskError
-from actsearch.placement import FoundSite, Placement, Sites
+from actsearch.errors import StudyError
+from actsearch.placement import Placement
 from actsearch.placement.files import write_text
-from actsearch.search.executors.executor import Executor
-from actsearch.search.samplers.by_name import make_pruner, make_sampler
-from actsearch.search.space.choices import Decisions, decide
+from actsearch.search.space.choices import BoundSpace, bind
 from actsearch.search.space.search_space import SearchSpace
-from actsearch.search.study.config import ATTRIBUTE, LEARNING_RATE, Plan
+from actsearch.search.study.config import ATTRIBUTE, LEARNING_RATE, StudyConfig
 from actsearch.search.study.pareto import front, knee
 from actsearch.search.study.store import Store
-from actsearch.search.training.job import Outcome, Specification, Stage
+from actsearch.search.training.job import Job, JobKind, ModelInfo, Result, State
 
-PROBE = -1
+MODEL_INFO = "actsearch.probe"
+"""The attribute of a study that has what was seen in the model."""
+
+Part = Literal["model", "block", "layer"]
+"""What takes one choice."""
+
+PHASE, RESULT = "stage", "outcome"
+"""The attributes of a trial that have its phase and what came of it."""
 
 
 @dataclass
 class StudyRun:
-    """A study that is open in this process: its record, its plan, what was found in the model.
+    """A study that is open in this process: its options, its record, what was seen in the model.
 
     Args:
         name: the study's name.
         store: where it lives.
-        plan: its plan.
+        config: its options.
         study: Optuna's record.
-        probe: what the model showed before the first trial.
+        model_info: what was seen in the model before the first trial.
     """
 
     name: str
     store: Store
-    plan: Plan
+    config: StudyConfig
     study: optuna.Study
-    probe: dict[str, Any]
+    model_info: ModelInfo
 
     @classmethod
     def load(cls, store: Store, name: str) -> StudyRun:
@@ -59,14 +65,14 @@ class StudyRun:
         attributes = study.user_attrs
         if ATTRIBUTE not in attributes:
             raise StudyError(
-                f"study {name!r} must be one that actsearch made, but has no plan. Choose another."
+                f"study {name!r} must be one that actsearch made, but has no options of ours. Choose another."
             )
         return cls(
             name,
             store,
-            Plan.loads(attributes[ATTRIBUTE]),
+            StudyConfig.loads(attributes[ATTRIBUTE]),
             study,
-            json.loads(attributes["actsearch.probe"]),
+            ModelInfo.loads(attributes[MODEL_INFO]),
         )
 
     @property
@@ -74,48 +80,39 @@ class StudyRun:
         """The folder of its files."""
         return self.store.folder(self.name)
 
-    def specification(
-        self, placement: dict[str, Any] | None, stage: Stage = "search", **changes: Any
-    ) -> Specification:
-        """Return one training of this study.
-
-        An input is at hand where the sites can be found with one only.
-        """
-        traced = self.probe["method"] != "function mode"
-        score = self.plan.score or ("best" if self.probe.get("restores_best") else "last")
-        own = {"example": not traced, "score": score, "threads": int(bool(self.probe.get("small")))}
-        return self.plan.specification(placement, stage, **{**own, **changes})
+    def job(self, placement: Placement | None, kind: JobKind = "search", **changes: Any) -> Job:
+        """Return one training of this study, as its options and its model want it."""
+        return self.config.job(placement, kind, self.model_info, **changes)
 
     @property
     def tested(self) -> bool:
         """Whether a confirmation is scored on a test split that the search never saw."""
-        if self.plan.model:  # a loop tells by what it returns
-            return self.plan.test_metric in outcome_of(self.trials[0]).get("metrics", {})
-        return bool(self.probe.get("has_test"))
-
-    @property
-    def sites(self) -> Sites:
-        """The sites that were found in the model."""
-        return sites_of(self.probe)
+        if self.config.model:  # a loop tells by what it returns
+            return self.config.test_metric in result_of(self.trials[0]).metrics
+        return self.model_info.has_test
 
     @cached_property
-    def decisions(self) -> Decisions:
-        """What each trial decides."""
-        return decisions_of(self.plan, self.probe)
+    def space(self) -> BoundSpace:
+        """What each trial chooses."""
+        return bound_space(self.config, self.model_info)
 
     @cached_property
     def own(self) -> dict[str, Any] | None:
-        """The parameters that stand for the model's own activations, or ``None`` where the space has none."""
-        return self.decisions.own()
+        """The parameters that stand for the model's own activations.
+
+        ``None`` where the space has none.
+        """
+        return self.space.own()
 
     @cached_property
-    def groups(self) -> dict[str, list[list[str]]]:
+    def groups(self) -> dict[Part, list[list[str]]]:
         """Which sites take the same choice, by granularity; each way of grouping once."""
-        found: dict[str, list[list[str]]] = {}
-        for granularity in ("model", "block", "layer"):
-            content = {**self.plan.space_content, "granularity": granularity}
-            decided = decisions_of(replace(self.plan, space_content=content), self.probe)
-            groups = [[site.name for site in decision.sites] for decision in decided.all]
+        found: dict[Part, list[list[str]]] = {}
+        parts: tuple[Part, ...] = ("model", "block", "layer")
+        for granularity in parts:
+            content = {**self.config.space_content, "granularity": granularity}
+            bound = bound_space(replace(self.config, space_content=content), self.model_info)
+            groups = [[site.name for site in choice.sites] for choice in bound.choices]
             if groups not in found.values():
                 found[granularity] = groups
         return found
@@ -155,7 +152,7 @@ class StudyRun:
 
         ``None`` where they were not trained.
         """
-        sign = 1 if self.plan.objectives[0].mode == "min" else -1
+        sign = 1 if self.config.goals[0].mode == "min" else -1
         trained = [t for t in self.trials if t.state == TrialState.COMPLETE and self.is_baseline(t)]
         return min(trained, key=lambda t: sign * t.values[0], default=None)
 
@@ -167,9 +164,9 @@ class StudyRun:
         With several objectives the Pareto front comes first, and in it the trial at its knee; then
         by the first objective.
         """
-        signs = [1 if objective.mode == "min" else -1 for objective in self.plan.objectives]
+        signs = [1 if objective.mode == "min" else -1 for objective in self.config.goals]
         trained = [t for t in self.trials if t.state == TrialState.COMPLETE and not is_spared(t)]
-        feasible = [t for t in trained if not outcome_of(t).get("violated")]
+        feasible = [t for t in trained if not result_of(t).violated]
         ordered = sorted(feasible, key=lambda t: (signs[0] * t.values[0], t.number))
         if len(signs) == 1 or not ordered:
             return ordered
@@ -179,7 +176,9 @@ class StudyRun:
         return [ordered[index] for index in dict.fromkeys([*best, *rest])]
 
     def candidates(self, top: int) -> list[FrozenTrial]:
-        """Return the best trials that differ from each other and from the baseline, the best of the famous among them.
+        """Return the best trials that differ from each other and from the baseline.
+
+        The best of the famous is among them.
 
         Whatever was searched must beat the best of what people try by hand, so that one competes as
         well.
@@ -189,7 +188,7 @@ class StudyRun:
             if not self.is_baseline(trial) and self.choices(trial) not in map(self.choices, chosen):
                 chosen.append(trial)
         best = chosen[:top]
-        famous = [self.choices(t) for t in self.trials if t.user_attrs.get("stage") == "famous"]
+        famous = [self.choices(t) for t in self.trials if phase_of(t) == "famous"]
         known = next((trial for trial in chosen if self.choices(trial) in famous), None)
         if known is not None and known not in best and top > 1:
             best[-1] = known
@@ -197,114 +196,75 @@ class StudyRun:
 
 
 def counts(trial: FrozenTrial) -> bool:
-    """Whether a trial counts as one of those that were asked for: it was trained, and not at a further learning rate."""
-    return not is_spared(trial) and trial.user_attrs.get("stage") != "finalist"
+    """Whether a trial counts as one of those that were asked for.
+
+    It was trained, and not at a further learning rate.
+    """
+    return not is_spared(trial) and phase_of(trial) != "finalist"
 
 
 def is_spared(trial: FrozenTrial) -> bool:
     """Whether a trial needed no training: refused, or of the same functions as an earlier one."""
-    return bool(outcome_of(trial).get("spared"))
+    return bool(trial.user_attrs.get(RESULT, {}).get("spared"))
 
 
-def outcome_of(trial: FrozenTrial) -> dict[str, Any]:
-    """Return what was recorded of a trial's end: metrics, history, seconds, reason."""
-    recorded: dict[str, Any] = trial.user_attrs.get("outcome", {})
-    return recorded
+def phase_of(trial: FrozenTrial) -> str:
+    """Return the phase that a trial was of; empty for one that nobody has begun."""
+    return str(trial.user_attrs.get(PHASE, ""))
 
 
-def probe(plan: Plan, executor: Executor) -> dict[str, Any]:
-    """Run one batch of the model's own training, to find its sites and to refuse bad input before anything is written.
-
-    Raises:
-        TaskError: the task cannot be built or trained, or does not log an objective.
-    """
-    executor.submit(PROBE, plan.specification(None, "probe"))
-    ended: list[tuple[int, Outcome]] = []
-    while not ended:
-        ended = executor.wait(lambda *_: False)
-    outcome = ended[0][1]
-    if outcome.state != "complete":
-        kind, _, text = outcome.reason.partition(": ")
-        raise TaskError(
-            f"{plan.task} cannot be trained: {text if kind == 'refused' else outcome.reason}".rstrip(
-                "."
-            )
-            + "."
-        )
-    return outcome.probe
+def result_of(trial: FrozenTrial) -> Result:
+    """Return what was recorded of a trial's end; an empty result for one that has not ended."""
+    state: State = "failed"
+    if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+        state = "complete" if trial.state == TrialState.COMPLETE else "pruned"
+    return Result.recorded(state, trial.user_attrs.get(RESULT, {}))
 
 
-def survey(plan: Plan, executor: Executor) -> dict[str, Any]:
-    """Look at the model and refuse what cannot work, before anything is written.
+def bound_space(config: StudyConfig, info: ModelInfo) -> BoundSpace:
+    """Return what each trial of a study chooses in the model that was seen.
 
     Raises:
         SearchSpaceError: the space does not fit the model.
-        TaskError: the task cannot be trained as asked.
-        UnknownNameError, InvalidValueError: no such sampler or pruner, or not for these objectives.
     """
-    make_sampler(plan.sampler, 0, len(plan.objectives), experience=plan.experience)
-    make_pruner(plan.pruner, 1)
-    seen = probe(plan, executor)
-    if plan.shares and plan.model:
-        raise InvalidValueError(
-            "fidelity must be epochs for a training function, whose batches are its own, but got"
-            f" {plan.fidelity!r}."
-        )
-    if plan.shares and seen["batches"] is not None and seen["batches"] < 1 / min(plan.shares):
-        raise InvalidValueError(
-            f"fidelity {plan.fidelity!r} must have at least {1 / min(plan.shares):.0f} batches in"
-            f" an epoch, but got {seen['batches']}. Choose --fidelity epochs, or smaller batches."
-        )
-    decisions_of(plan, seen)
-    return seen
-
-
-def sites_of(seen: dict[str, Any]) -> Sites:
-    """Return the sites that a probe found."""
-    return Sites(
-        [FoundSite(**site) for site in seen["sites"]],
-        seen["method"],
-        [(a, b) for a, b in seen["missed"]],
-    )
-
-
-def decisions_of(plan: Plan, seen: dict[str, Any]) -> Decisions:
-    """Return what each trial of a plan decides in the model that a probe saw."""
-    return decide(
-        SearchSpace.model_validate(plan.space_content),
-        sites_of(seen),
-        bool(plan.options.get("force")),
-        plan.require,
-    )
+    space = SearchSpace.model_validate(config.space_content)
+    return bind(space, info.found, config.force, config.requirement)
 
 
 def open_study(
-    store: Store, name: str, plan: Plan, seen: dict[str, Any] | None, warm_start: str = ""
+    store: Store, name: str, config: StudyConfig, info: ModelInfo | None, warm_start: str = ""
 ) -> StudyRun:
-    """Open a study under its plan: the one of that name where it exists, else a new one from what the survey saw.
+    """Open the study of that name, or make it from what was seen in the model.
+
+    Args:
+        store: where it lives.
+        name: its name.
+        config: its options.
+        info: what was seen in the model; ``None`` where the study exists.
+        warm_start: name of an earlier study whose best are tried first.
 
     Raises:
-        StudyError: a study of that name has another plan.
+        StudyError: a study of that name has other options.
     """
-    if seen is None:
+    if info is None:
         run = StudyRun.load(store, name)
-        plan.check_same(run.plan, name)
+        config.check_same(run.config, name)
         return run
     earlier = StudyRun.load(store, warm_start).candidates(5) if warm_start else []
     storage = store.storage(create=True)
     if name in store.names():  # a process died while it made the study
         optuna.delete_study(study_name=name, storage=storage)
-    directions = [objective.direction for objective in plan.objectives]
+    directions = [objective.direction for objective in config.goals]
     study = optuna.create_study(study_name=name, storage=storage, directions=directions)
-    run = StudyRun(name, store, plan, study, seen)
+    run = StudyRun(name, store, config, study, info)
     study.set_user_attr("actsearch.identity", uuid.uuid4().hex)
-    study.set_user_attr("actsearch.probe", json.dumps(seen))
+    study.set_user_attr(MODEL_INFO, info.dumps())
     study.set_user_attr("actsearch.warm_start", json.dumps([trial.params for trial in earlier]))
     own = run.own or {}
     study.enqueue_trial(
-        own | {LEARNING_RATE: 1.0} if own and plan.learning_rate == "searched" else own
+        own | {LEARNING_RATE: 1.0} if own and config.learning_rate == "searched" else own
     )
-    study.set_user_attr(ATTRIBUTE, plan.dumps())  # last: from here on the study exists
+    study.set_user_attr(ATTRIBUTE, config.dumps())  # last: from here on the study exists
     return run
 
 
@@ -313,7 +273,9 @@ BEST, CANDIDATE = "best.json", "candidate.json"
 
 
 def write_best(run: StudyRun, placement: Placement, found: dict[str, Any], factor: float) -> Path:
-    """Write a study's placement file with where it comes from: ``best.json`` for a winner, else ``candidate.json``.
+    """Write a study's placement file with where it comes from.
+
+    It is ``best.json`` for a winner, else ``candidate.json``.
 
     Args:
         run: the study.
@@ -326,7 +288,7 @@ def write_best(run: StudyRun, placement: Placement, found: dict[str, Any], facto
     versions = {package: version(package) for package in ("actsearch", "torch")}
     origin = {
         "study": run.name,
-        "task": run.plan.task,
+        "task": run.config.task,
         **found,
         "date": time.strftime("%Y-%m-%d"),
         "versions": versions,
@@ -348,7 +310,4 @@ def placement_file(run: StudyRun) -> Path | None:
 
 def finished(trials: Iterable[FrozenTrial]) -> dict[str, int]:
     """Count trials by how they ended."""
-    counts: dict[str, int] = {}
-    for trial in trials:
-        counts[trial.state.name.lower()] = counts.get(trial.state.name.lower(), 0) + 1
-    return counts
+    return dict(Counter(trial.state.name.lower() for trial in trials))

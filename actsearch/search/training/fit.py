@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,16 @@ from actsearch.measures.model import MODEL_MEASURES
 from actsearch.placement import Placement
 from actsearch.placement.optimiser import own_group
 from actsearch.search.training.distributed import leaves_process
-from actsearch.search.training.first_steps import FirstSteps
+from actsearch.search.training.early_stopping import EarlyStopping
 from actsearch.search.training.inspect_model import (
+    Seen,
     example_input,
     has_test,
-    look,
+    inspect_model,
     model_input,
     restores_best,
 )
-from actsearch.search.training.job import REDUCTION, Outcome, Specification
+from actsearch.search.training.job import REDUCTION, Job, Result
 from actsearch.search.training.reports import Reports, require
 from actsearch.search.training.target import Target
 
@@ -39,14 +41,14 @@ class _Reporter(L.Callback):
 
     Args:
         reports: where they go.
-        shares: how many smaller trainings come before the whole one; only the end of each is
+        smaller: how many smaller trainings come before the whole one; only the end of each is
             reported.
     """
 
-    def __init__(self, reports: Reports, shares: int = 0) -> None:
+    def __init__(self, reports: Reports, smaller: int = 0) -> None:
         self.reports = reports
-        self.left = shares
-        self.step = 1 if shares else 0
+        self.left = smaller
+        self.step = 1 if smaller else 0
         self.last: dict[str, float] = {}
         self.validated = False
         self.batch: Any = None
@@ -106,92 +108,77 @@ class _Rows(L.Callback):
                 self.found.setdefault(name, []).extend(value.tolist())
 
 
-def train_module(specification: Specification, reports: Reports, watch: FirstSteps) -> Outcome:
-    """Train a LightningModule, on smaller shares of its batches first where the specification says so."""
-    shares = [*specification.shares, 1.0]
-    reporter = _Reporter(reports, len(specification.shares))
+def train_module(job: Job, reports: Reports, watch: EarlyStopping) -> Result:
+    """Train a LightningModule, on fractions of its batches first where the job says so."""
+    reporter = _Reporter(reports, len(job.data_fractions))
     seconds = 0.0
-    for index, share in enumerate(shares):
+    for index, fraction in enumerate([*job.data_fractions, 1.0]):
         reports.best = None  # the best epoch is one of the whole training
-        outcome = _train(specification, reporter, [] if index else [watch], share)
-        seconds += outcome.seconds
+        result = _train(job, reporter, [] if index else [watch], fraction)
+        seconds += result.seconds
         if reports.pruned:
-            break
-    return Outcome(
-        "pruned" if reports.pruned else "complete", "pruned" if reports.pruned else "", outcome.metrics,
-        rows=outcome.rows, seconds=seconds, probe=outcome.probe,
-    )  # fmt: skip
+            return replace(result, state="pruned", reason="pruned", seconds=seconds)
+    return replace(result, seconds=seconds)
 
 
 def _train(
-    specification: Specification,
-    reporter: _Reporter,
-    callbacks: list[L.Callback],
-    share: float = 1.0,
-) -> Outcome:
-    """Train once, on a share of the batches of each epoch."""
-    target = Target.resolve(specification.task, specification.data)
-    with tempfile.TemporaryDirectory(
-        prefix="actsearch-"
-    ) as scratch:  # for a user's own checkpoints and logs
-        config = _config(specification, share, scratch)
-        seed(specification.seed)
-        module, data, trainer = target.build(config)
-        if specification.placement is not None:
-            placement = Placement.model_validate(specification.placement)
-            place(module, placement, lambda: example_input(module, data, trainer), specification)
-        _own_optimiser_group(module, specification)
+    job: Job, reporter: _Reporter, callbacks: list[L.Callback], fraction: float = 1.0
+) -> Result:
+    """Train once, on a fraction of the batches of each epoch."""
+    reports = reporter.reports
+    with tempfile.TemporaryDirectory(prefix="actsearch-") as scratch:  # for a user's own files
+        seed(job.seed)
+        target = Target.resolve(job.task, job.data)
+        module, data, trainer = target.build(_config(job, fraction, scratch))
+        if job.placement is not None:
+            place(module, job.placement, lambda: example_input(module, data, trainer), job)
+        _own_optimiser_group(module, job)
         alone = not leaves_process(trainer)
         trainer.callbacks += [*callbacks, reporter] if alone else []
-        seed(
-            specification.seed
-        )  # the same batches and dropout, whatever the activations drew while they were built
+        # The same batches and dropout, whatever the activations drew while they were built.
+        seed(job.seed)
         start = time.perf_counter()
-        with noting_calls(module, alone and specification.stage == "probe") as called:
+        with noting_calls(module, alone and job.kind == "inspect") as called:
             trainer.fit(module, datamodule=data)
-        reports = reporter.reports
         last = reports.history[-1][1] if reports.history else scalars(trainer.callback_metrics)
         metrics = reports.settle(last, module)
-        require(metrics, specification.objectives, type(module).__name__)
+        require(metrics, job.objectives, type(module).__name__)
         if not alone and reporter.batch is None:
             reporter.batch = example_input(module, data, trainer)
-        if specification.measures:
+        if job.measures:
             measured = model_input(module, reporter.batch)
-            metrics = metrics | {
-                name: MODEL_MEASURES[name](module, measured) for name in specification.measures
-            }
-        probe: dict[str, Any] = {}
-        rows: dict[str, list[float]] = {}
-        seconds = time.perf_counter() - start
-        if specification.stage == "probe":
-            loader = trainer.train_dataloader
-            limit = specification.config["trainer"].get("limit_train_batches")
-            seen = called if alone else None  # what ran in other processes is not known here
+            values = {name: MODEL_MEASURES[name](module, measured) for name in job.measures}
+            metrics = metrics | values
+        result = Result("complete", seconds=time.perf_counter() - start)
+        if job.kind == "inspect":
+            # What ran in other processes is not known here.
+            seen = Seen(reporter.batch, called if alone else None, trainer.train_dataloader)
             example = model_input(module, reporter.batch)
-            probe = look(module, example, specification, reporter.batch, seen, loader, limit)
-            probe |= {"has_test": has_test(module), "restores_best": restores_best(trainer)}
-        if specification.stage == "confirm" and not reports.pruned:
+            own = has_test(module), restores_best(trainer)
+            result = replace(result, model_info=inspect_model(module, example, job, seen, *own))
+        if job.kind == "confirm" and not reports.pruned:
             tested, rows = _test(module, data, trainer)
             metrics = metrics | tested
-        if specification.folder and share == 1:
-            keep(module, Path(specification.folder), specification.pictures)
-    return Outcome("complete", metrics=metrics, rows=rows, seconds=seconds, probe=probe)
+            result = replace(result, rows=rows)
+        if job.folder and fraction == 1:
+            keep(module, Path(job.folder), job.pictures)
+    return replace(result, metrics=metrics)
 
 
-def _config(specification: Specification, share: float, scratch: str) -> dict[str, Any]:
-    """Return the options of one training: those of the study, and what this training has of its own."""
-    config = specification.config
+def _config(job: Job, fraction: float, scratch: str) -> dict[str, Any]:
+    """Return the options of one training: the study's, and what this training has of its own."""
+    config = job.config
     trainer = {"default_root_dir": scratch, **config["trainer"]}
-    if specification.stage == "probe":
+    if job.kind == "inspect":
         trainer |= {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
-    if share < 1:
+    if fraction < 1:
         given = trainer.get("limit_train_batches") or 1.0
         trainer["limit_train_batches"] = (
-            max(1, round(given * share)) if isinstance(given, int) else given * share
+            max(1, round(given * fraction)) if isinstance(given, int) else given * fraction
         )
     config = {**config, "trainer": trainer}
-    if specification.split is not None:
-        option, value = specification.split
+    if job.split is not None:
+        option, value = job.split
         part, _, name = option.partition(".")
         config = {**config, part: {**config[part], name: value}}
     return config
@@ -201,23 +188,20 @@ def place(
     module: nn.Module,
     placement: Placement,
     example: Callable[[], Any],
-    specification: Specification,
+    job: Job,
 ) -> None:
-    """Apply a placement as the specification asks for it.
+    """Apply a placement as the job asks for it.
 
     Args:
         module: a fresh model.
         placement: what stands where.
         example: returns an input of the model, where one is needed.
-        specification: of the training.
+        job: of the training.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ActsearchWarning
-        )  # a candidate that changes nothing is trained like any other
-        placement.apply(
-            module, example() if specification.example else None, force=specification.force
-        )
+        # A candidate that changes nothing is trained like any other.
+        warnings.simplefilter("ignore", ActsearchWarning)
+        placement.apply(module, example() if job.example else None, force=job.force)
     if placement.initialisation:
         from actsearch.placement.initialise import initialise
 
@@ -239,18 +223,19 @@ def noting_calls(module: nn.Module, wanted: bool) -> Iterator[set[str]]:
             handle.remove()
 
 
-def _own_optimiser_group(module: Any, specification: Specification) -> None:
-    """Let the module's own ``configure_optimizers`` build its optimisers, with the activations' parameters set apart."""
-    factors = specification.activation_learning_rate_factor, specification.learning_rate_factor
-    own = vars(module).get(
-        "configure_optimizers"
-    )  # where it was set on the module and not in its class
+def _own_optimiser_group(module: Any, job: Job) -> None:
+    """Let the module's own ``configure_optimizers`` build its optimisers at the job's learning rate.
+
+    The parameters of activations are set apart.
+    """
+    own = vars(module).get("configure_optimizers")  # where it was set on the module, not its class
     # No closure: a strategy that spawns processes pickles the module.
-    module.configure_optimizers = functools.partial(_configure_optimisers, module, own, *factors)
+    given = module, own, job.learning_rate_factor
+    module.configure_optimizers = functools.partial(_configure_optimisers, *given)
 
 
-def _configure_optimisers(module: Any, own: Any, factor: float, overall: float) -> Any:
-    with own_group(module, factor, overall):
+def _configure_optimisers(module: Any, own: Any, factor: float) -> Any:
+    with own_group(module, overall=factor):
         return own() if own is not None else type(module).configure_optimizers(module)
 
 

@@ -1,10 +1,10 @@
-"""What is seen in a model before anything is searched: its sites, what they take in, and the input to see it by."""
+"""What is seen in a model before anything is searched: its sites, and what they take in."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sized
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,49 +12,61 @@ from torch import Tensor, nn
 from actsearch.errors import ActsearchError
 from actsearch.placement import Sites, find_sites
 from actsearch.placement.tracing.graph import leaves
-from actsearch.search.trainability.gate import site_ranges
-from actsearch.search.training.job import Specification
+from actsearch.search.training.job import Job, ModelInfo
+from actsearch.search.training.site_ranges import UNKNOWN_RANGE, site_ranges
 
 SMALL = 100_000
-"""Parameters, and elements at the sites in one batch, up to which one thread trains as fast as two, or faster: measured on
-multilayer perceptrons and small convolutional networks."""
+"""Parameters, and elements at the sites in one batch, up to which one thread trains as fast as two.
+
+Measured on multilayer perceptrons and small convolutional networks.
+"""
 
 
-def look(
-    module: Any,
-    example: Any,
-    specification: Specification,
-    batch: Any,
-    called: Collection[str] | None,
-    loader: Any = None,
-    limit: float | None = None,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Seen:
+    """What the part of a training showed that ran before the model is inspected.
+
+    Args:
+        batch: of training; the example, where it is known to have as many rows.
+        called: paths of the modules that ran in it, where that is known.
+        loader: of the training batches, where it is known.
+    """
+
+    batch: Any
+    called: Collection[str] | None = None
+    loader: Any = None
+
+
+def inspect_model(
+    module: Any, example: Any, job: Job, seen: Seen, has_test: bool = False, restores: bool = False
+) -> ModelInfo:
     """Return what the coordinator must know before it can suggest anything.
 
     Args:
         module: the model; it is not used afterwards.
         example: one input of it.
-        specification: of the training that it has just seen a part of.
-        batch: of training; the example, where it is known to have as many rows.
-        called: paths of the modules that ran in it, where that is known.
-        loader: of the training batches, where it is known.
-        limit: of the trainer, on the batches of an epoch.
+        job: the training that it has just seen a part of.
+        seen: what that part showed.
+        has_test: whether the module has a test step.
+        restores: whether the trainer keeps the weights of the best epoch.
     """
-    sites = sites_of(module, example, specification.include_gates, called)
-    if (
-        specification.model and sites.method != "fx"
-    ):  # a loop has no input at hand when a placement is applied
-        sites = sites_of(module, None, specification.include_gates, called)
-    return {
-        "sites": [asdict(site) for site in sites],
-        "ranges": _ranges(module, example),
-        "method": sites.method,
-        "missed": [list(item) for item in sites.missed],
-        "parameters": sum(p.numel() for p in module.parameters()),
-        "small": _is_small(module, sites, example, batch),
-        "max_epochs": specification.config["trainer"].get("max_epochs"),
-        "batches": _batches(loader, limit),
-    }
+    notes: list[str] = []
+    sites = sites_of(module, example, job.include_gates, seen.called, notes)
+    if job.model and sites.method != "fx":  # a loop has no input at hand to apply a placement with
+        sites = sites_of(module, None, job.include_gates, seen.called)
+    return ModelInfo(
+        sites=list(sites),
+        method=sites.method,
+        missed=list(sites.missed),
+        small=_is_small(module, sites, example, seen.batch),
+        parameters=sum(p.numel() for p in module.parameters()),
+        max_epochs=job.config["trainer"].get("max_epochs"),
+        batches=_batches(seen.loader, job.config["trainer"].get("limit_train_batches")),
+        ranges=_ranges(module, example, notes),
+        has_test=has_test,
+        restores_best=restores,
+        notes=notes,
+    )
 
 
 def _is_small(module: nn.Module, sites: Sites, example: Any, batch: Any) -> bool:
@@ -68,7 +80,10 @@ def _is_small(module: nn.Module, sites: Sites, example: Any, batch: Any) -> bool
 
 
 def example_input(module: Any, data: Any, trainer: Any) -> Any:
-    """Return one input of the model: Lightning's ``example_input_array``, or the first part of the first training batch."""
+    """Return one input of the model, from Lightning's ``example_input_array`` or the training data.
+
+    ``None`` where neither gives one.
+    """
     if module.example_input_array is not None:
         return module.example_input_array
     source = module if data is None else data
@@ -85,7 +100,10 @@ def example_input(module: Any, data: Any, trainer: Any) -> Any:
 
 
 def model_input(module: Any, batch: Any) -> Any:
-    """Return the model's input in a batch: Lightning's ``example_input_array`` where the module has one, else the first part."""
+    """Return the model's input in a batch: the first part of it.
+
+    Lightning's ``example_input_array`` goes first where the module has one.
+    """
     if module.example_input_array is not None:
         return module.example_input_array
     return batch[0] if isinstance(batch, (tuple, list)) and batch else batch
@@ -112,17 +130,21 @@ def sites_of(
     example: Any,
     include_gates: bool = False,
     called: Collection[str] | None = None,
+    notes: list[str] | None = None,
 ) -> Sites:
-    """Find a module's sites with an example input where its forward pass takes it, else by its modules alone."""
+    """Find a module's sites, with an example input where its forward pass takes it.
+
+    Else by its modules alone; the reason is added to the notes.
+    """
     if example is not None:
         try:
             return find_sites(module, example, include_gates=include_gates, called=called)
         except ActsearchError:
             raise
-        except Exception as error:
-            logging.getLogger(__name__).warning(
-                "the forward pass refused the example input: %s", error
-            )
+        except Exception as error:  # whatever a user's own forward pass raises
+            note = f"the sites were found by modules alone: forward raised {_told(error)}"
+            if notes is not None:
+                notes.append(note)
     return find_sites(module, include_gates=include_gates, called=called)
 
 
@@ -130,14 +152,15 @@ def _batches(loader: Any, limit: float | None) -> int | None:
     """Return the number of batches of an epoch, where the loader tells it."""
     if not isinstance(loader, Sized):
         return None
-    return (
-        min(len(loader), limit)
-        if isinstance(limit, int)
-        else int(len(loader) * (1.0 if limit is None else limit))
-    )
+    count = len(loader)
+    if limit is None:
+        return count
+    return int(min(count, limit) if isinstance(limit, int) else count * limit)
 
 
-def _ranges(module: nn.Module, example: Any) -> dict[str, tuple[float, float, bool]]:
+def _ranges(
+    module: nn.Module, example: Any, notes: list[str]
+) -> dict[str, tuple[float, float, bool]]:
     """Return what the module's sites see, where its forward pass takes the example.
 
     The module is not used afterwards.
@@ -146,8 +169,14 @@ def _ranges(module: nn.Module, example: Any) -> dict[str, tuple[float, float, bo
         return {}
     try:
         return site_ranges(module, example)
-    except Exception as error:
-        logging.getLogger(__name__).warning(
-            "the ranges that the sites see could not be measured: %s", error
+    except Exception as error:  # whatever a user's own forward pass raises
+        low, high = UNKNOWN_RANGE
+        notes.append(
+            f"what the sites see is taken to be {low:g} to {high:g}: forward raised {_told(error)}"
         )
         return {}
+
+
+def _told(error: Exception) -> str:
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,17 +1,22 @@
-"""What crosses the border between the coordinator and a trial: plain data, as JSON, both ways."""
+"""What crosses the border between the coordinator and a training: a job in, a result out, as JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from typing import Any, Literal, Self
 
-Stage = Literal["probe", "search", "confirm"]
+from pydantic import BaseModel, TypeAdapter
+
+from actsearch.placement import FoundSite, Placement, Sites
+
+JobKind = Literal["inspect", "search", "confirm"]
 State = Literal["complete", "pruned", "failed"]
 Score = Literal["last", "best"]
 Report = Callable[[int, dict[str, float]], bool]
-"""Called by a trial after each epoch with the epoch and its metrics.
+"""Called by a training after each epoch with the epoch and its metrics.
 
 Answers whether to stop (prune).
 """
@@ -19,8 +24,13 @@ Answers whether to stop (prune).
 REDUCTION = 3
 """Each further training of a trial takes so many times as much.
 
-Of the trials, as large a share goes on (successive halving).
+Of the trials, as large a fraction goes on (successive halving).
 """
+
+
+@cache
+def _adapter(cls: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
 
 
 class _Data:
@@ -28,49 +38,102 @@ class _Data:
 
     def dumps(self) -> str:
         """Return the data as JSON."""
-        return json.dumps(asdict(self), allow_nan=True)  # type: ignore[call-overload]  # every subclass is a dataclass
+        data = asdict(self)  # type: ignore[call-overload]  # every subclass is a dataclass
+        return json.dumps(data, allow_nan=True, default=_plain)
 
     @classmethod
     def loads(cls, text: str | bytes) -> Self:
-        """Read the data from JSON."""
-        return cls(**json.loads(text))
+        """Read the data from JSON; what it has beyond the fields is left out."""
+        adapter: TypeAdapter[Self] = _adapter(cls)  # type: ignore[arg-type,unused-ignore]  # a class can be hashed
+        return adapter.validate_python(json.loads(text))
+
+
+def _plain(thing: BaseModel) -> Any:
+    return thing.model_dump(mode="json", by_alias=True)
 
 
 @dataclass(frozen=True)
-class Specification(_Data):
-    """One training: everything that a trial needs, wherever it runs.
+class LossCurve:
+    """What a training shows in its first steps.
+
+    Args:
+        losses: of each step.
+        gradient: norm of the first gradient; ``None`` where nobody saw it.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    gradient: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelInfo(_Data):
+    """What is seen in a model before anything is searched.
+
+    Args:
+        sites: where activations may stand.
+        method: how they were found: ``fx``, ``function mode`` or ``modules``.
+        missed: what looks like an activation and is none that can be changed, and why.
+        ranges: by site, the smallest and largest input in one batch, widened, and whether one is 0.
+        parameters: of the model.
+        small: whether a second thread would cost a step more than it gives.
+        max_epochs: of the trainer, where it has such a limit.
+        batches: of an epoch, where the loader tells.
+        has_test: whether there is a test step.
+        restores_best: whether the trainer's callbacks keep the weights of the best epoch.
+        notes: what could not be seen, and why.
+    """
+
+    sites: list[FoundSite]
+    method: str
+    missed: list[tuple[str, str]] = field(default_factory=list)
+    ranges: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
+    parameters: int = 0
+    small: bool = False
+    max_epochs: int | None = None
+    batches: int | None = None
+    has_test: bool = False
+    restores_best: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def found(self) -> Sites:
+        """The sites, as :func:`actsearch.find_sites` returns them."""
+        return Sites(self.sites, self.method, self.missed)
+
+
+@dataclass(frozen=True)
+class Job(_Data):
+    """One training: everything that it needs, wherever it runs.
 
     Args:
         task: a built-in task's name, or the dotted path of a LightningModule or of a training
             function.
-        data: the dotted path of a LightningDataModule, or empty where the module has its own data.
-        model: the dotted path of what builds the model for a training function; empty where the
-            task is a module.
         config: options by part: ``task``, ``data``, ``trainer``.
         objectives: names of the metrics that it is judged by.
         mode: the better direction of the first one.
-        placement: the placement file's data, or ``None`` for the model's own activations.
+        data: the dotted path of a LightningDataModule, or empty where the module has its own data.
+        model: the dotted path of what builds the model for a training function; empty where the
+            task is a module.
+        placement: what stands where, or ``None`` for the model's own activations.
         seed: seed of weights and batches.
         repeats: how many trainings with seeds of their own; their metrics are averaged, the first
             one is reported.
         split: the option that seeds the division into training, validation and test rows, and its
-            value, where it is not the configured one: ``["task.split_seed", 7]``.
+            value, where it is not the configured one: ``("task.split_seed", 7)``.
         score: whether a training counts with its ``last`` epoch, or with the ``best`` one by the
             first objective.
-        stage: ``probe`` (one batch: what is there), ``search`` (train, validate), ``confirm``
+        kind: ``inspect`` (one batch: what is there), ``search`` (train, validate), ``confirm``
             (train, test).
         learning_rate_factor: factor on the optimiser's learning rate.
-        activation_learning_rate_factor: factor on top of it for the learned parameters of
-            activations.
-        shares: shares of the training batches that it is trained on first, each time anew, before
+        data_fractions: of the training batches that it is trained on first, each time anew, before
             all of them.
-        watch: what the baseline showed in its first steps; a training that shows that it will not
-            learn is stopped.
+        baseline: what the baseline showed in its first steps; a training that shows that it will
+            not learn is stopped.
         measures: names of measures of the trained model that are added to its metrics.
         example: whether the placement can be applied only with an input of the model at hand.
         force: place activations that a site's requirement refuses.
         include_gates: treat gates as sites.
-        folder: where the trial writes files (weights, pictures); empty for none.
+        folder: where the training writes files (weights, pictures); empty for none.
         pictures: whether the task draws its pictures.
         log: file for what the training prints, where it runs in a process of its own; empty drops
             it.
@@ -84,16 +147,15 @@ class Specification(_Data):
     mode: Literal["min", "max"] = "min"
     data: str = ""
     model: str = ""
-    placement: dict[str, Any] | None = None
+    placement: Placement | None = None
     seed: int = 0
     repeats: int = 1
     split: tuple[str, int] | None = None
     score: Score = "last"
-    stage: Stage = "search"
+    kind: JobKind = "search"
     learning_rate_factor: float = 1.0
-    activation_learning_rate_factor: float = 1.0
-    shares: list[float] = field(default_factory=list)
-    watch: dict[str, Any] | None = None
+    data_fractions: list[float] = field(default_factory=list)
+    baseline: LossCurve | None = None
     measures: list[str] = field(default_factory=list)
     example: bool = True
     force: bool = False
@@ -105,8 +167,8 @@ class Specification(_Data):
 
 
 @dataclass(frozen=True)
-class Outcome(_Data):
-    """What came of one training.
+class Result(_Data):
+    """What came of a job.
 
     Args:
         state: how it ended.
@@ -118,7 +180,9 @@ class Outcome(_Data):
         seconds: wall time of the training alone.
         cpu: processor time of all that was done, by this process and what it started, in seconds.
         first_steps: first losses and norm of the first gradient.
-        probe: what the probe stage saw: sites, parameters, metrics' names.
+        model_info: what was seen in the model, where that was the job.
+        spared: whether it needed no training: refused, or equal to an earlier one.
+        violated: the bounds that it breaks, and by how much.
     """
 
     state: State
@@ -128,5 +192,20 @@ class Outcome(_Data):
     rows: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
     cpu: float = 0.0
-    first_steps: dict[str, Any] = field(default_factory=dict)
-    probe: dict[str, Any] = field(default_factory=dict)
+    first_steps: LossCurve = field(default_factory=LossCurve)
+    model_info: ModelInfo | None = None
+    spared: bool = False
+    violated: list[str] = field(default_factory=list)
+
+    def record(self) -> dict[str, Any]:
+        """Return what a study keeps of it, beside the state that Optuna has."""
+        data = asdict(self)
+        return {key: data[key] for key in data if key not in ("state", "rows", "model_info")}
+
+    @classmethod
+    def recorded(cls, state: State, data: Mapping[str, Any]) -> Self:
+        """Return a result from what a study keeps of it, earlier versions' records included."""
+        known = {one.name for one in fields(cls)} & set(data)
+        steps = data.get("first_steps") or {}
+        given = {key: data[key] for key in known} | {"first_steps": LossCurve(**steps)}
+        return cls(state, **given)

@@ -13,12 +13,11 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from actsearch.measures.model import MODEL_MEASURES
-from actsearch.placement import Placement
 from actsearch.placement.optimiser import own_group
-from actsearch.search.training.first_steps import FirstSteps
+from actsearch.search.training.early_stopping import EarlyStopping
 from actsearch.search.training.fit import keep, noting_calls, place, seed
-from actsearch.search.training.inspect_model import look
-from actsearch.search.training.job import Outcome, Specification
+from actsearch.search.training.inspect_model import Seen, inspect_model
+from actsearch.search.training.job import Job, Result
 from actsearch.search.training.reports import Reports
 from actsearch.search.training.user_loop import Loop, mean, rows
 
@@ -30,44 +29,41 @@ class _Enough(BaseException):
     """
 
 
-def train_loop(specification: Specification, reports: Reports, watch: FirstSteps) -> Outcome:
+def train_loop(job: Job, reports: Reports, watch: EarlyStopping) -> Result:
     """Train by a user's loop. Its optimisers get the study's learning rate as they are built.
 
     It is told when to stop.
 
     A loop is not watched in its first steps, since nobody but itself sees them.
     """
-    loop = Loop.resolve(specification.task, specification.model)
-    probing = specification.stage == "probe"
-    seed(specification.seed)
-    model = loop.make(specification.split)
-    if specification.placement is not None:
-        place(model, Placement.model_validate(specification.placement), lambda: None, specification)
+    loop = Loop.resolve(job.task, job.model)
+    inspecting = job.kind == "inspect"
+    seed(job.seed)
+    model = loop.make(job.split)
+    if job.placement is not None:
+        place(model, job.placement, lambda: None, job)
 
     def report(epoch: int, metrics: dict[str, float]) -> bool:
-        unknown = {
-            name: 0.0 for name in reports.objectives if name not in metrics
-        }  # it may come with the final ones
+        # An objective may come with the final metrics.
+        unknown = {name: 0.0 for name in reports.objectives if name not in metrics}
         reports.check(unknown | metrics, loop.name)
         stop = reports.add(epoch, metrics, model)
-        if probing and not unknown:
+        if inspecting and not unknown:
             raise _Enough
         return stop
 
-    seed(
-        specification.seed
-    )  # the same batches and dropout, whatever the activations drew while they were built
+    # The same batches and dropout, whatever the activations drew while they were built.
+    seed(job.seed)
     start = time.perf_counter()
     found: dict[str, Any] = {}
-    factors = specification.activation_learning_rate_factor, specification.learning_rate_factor
-    looking = probing or bool(specification.measures)
+    looking = inspecting or bool(job.measures)
     with (
         noting_calls(model, looking) as called,
         _noting_input(model, looking) as inputs,
-        own_group(model, *factors),
+        own_group(model, overall=job.learning_rate_factor),
     ):
         try:
-            found = loop.run(model, report, specification.split)
+            found = loop.run(model, report, job.split)
         except _Enough:
             found = dict(reports.history[-1][1])
     last = {name: mean(value) for name, value in found.items()}
@@ -75,18 +71,19 @@ def train_loop(specification: Specification, reports: Reports, watch: FirstSteps
         reports.check(last, loop.name)
     metrics = reports.settle(last, model)
     example = inputs[0] if inputs else None
-    if specification.measures:
-        metrics = metrics | {
-            name: MODEL_MEASURES[name](model, example) for name in specification.measures
-        }
+    values = {name: MODEL_MEASURES[name](model, example) for name in job.measures}
     seconds = time.perf_counter() - start
-    if specification.folder:
-        keep(model, Path(specification.folder), False)
-    return Outcome(
-        "pruned" if reports.pruned else "complete", "pruned" if reports.pruned else "", metrics,
-        rows=rows(found) if specification.stage == "confirm" else {}, seconds=seconds,
-        probe=look(model, example, specification, example, called) if probing else {},
-    )  # fmt: skip
+    if job.folder:
+        keep(model, Path(job.folder), False)
+    info = inspect_model(model, example, job, Seen(example, called)) if inspecting else None
+    return Result(
+        "pruned" if reports.pruned else "complete",
+        "pruned" if reports.pruned else "",
+        metrics | values,
+        rows=rows(found) if job.kind == "confirm" else {},
+        seconds=seconds,
+        model_info=info,
+    )
 
 
 @contextmanager

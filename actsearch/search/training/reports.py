@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from actsearch.errors import ActsearchError, TaskError
-from actsearch.search.training.job import Report, Specification
+from actsearch.search.training.job import Job, Report
 
 
 class DivergedError(ActsearchError, ArithmeticError):
@@ -20,15 +20,15 @@ class Reports:
     """The reports of one training.
 
     Args:
-        specification: what is trained: its objectives, and whether the last or the best epoch
+        job: what is trained: its objectives, and whether the last or the best epoch
             counts.
         report: called with the step and the metrics; answers whether to stop.
     """
 
-    def __init__(self, specification: Specification, report: Report) -> None:
-        self.objectives = specification.objectives
-        self.keeps_best = specification.score == "best"
-        self.sign = 1 if specification.mode == "min" else -1
+    def __init__(self, job: Job, report: Report) -> None:
+        self.objectives = job.objectives
+        self.keeps_best = job.score == "best"
+        self.sign = 1 if job.mode == "min" else -1
         self.report = report
         self.history: list[tuple[int, dict[str, float]]] = []
         self.pruned = False

@@ -1,4 +1,4 @@
-"""One trial, wherever it runs: one training or several of one placement, and what came of them."""
+"""One job, wherever it runs: one training or several of one placement, and what came of them."""
 
 from __future__ import annotations
 
@@ -12,52 +12,51 @@ from dataclasses import replace
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from actsearch.errors import ActsearchError
-from actsearch.search.training.first_steps import FirstSteps, StoppedError
+from actsearch.search.training.early_stopping import EarlyStopping, StoppedError
 from actsearch.search.training.fit import train_module
-from actsearch.search.training.job import Outcome, Report, Specification
+from actsearch.search.training.job import Job, Report, Result
 from actsearch.search.training.plain import train_loop
 from actsearch.search.training.reports import DivergedError, Reports
 from actsearch.search.training.seeds import derive
 
 
-def run_trial(specification: Specification, report: Report) -> Outcome:
-    """Run one trial.
+def run_job(job: Job, report: Report) -> Result:
+    """Run one job.
 
     Args:
-        specification: what to train.
+        job: what to train.
         report: called after each epoch of the first training; answers whether to stop.
 
     Returns:
-        What came of it, averaged over the trainings; failures of a training are an outcome, not an
+        What came of it, averaged over the trainings; failures of a training are a result, not an
         exception.
     """
     quiet()
     before = _processor_time()
-    ended: list[Outcome] = []
-    for index in range(specification.repeats):
-        one = specification
-        if index:
-            one = replace(
-                specification, seed=derive(specification.seed, "repeat", index), folder=""
-            )
-        ended.append(_run(one, report if not index else lambda *_: False))
+    ended: list[Result] = []
+    for index in range(job.repeats):
+        if not index:
+            ended.append(_run(job, report))
+        else:
+            again = replace(job, seed=derive(job.seed, "repeat", index), folder="")
+            ended.append(_run(again, lambda *_: False))
         if ended[-1].state != "complete":
             break
     return replace(_averaged(ended), cpu=_processor_time() - before)
 
 
-def _run(specification: Specification, report: Report) -> Outcome:
+def _run(job: Job, report: Report) -> Result:
     """Run one training."""
-    reports = Reports(specification, report)
-    watch = FirstSteps(specification.watch)
-    train = train_loop if specification.model else train_module
+    reports = Reports(job, report)
+    watch = EarlyStopping(job.baseline)
+    train = train_loop if job.model else train_module
     start = time.perf_counter()
     try:
-        outcome = train(specification, reports, watch)
-        return replace(outcome, history=reports.history, first_steps=watch.found)
+        result = train(job, reports, watch)
+        return replace(result, history=reports.history, first_steps=watch.found)
     except StoppedError as stop:
         seconds = time.perf_counter() - start
-        return Outcome(
+        return Result(
             "pruned",
             f"stopped: {stop}",
             history=reports.history,
@@ -65,34 +64,32 @@ def _run(specification: Specification, report: Report) -> Outcome:
             first_steps=watch.found,
         )
     except (Exception, SystemExit) as error:
-        if isinstance(
-            error.__context__, KeyboardInterrupt
-        ):  # Lightning turns Ctrl-C into sys.exit(1)
-            raise KeyboardInterrupt from None
-        return Outcome(
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None  # Lightning turns Ctrl-C into sys.exit(1)
+        return Result(
             "failed", _reason(error), history=reports.history, seconds=time.perf_counter() - start
         )
 
 
-def _averaged(ended: Sequence[Outcome]) -> Outcome:
+def _averaged(ended: Sequence[Result]) -> Result:
     """Return the first training with the metrics averaged over all.
 
     One that did not end well stands for all.
     """
     *_, last = ended
-    seconds = sum(outcome.seconds for outcome in ended)
+    seconds = sum(result.seconds for result in ended)
     if last.state != "complete":
         return replace(last, seconds=seconds)
     metrics = {
-        name: sum(outcome.metrics[name] for outcome in ended) / len(ended)
+        name: sum(result.metrics[name] for result in ended) / len(ended)
         for name in ended[0].metrics
-        if all(name in outcome.metrics for outcome in ended)
+        if all(name in result.metrics for result in ended)
     }
     return replace(ended[0], metrics=metrics, seconds=seconds)
 
 
 def _processor_time() -> float:
-    """Return the processor time of this process and of those that it started and that ended, in seconds."""
+    """Return the processor time in seconds of this process and of those it started that ended."""
     spent = os.times()
     return spent.user + spent.system + spent.children_user + spent.children_system
 

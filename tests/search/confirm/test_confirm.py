@@ -17,10 +17,10 @@ from actsearch.placement.placement import SiteEntry
 from actsearch.search.confirm.confirm import confirm_study, most_trainings
 from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.executors.executor import Executor
-from actsearch.search.study.config import Objective, Plan
+from actsearch.search.study.config import StudyConfig
 from actsearch.search.study.record import StudyRun
 from actsearch.search.study.store import Store
-from actsearch.search.training.job import Outcome
+from actsearch.search.training.job import ModelInfo, Result
 from actsearch.tracking import pictures
 from actsearch.tracking.report import confirmation_rows
 
@@ -73,31 +73,27 @@ class Scripted(Executor):
     submitted: list = field(default_factory=list)
     waiting: list = field(default_factory=list)
 
-    def submit(self, key, specification):
+    def submit(self, key, job):
         if len(self.submitted) == self.die_after:
             raise KeyboardInterrupt
-        name = (
-            specification.placement["sites"]["site"]["activation"]
-            if specification.placement
-            else "own"
-        )
-        self.submitted.append((name, specification.seed, specification.folder))
-        self.splits.append(specification.split)
-        own_rate = specification.learning_rate_factor == 1.0
+        name = job.placement.sites["site"].activation if job.placement else "own"
+        self.submitted.append((name, job.seed, job.folder))
+        self.splits.append(job.split)
+        own_rate = job.learning_rate_factor == 1.0
         gain = (
             self.at_own_rate.get(name, self.gains.get(name, 0.0))
             if own_rate
             else self.gains.get(name, 0.0)
         )
-        noise = random.Random(f"{name} {specification.seed} {own_rate}").gauss(0, 1)
+        noise = random.Random(f"{name} {job.seed} {own_rate}").gauss(0, 1)
         loss = 2.0 - gain + noise
         rows = [loss + self.luck(name, row) for row in range(self.rows)]
         loss = sum(rows) / len(rows) if rows else loss
-        outcome = Outcome(
+        outcome = Result(
             "complete", metrics={self.metric: loss}, rows={self.metric: rows} if rows else {}
         )
         if name in self.fail:
-            outcome = Outcome("failed", "diverged: val_loss became nan")
+            outcome = Result("failed", "diverged: val_loss became nan")
         self.waiting.append((key, outcome))
 
     @staticmethod
@@ -113,8 +109,8 @@ class Scripted(Executor):
 
 @pytest.fixture
 def study(tmp_path):
-    plan = Plan("own.Own", {}, "given", {}, (Objective("val_loss", "min"),), "test_loss")
-    return Ranked("s", Store(tmp_path), plan, None, {"has_test": True, "method": "fx"})
+    config = StudyConfig("own.Own", objectives=["val_loss:min"], test_metric="test_loss")
+    return Ranked("s", Store(tmp_path), config, None, ModelInfo([], "fx", has_test=True))
 
 
 def test_a_gain_is_found_and_the_others_are_dropped(study):
@@ -193,7 +189,7 @@ def test_weights_are_kept_once_for_each_compared_arm(study):
 
 def test_the_order_in_which_trainings_end_changes_nothing(study, tmp_path):
     first = confirm_study(study, Scripted({"elu": 1.0}), jobs=1)
-    other = Ranked("other", Store(tmp_path), study.plan, None, study.probe)
+    other = Ranked("other", Store(tmp_path), study.config, None, study.model_info)
     second = confirm_study(other, Scripted({"elu": 1.0}, latest_first=True), jobs=3)
     assert (first.scores, first.seeds, first.comparisons[1]) == (
         second.scores,
@@ -209,7 +205,9 @@ def test_an_interrupted_race_goes_on_where_it_stood(study, tmp_path):
     rest = Scripted({"elu": 1.0})
     resumed = confirm_study(study, rest)
     whole = Scripted({"elu": 1.0})
-    expected = confirm_study(Ranked("other", Store(tmp_path), study.plan, None, study.probe), whole)
+    expected = confirm_study(
+        Ranked("other", Store(tmp_path), study.config, None, study.model_info), whole
+    )
     assert len(rest.submitted) == len(whole.submitted) - 15
     assert (resumed.scores, resumed.verdict()) == (expected.scores, expected.verdict())
 
@@ -305,7 +303,7 @@ def test_what_only_beats_a_baseline_that_tuning_has_spoiled_is_no_winner(tuned):
 
 
 def test_each_seed_has_a_split_of_its_own_where_there_is_an_option_for_it(study):
-    study.plan = replace(study.plan, split_option="task.split_seed")
+    study.config = replace(study.config, split_option="task.split_seed")
     executor = Scripted({"elu": 4.0})
     result = confirm_study(study, executor, top=3, seeds=8)
     by_seed = {}
@@ -319,7 +317,7 @@ def test_each_seed_has_a_split_of_its_own_where_there_is_an_option_for_it(study)
 
 def test_rows_widen_the_interval_where_a_gain_may_be_of_these_rows_alone(study, tmp_path):
     narrow = confirm_study(study, Scripted({"elu": 4.0}), top=1, seeds=8)
-    other = Ranked("other", Store(tmp_path), study.plan, None, study.probe)
+    other = Ranked("other", Store(tmp_path), study.config, None, study.model_info)
     wide = confirm_study(other, Scripted({"elu": 4.0}, rows=50), top=1, seeds=8)
     (a,), (b,) = narrow.comparisons, wide.comparisons
     assert (a.rows, b.rows) == (0, 50)

@@ -14,8 +14,8 @@ import pytest
 
 from actsearch.search.executors.executor import LocalExecutor
 from actsearch.search.executors.threads import THREADS, usable_cores
-from actsearch.search.study.config import Objective, Plan
-from actsearch.search.training.job import Outcome, Specification
+from actsearch.search.study.config import StudyConfig
+from actsearch.search.training.job import Job, Result
 from actsearch.search.training.target import Target
 
 CURIOUS = """
@@ -57,35 +57,35 @@ class Workers(own.Own):
 
 
 @pytest.fixture
-def specification(own: Path) -> Specification:
+def job(own: Path) -> Job:
     (own / "curious.py").write_text(CURIOUS)
     config = Target.resolve("own.Own").configure({"trainer.max_epochs": 1})
-    plan = Plan(
-        "curious.Curious", config, "space.yaml", {}, (Objective("val_loss", "min"),), "test_loss"
+    given = StudyConfig(
+        "curious.Curious", config=config, objectives=["val_loss:min"], test_metric="test_loss"
     )
-    return plan.specification(None)
+    return given.job(None)
 
 
-def run(executor: LocalExecutor, specification: Specification) -> Outcome:
-    executor.submit(0, specification)
+def run(executor: LocalExecutor, job: Job) -> Result:
+    executor.submit(0, job)
     while not (ended := executor.wait(lambda *_: False)):
         pass
     return ended[0][1]
 
 
-def test_preload(specification):
+def test_preload(job):
     with LocalExecutor() as executor:
-        metrics = run(executor, specification).metrics
+        metrics = run(executor, job).metrics
     assert metrics["loaded"] == 1, "the server must have loaded what tasks need"
     assert metrics["frozen"] > 0, (
         "the server's objects must be out of the children's garbage collection"
     )
 
 
-def test_threads(specification, monkeypatch):
+def test_threads(job, monkeypatch):
     def threads(jobs: int, wanted: int = 0) -> float:
         with LocalExecutor(jobs) as executor:
-            return run(executor, replace(specification, threads=wanted)).metrics["threads"]
+            return run(executor, replace(job, threads=wanted)).metrics["threads"]
 
     for name in THREADS:
         monkeypatch.delenv(name, raising=False)
@@ -128,7 +128,7 @@ if os.path.exists(f"/proc/{server}/environ"):
 def test_interrupt_in_the_first_moment_leaves_the_server_quiet():
     script = """
 import signal, sys, time
-from actsearch.search.executors.executor import start_server
+from actsearch.search.executors.server import start_server
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 try:
     start_server()
@@ -156,42 +156,42 @@ except KeyboardInterrupt:
     assert errors == ""
 
 
-def test_close_waits_for_killed_children(specification):
+def test_close_waits_for_killed_children(job):
     with LocalExecutor() as executor:
-        executor.submit(0, specification)
+        executor.submit(0, job)
         (trial,) = executor._running
     assert not Path(f"/proc/{trial.child.pid}").exists() or sys.platform != "linux"
     assert trial.child.exitcode is not None
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="no real-time signals here")
-def test_real_time_signals_have_no_names_and_end_one_trial(specification):
+def test_real_time_signals_have_no_names_and_end_one_trial(job):
     number = signal.SIGRTMIN + 6
     with LocalExecutor() as executor:
-        executor.submit(0, specification)
+        executor.submit(0, job)
         os.kill(executor._running[0].child.pid, number)
         while not (ended := executor.wait(lambda *_: False)):
             pass
     assert ended[0][1].reason == f"killed: by signal {number:d}"
 
 
-def test_loaders_may_have_workers(specification, own):
+def test_loaders_may_have_workers(job, own):
     (own / "workers.py").write_text(WORKERS)
     with LocalExecutor() as executor:
-        outcome = run(executor, replace(specification, task="workers.Workers"))
-    assert outcome.state == "complete", outcome.reason
-    assert outcome.metrics["workers"] == 2
+        result = run(executor, replace(job, task="workers.Workers"))
+    assert result.state == "complete", result.reason
+    assert result.metrics["workers"] == 2
 
 
-def test_an_executor_that_nobody_closes_lets_the_interpreter_end(specification, own):
-    config = {**specification.config, "task": {"pause": 600.0}}
-    (own / "task.json").write_text(replace(specification, task="own.Own", config=config).dumps())
+def test_an_executor_that_nobody_closes_lets_the_interpreter_end(job, own):
+    config = {**job.config, "task": {"pause": 600.0}}
+    (own / "task.json").write_text(replace(job, task="own.Own", config=config).dumps())
     script = """
 from pathlib import Path
 from actsearch.search.executors.executor import LocalExecutor
-from actsearch.search.training.job import Specification
+from actsearch.search.training.job import Job
 executor = LocalExecutor()
-executor.submit(0, Specification.loads(Path("task.json").read_text()))
+executor.submit(0, Job.loads(Path("task.json").read_text()))
 executor.wait(lambda *_: False)
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

@@ -10,7 +10,7 @@ from actsearch.errors import ActsearchWarning
 from actsearch.placement import Placement
 from actsearch.run import run_search
 from actsearch.search.space.search_space import SearchSpace
-from actsearch.search.study.record import StudyRun, counts, outcome_of, placement_file
+from actsearch.search.study.record import StudyRun, counts, placement_file, result_of
 from actsearch.search.study.store import Store
 from actsearch.tracking.ending import ending
 
@@ -36,8 +36,8 @@ def test_gate_refuses_before_training(own):
     assert refused
     for trial in refused:
         assert trial.state.name == "PRUNED"
-        assert outcome_of(trial)["reason"].startswith("refused: ")
-        assert outcome_of(trial)["seconds"] == 0.0
+        assert result_of(trial).reason.startswith("refused: ")
+        assert result_of(trial).seconds == 0.0
         assert trial.intermediate_values == {}
 
 
@@ -52,7 +52,7 @@ def test_twins_are_told_what_the_first_one_got_and_do_not_count(own):
         values.setdefault(trial.params["model"], set()).add(tuple(trial.values))
     assert all(len(different) == 1 for different in values.values())
     assert sum(map(counts, run.trials)) == 2
-    assert sum("not trained again" in outcome_of(t)["reason"] for t in run.trials) >= 20
+    assert sum("not trained again" in result_of(t).reason for t in run.trials) >= 20
     assert run.candidates(5) == [next(t for t in run.trials if t.params["model"] == "tanh")]
     assert [t for t in run.ranked() if not counts(t)] == []
 

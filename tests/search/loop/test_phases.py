@@ -13,7 +13,7 @@ from actsearch.search.loop.phases import next_factor
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.record import StudyRun, counts
 from actsearch.search.study.store import Store
-from actsearch.search.training.train import run_trial
+from actsearch.search.training.train import run_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:the search stops:actsearch.errors.ActsearchWarning")
 
@@ -101,9 +101,9 @@ def test_the_ladder_the_rate_of_the_baseline_then_famous_ones_at_it_then_the_sea
 
 def test_a_rate_of_the_baseline_is_the_mean_of_three_seeds(own):
     run = search(own, 10)
-    specification = run.specification(None, learning_rate_factor=run.factor(run.trials[1]))
-    one = run_trial(specification, lambda *_: False).metrics["val_loss"]
-    three = run_trial(replace(specification, repeats=3), lambda *_: False).metrics["val_loss"]
+    job = run.job(None, learning_rate_factor=run.factor(run.trials[1]))
+    one = run_job(job, lambda *_: False).metrics["val_loss"]
+    three = run_job(replace(job, repeats=3), lambda *_: False).metrics["val_loss"]
     assert run.trials[1].values[0] == three != one
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from actsearch import Site, find_sites
 from actsearch.errors import SearchSpaceError
-from actsearch.search.space.choices import decide
+from actsearch.search.space.choices import bind
 from actsearch.search.space.search_space import SearchSpace, description
 from actsearch.task import plugins
 
@@ -30,7 +30,7 @@ def model():
 
 def asked(space, sites, params):
     fixed = optuna.trial.FixedTrial(params)
-    placement = decide(space, sites).suggest(fixed)
+    placement = bind(space, sites).suggest(fixed)
     return placement, set(fixed.params)
 
 
@@ -81,19 +81,21 @@ def test_fixed_searched_learned(model):
 
 def test_requirement_filters_and_is_reported(model):
     sites = find_sites(model)
-    decisions = decide(SearchSpace(activations={"relu": None, "tanh": None}), sites)
-    by_name = {d.name: [c.name for c in d.candidates] for d in decisions.all}
+    bound = bind(SearchSpace(activations={"relu": None, "tanh": None}), sites)
+    by_name = {d.name: [c.name for c in d.candidates] for d in bound.choices}
     assert by_name == {"1": ["relu", "tanh"], "3": ["relu", "tanh"], "5": ["tanh"]}
-    assert decisions.refused == (("5", "relu", "bounded is False, but the site requires bounded"),)
+    assert bound.refused == (("5", "relu", "bounded is False, but the site requires bounded"),)
     with pytest.raises(SearchSpaceError, match="no activation of the space may stand at site '5'"):
-        decide(SearchSpace(activations={"relu": None}), sites)
-    forced = decide(SearchSpace(activations={"relu": None}), sites, force=True)
-    assert len(forced.all) == 3
+        bind(SearchSpace(activations={"relu": None}), sites)
+    forced = bind(SearchSpace(activations={"relu": None}), sites, force=True)
+    assert len(forced.choices) == 3
 
 
 def test_granularity_joins_only_sites_with_the_same_candidates(model):
     space = SearchSpace(activations={"relu": None, "tanh": None}, granularity="model")
-    assert [(d.name, [s.name for s in d.sites]) for d in decide(space, find_sites(model)).all] == [
+    assert [
+        (d.name, [s.name for s in d.sites]) for d in bind(space, find_sites(model)).choices
+    ] == [
         ("model:1", ["1", "3"]),
         ("model:5", ["5"]),
     ]
@@ -104,18 +106,18 @@ def test_site_rules_override_by_pattern(model):
         activations={"relu": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}, "tanh": None},
         sites={"3": {"activations": ["elu"]}, "5": {"activations": {"softsign": None}}},
     )
-    decisions = decide(space, find_sites(model))
-    assert [[c.name for c in d.candidates] for d in decisions.all] == [
+    bound = bind(space, find_sites(model))
+    assert [[c.name for c in d.candidates] for d in bound.choices] == [
         ["relu", "elu", "tanh"],
         ["elu"],
         ["softsign"],
     ]
-    assert decisions.all[1].candidates[0].settings, "a rule by name keeps the settings of the space"
+    assert bound.choices[1].candidates[0].settings, "a rule by name keeps the settings of the space"
     with pytest.raises(
         SearchSpaceError,
         match=r"site pattern 'head.\*' must match a site, but matches none of 1, 3, 5",
     ):
-        decide(
+        bind(
             SearchSpace(activations={"relu": None}, sites={"head.*": {"activations": ["relu"]}}),
             find_sites(model),
         )
@@ -123,9 +125,9 @@ def test_site_rules_override_by_pattern(model):
 
 def test_own_activations_as_parameters(model):
     sites = find_sites(model)
-    inside = decide(SearchSpace(activations={"relu": None, "tanh": None}), sites).own()
+    inside = bind(SearchSpace(activations={"relu": None, "tanh": None}), sites).own()
     assert inside == {"1": "relu", "3": "relu", "5": "tanh"}
-    assert decide(SearchSpace(activations={"elu": None, "tanh": None}), sites).own() is None
+    assert bind(SearchSpace(activations={"elu": None, "tanh": None}), sites).own() is None
 
 
 def test_generated_pool_is_large_distinct_and_repeatable():
@@ -141,13 +143,13 @@ def test_names_as_torch_users_type_them(model):
         sites={"3": {"activations": ["leaky_relu"]}, "5": {"activations": ["Tanh"]}},
     )
     assert [c.name for c in space.candidates] == ["relu", "leaky_relu", "tanh"]
-    decisions = decide(space, find_sites(model))
-    assert [[c.name for c in d.candidates] for d in decisions.all] == [
+    bound = bind(space, find_sites(model))
+    assert [[c.name for c in d.candidates] for d in bound.choices] == [
         ["relu", "leaky_relu", "tanh"],
         ["leaky_relu"],
         ["tanh"],
     ]
-    assert decisions.all[1].candidates[0].settings == {"negative_slope": 0.2}
+    assert bound.choices[1].candidates[0].settings == {"negative_slope": 0.2}
 
 
 def test_one_activation_in_two_spellings_is_refused(tmp_path):

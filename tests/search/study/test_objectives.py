@@ -9,7 +9,7 @@ from actsearch.run import run_search
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.constraints import Bound, split
 from actsearch.search.study.pareto import front, knee
-from actsearch.search.study.record import StudyRun, outcome_of
+from actsearch.search.study.record import StudyRun, result_of
 from actsearch.search.study.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:the search stops:actsearch.errors.ActsearchWarning")
@@ -57,7 +57,7 @@ def test_bounds_on_the_trained_model(own):
         own, require=["parameters <= 105", f"val_loss >= {limit / 1e3}"], store=own / "bounded"
     )
     run = StudyRun.load(Store(own / "bounded"), "s")
-    broken = [t for t in run.trials if outcome_of(t)["violated"]]
+    broken = [t for t in run.trials if result_of(t).violated]
     assert broken
     assert all(t.params["model"] == "prelu" for t in broken)
     assert all(t.params["model"] != "prelu" for t in run.ranked())

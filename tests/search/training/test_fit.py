@@ -8,10 +8,11 @@ import textwrap
 import pytest
 
 from actsearch.errors import InvalidValueError, TaskError
-from actsearch.run import make_plan, run_search
-from actsearch.search.study.record import StudyRun, outcome_of
+from actsearch.run import run_search
+from actsearch.search.study.record import StudyRun, result_of
+from actsearch.search.study.resolve import study_config
 from actsearch.search.study.store import Store
-from actsearch.search.training.train import run_trial
+from actsearch.search.training.train import run_job
 
 MODULE = """
 import lightning.pytorch as L
@@ -74,11 +75,11 @@ def up(tmp_path, monkeypatch):
     sys.modules.pop("up", None)
 
 
-def trained(stage="search", **options):
-    plan = make_plan(
+def trained(kind="search", **options):
+    config = study_config(
         "up.Up", config={"trainer.max_epochs": 4, **options.pop("config", {})}, **options
     )
-    return run_trial(plan.specification(None, stage), lambda *_: False)
+    return run_job(config.job(None, kind), lambda *_: False)
 
 
 def test_the_last_epoch_counts_or_the_best_with_its_weights(up):
@@ -95,7 +96,7 @@ def test_a_module_that_keeps_its_best_weights_is_judged_by_its_best_epoch(up, ke
         config={"trainer.max_epochs": 4, "task.keeps": keeps},
     )  # fmt: skip
     assert result.baseline == pytest.approx([value])
-    assert StudyRun.load(Store(up / "store"), "s").probe["restores_best"] is keeps
+    assert StudyRun.load(Store(up / "store"), "s").model_info.restores_best is keeps
     assert {path.name for path in up.iterdir()} <= {
         "up.py",
         "store",
@@ -104,27 +105,23 @@ def test_a_module_that_keeps_its_best_weights_is_judged_by_its_best_epoch(up, ke
 
 
 def test_the_seed_of_the_split_is_found_or_named_and_a_confirmation_sets_it(up):
-    plan = make_plan("up.Up", config={"trainer.max_epochs": 1})
-    assert plan.split_option == "task.split_seed"
-    outcome = run_trial(
-        plan.specification(None, "confirm", split=("task.split_seed", 77)), lambda *_: False
-    )
-    assert outcome.metrics["test_split"] == 77
-    assert len(outcome.rows["test_loss"]) == 32
+    config = study_config("up.Up", config={"trainer.max_epochs": 1})
+    assert config.split_option == "task.split_seed"
+    result = run_job(config.job(None, "confirm", split=("task.split_seed", 77)), lambda *_: False)
+    assert result.metrics["test_split"] == 77
+    assert len(result.rows["test_loss"]) == 32
     with pytest.raises(
         InvalidValueError,
         match=r"split_option must be .* but got 'task.fold'. Options: task.keeps, task",
     ):
-        make_plan("up.Up", split_option="task.fold")
+        study_config("up.Up", split_option="task.fold")
 
 
 def test_repeats_are_averaged_and_cost_what_they_cost(up):
-    plan = make_plan("up.Up", config={"trainer.max_epochs": 1})
-    once = run_trial(plan.specification(None), lambda *_: False)
+    config = study_config("up.Up", config={"trainer.max_epochs": 1})
+    once = run_job(config.job(None), lambda *_: False)
     seen = []
-    thrice = run_trial(
-        plan.specification(None, repeats=3), lambda *report: seen.append(report) or False
-    )
+    thrice = run_job(config.job(None, repeats=3), lambda *report: seen.append(report) or False)
     assert thrice.metrics["val_loss"] == pytest.approx(once.metrics["val_loss"])
     assert len(seen) == 1, "the first alone is reported"
     assert thrice.cpu > 0
@@ -136,7 +133,7 @@ def test_module_and_data_of_two_lightnings_are_told_before_anything_runs(up):
         TaskError,
         match=r"up.Up is of lightning and up.Other of pytorch_lightning. Import both from",
     ):
-        make_plan("up.Up", data="up.Other")
+        study_config("up.Up", data="up.Other")
 
 
 def test_what_a_trial_costs_is_recorded(up):
@@ -151,4 +148,4 @@ def test_what_a_trial_costs_is_recorded(up):
         study="s",
         config=config,
     )
-    assert all(outcome_of(t)["cpu"] > 0 for t in StudyRun.load(Store(up / "s"), "s").trials)
+    assert all(result_of(t).cpu > 0 for t in StudyRun.load(Store(up / "s"), "s").trials)

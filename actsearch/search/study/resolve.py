@@ -1,0 +1,120 @@
+"""From what a user gives to the complete options of a study: every default told, every name found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from actsearch.errors import InvalidValueError
+from actsearch.search.space.search_space import SearchSpace
+from actsearch.search.study.config import Objective, StudyConfig
+from actsearch.search.study.constraints import split
+from actsearch.search.study.metric_names import in_test, mode_of
+from actsearch.search.training.given import give
+from actsearch.search.training.target import Target, resolve
+from actsearch.search.training.user_loop import Loop
+
+Trained = str | type[Any] | tuple[type[Any], Mapping[str, Any]] | Callable[..., Any]
+"""What is trained: a name, a dotted path, a class, a class with its options, or a function."""
+
+
+def study_config(
+    task: Trained, space: str | Path | SearchSpace | None = None, **options: Any
+) -> StudyConfig:
+    """Return the complete options of a study.
+
+    Args:
+        task: what is trained; ``data`` and ``model`` likewise.
+        space: a search space, its name or its file; the task's own by default.
+        **options: of :class:`StudyConfig`.
+
+    Raises:
+        ActsearchError: a name that does not exist, or a value outside of its range.
+    """
+    own: dict[str, Any] = {}
+    for part, thing in {"task": task, "data": options.get("data", "")}.items():
+        options[part], given = named(thing)
+        own |= {f"{part}.{key}": value for key, value in given.items()}
+    options["model"], _ = named(options.get("model", ""))
+    options["config"] = own | dict(options.get("config") or {})
+    options["objectives"] = list(options.get("objectives") or ())
+    chosen = space if isinstance(space, SearchSpace) else None
+    options["space"] = "given" if chosen is not None else str(space or "")
+    return _complete(StudyConfig.of(options), chosen)
+
+
+def named(thing: Trained) -> tuple[str, dict[str, Any]]:
+    """Return the name that what is trained goes under, and its options.
+
+    Raises:
+        TaskError: neither a name nor a class nor a function with a name.
+    """
+    if isinstance(thing, str):
+        return thing, {}
+    if isinstance(thing, tuple):
+        cls, options = thing
+        return give(cls), dict(options)
+    return give(thing), {}
+
+
+def _complete(given: StudyConfig, space: SearchSpace | None) -> StudyConfig:
+    if given.objectives and given.monitor:
+        raise InvalidValueError(
+            "either monitor with mode or objectives must be given, but got both. Leave one out."
+        )
+    if given.learn_from and given.sampler != "function_space":
+        raise InvalidValueError(
+            "sampler must be function_space to learn from earlier studies, but got"
+            f" {given.sampler!r}."
+        )
+    target = resolve(given.task, given.data, given.model)
+    name = given.space or target.default("space", "general")
+    space = space or SearchSpace.load(name)
+    if given.granularity:
+        space = SearchSpace.model_validate({**space.model_dump(), "granularity": given.granularity})
+    objectives = [Objective.parse(text) for text in given.objectives] or [_goal(given, target)]
+    own_goal = not given.monitor and not given.objectives
+    test_metric = given.test_metric or (target.default("test_metric", "") if own_goal else "")
+    required, bounds = split(given.require)
+    config = target.configure(given.config)
+    return replace(
+        given,
+        config=config,
+        space=name,
+        space_content=space.model_dump(mode="json"),
+        granularity="",
+        monitor="",
+        mode="",
+        objectives=[f"{one.metric}:{one.mode}" for one in objectives],
+        require=[required] * bool(required) + [str(bound) for bound in bounds],
+        test_metric=test_metric or in_test(objectives[0].metric),
+        split_option=_split_option(target, config, given.split_option),
+    )
+
+
+def _goal(given: StudyConfig, target: Target | Loop) -> Objective:
+    """Return the one objective: the monitored metric, else the task's own."""
+    if given.monitor:
+        return Objective(given.monitor, given.mode or mode_of(given.monitor))
+    metric = target.default("monitor", "val_loss")
+    return Objective(metric, given.mode or target.default("mode", "min"))
+
+
+def _split_option(target: Target | Loop, config: Mapping[str, Any], given: str) -> str:
+    """Return the option that seeds the division of the data: the given one, or ``split_seed``.
+
+    Raises:
+        InvalidValueError: there is no such option.
+    """
+    if isinstance(target, Loop):
+        options = [name for name in {given, "split_seed"} if name and target.splits(name)]
+    else:
+        options = [f"{part}.{name}" for part in ("task", "data") for name in config.get(part) or {}]
+    if given and given not in options:
+        raise InvalidValueError(
+            f"split_option must be an option of what is trained, but got {given!r}. Options:"
+            f" {', '.join(options)}."
+        )
+    return given or next((name for name in options if name.rpartition(".")[2] == "split_seed"), "")
