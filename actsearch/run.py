@@ -18,11 +18,13 @@ from actsearch.placement import Placement
 from actsearch.search.confirm.confirm import confirm_study
 from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.executors.executor import Executor, InlineExecutor, LocalExecutor
-from actsearch.search.loop.coordinator import Coordinator, Listener
+from actsearch.search.loop.coordinator import Coordinator
+from actsearch.search.loop.listener import Listener
 from actsearch.search.loop.survey import survey
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.config import ATTRIBUTE, StudyConfig
-from actsearch.search.study.record import StudyRun, open_study, placement_file, write_best
+from actsearch.search.study.placement_file import placement_file, write_best
+from actsearch.search.study.record import StudyRun, open_study
 from actsearch.search.study.resolve import Trained, named, study_config
 from actsearch.search.study.store import Store, check_name
 from actsearch.tracking.ending import ending

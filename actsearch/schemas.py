@@ -1,4 +1,7 @@
-"""The published JSON schemas of the two files that people write and read: ``python -m actsearch.schemas docs/schemas``."""
+"""The published JSON schemas of the two files that people write and read.
+
+``python -m actsearch.schemas docs/schemas`` writes them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import sys
 from pathlib import Path
 
 from actsearch.placement import Placement
-from actsearch.search.space.search_space import Choices, Learn, Range, SearchSpace
+from actsearch.search.space.search_space import SearchSpace
+from actsearch.search.space.settings import Choices, Learn, Range
 
 
 def schemas() -> dict[str, str]:

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial
 
 from actsearch.placement import Placement, find_sites
 from actsearch.run import run_search
-from actsearch.search.loop.coordinator import Listener
+from actsearch.search.loop.listener import Listener
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.config import Objective
 from actsearch.search.training.train import quiet

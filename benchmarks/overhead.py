@@ -103,7 +103,7 @@ class Stub(Executor):
 
 def stub(trials: int = 1000) -> None:
     """Time of a trial at number 10 against number 1,000 with the training stubbed."""
-    from actsearch.search.loop.coordinator import Listener
+    from actsearch.search.loop.listener import Listener
 
     class Clock(Listener):
         def __init__(self) -> None:

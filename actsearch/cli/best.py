@@ -23,7 +23,8 @@ def run(arguments: list[str]) -> int:
     options = parse(parser, arguments)
 
     from actsearch.placement import Placement
-    from actsearch.search.study.record import BEST, StudyRun, placement_file
+    from actsearch.search.study.placement_file import BEST, placement_file
+    from actsearch.search.study.record import StudyRun
     from actsearch.search.study.store import Store
 
     opened = StudyRun.load(Store(options.store), options.study)

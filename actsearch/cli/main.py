@@ -1,4 +1,4 @@
-"""The command ``actsearch``: finds the command's file by its name, and turns errors into one line."""
+"""The command ``actsearch``: finds a command's file by its name, turns errors into one line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ HELP = "\n".join(
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run a command and exit with its code: 0 done, 1 our mistake, 2 bad input, 130 or 143 stopped by a signal."""
+    """Run a command and exit with its code.
+
+    0 done, 1 our mistake, 2 bad input, 130 or 143 stopped by a signal.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     if not given or given[0] in ("-h", "--help"):
         print(HELP)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from actsearch.placement import Placement
-from actsearch.search.loop.coordinator import Listener
+from actsearch.search.loop.listener import Listener
 from actsearch.search.study.record import StudyRun, counts, phase_of, result_of
 from actsearch.tracking.words import short
 
@@ -21,9 +21,14 @@ class Progress(Listener):
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self.bars = Bars(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
-            console=self.console, disable=not self.console.is_terminal,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
         self.rows: dict[int, TaskID] = {}
         self.confirmation: TaskID | None = None
         self.confirmed = (0, 0)

@@ -19,7 +19,7 @@ PARTS = ("config", "task", "data", "trainer")
 USAGE = """usage: actsearch search TASK [options]
 
 TASK is a name that `actsearch tasks` lists, or the dotted path of your own LightningModule.
-`actsearch search TASK --help` lists every option, the task's, its data's and the trainer's included."""
+`actsearch search TASK --help` lists every option, of the task, its data and the trainer too."""
 
 
 def run(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""MLflow's database on this machine: made once, whole, without waiting for the disk at each of its migrations."""
+"""MLflow's database on this machine: made once, whole, without waiting for the disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from actsearch.search.study.store import write_ahead
 
 
 def create_database(root: Path) -> None:
-    """Create MLflow's database once, whole: a second process, or a kill in its migrations, must not leave half of one."""
+    """Create MLflow's database once, whole.
+
+    A second process, or a kill in its migrations, must not leave half of one.
+    """
     database = root / "mlflow.db"
     if database.exists():
         return
@@ -42,7 +45,7 @@ def create_database(root: Path) -> None:
 
 @contextmanager
 def _unsynchronised(folder: Path) -> Iterator[None]:
-    """Spare the databases of a folder the wait for the disk at each of MLflow's hundreds of migrations."""
+    """Spare a folder's databases the wait for the disk at each of MLflow's many migrations."""
     from sqlalchemy import Engine, event
 
     def relax(connection: Any, _: object) -> None:

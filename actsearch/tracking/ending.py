@@ -1,4 +1,4 @@
-"""What to do with what a study found: reuse a winner by two lines, or keep what there is, and how to look further."""
+"""What to do with what a study found: reuse a winner by two lines, or how to look further."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from actsearch.placement import Placement
 from actsearch.search.confirm.confirmation import Confirmation, figures
-from actsearch.search.study.record import StudyRun, placement_file
+from actsearch.search.study.placement_file import placement_file
+from actsearch.search.study.record import StudyRun
 from actsearch.tracking.words import own
 
 

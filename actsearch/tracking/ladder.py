@@ -1,4 +1,7 @@
-"""The ladder of a study: what tuning the learning rate, ten famous activations and the search each came to, and took."""
+"""The ladder of a study: what each of its steps came to, and took.
+
+The steps are the tuned learning rate, ten famous activations, and the search.
+"""
 
 from __future__ import annotations
 

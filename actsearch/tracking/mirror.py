@@ -1,4 +1,4 @@
-"""The study, mirrored in MLflow: written in the background, never waited for, replayed when it was out of reach."""
+"""The study, mirrored in MLflow: in the background, never waited for, replayed when it can be."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.placement import Placement
 from actsearch.search.confirm.confirmation import Confirmation
-from actsearch.search.loop.coordinator import Listener
-from actsearch.search.study.record import BEST, CANDIDATE, StudyRun, result_of
+from actsearch.search.loop.listener import Listener
+from actsearch.search.study.placement_file import BEST, CANDIDATE
+from actsearch.search.study.record import StudyRun, result_of
 from actsearch.search.study.store import Store
 from actsearch.tracking.database import create_database
 from actsearch.tracking.model import log_best_model

@@ -1,4 +1,4 @@
-"""The confirmed best as a model in MLflow: an exported graph, which loads without running anything."""
+"""The confirmed best as a model in MLflow: an exported graph, which loads without running."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from actsearch.search.training.train import quiet
 
 
 def log_best_model(run: StudyRun, uri: str, parent: str) -> str:
-    """Log the best confirmed model of a study to its parent run, and return what was done in a word.
+    """Log the best confirmed model of a study to its parent run; return what was done.
 
     The serialisation is ``torch.export``'s (pt2), never pickle. A model that cannot be exported is
     left out: its weights and its placement are artifacts all the same.
@@ -52,7 +52,7 @@ def log_best_model(run: StudyRun, uri: str, parent: str) -> str:
 
 @contextlib.contextmanager
 def _own_logging() -> Iterator[None]:
-    """Keep the user's logging as it is: what MLflow imports here sets handlers and levels for all."""
+    """Keep the user's logging as it is: what MLflow imports sets handlers and levels for all."""
     loggers = [logging.getLogger(name) for name in (None, "pytorch_lightning", "lightning.pytorch")]
     before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
     try:

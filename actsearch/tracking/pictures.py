@@ -1,4 +1,4 @@
-"""Pictures of a study, drawn without a display and without matplotlib's global state, so that any thread may."""
+"""Pictures of a study, drawn without a display or global state, so that any thread may."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def history(run: StudyRun, path: Path) -> None:
 
 
 def heat_map(run: StudyRun, path: Path) -> None:
-    """Draw the mean of the first objective by site and activation, with the number of trainings in each cell."""
+    """Draw the mean of the first objective by site and activation, with the number of trainings."""
     cells: dict[tuple[str, str], list[float]] = defaultdict(list)
     for trial in run.ranked():
         placement = run.placement(trial)

@@ -11,7 +11,8 @@ from actsearch.placement import Placement
 from actsearch.placement.files import write_text
 from actsearch.search.confirm.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.confirm.racing import BASELINE, Comparison
-from actsearch.search.study.record import StudyRun, finished, placement_file, result_of
+from actsearch.search.study.placement_file import placement_file
+from actsearch.search.study.record import StudyRun, finished, result_of
 from actsearch.tracking import ladder, pictures
 from actsearch.tracking.ending import ending
 from actsearch.tracking.words import short
@@ -93,8 +94,8 @@ def summary(run: StudyRun) -> str:
     parts = [
         f"# {run.name}",
         (
-            f"Task `{config.task}`, space `{config.space}`, objective {goals}, sampler {config.sampler},"
-            f" seed {config.seed}. Trials: {counts}."
+            f"Task `{config.task}`, space `{config.space}`, objective {goals}, sampler"
+            f" {config.sampler}, seed {config.seed}. Trials: {counts}."
         ),
     ]
     result = Confirmation.read(run)

@@ -11,7 +11,7 @@ from actsearch.search.study.record import StudyRun
 
 
 def short(run: StudyRun, trial: FrozenTrial) -> str:
-    """Return a placement in few words, equal sites joined, and its learning rate where that is not the task's own."""
+    """Return a placement in few words: equal sites joined, its learning rate where not the own."""
     factor = run.factor(trial)
     return _short(run.placement(trial)) + (
         "" if factor == 1.0 else f"; learning rate × {factor:.3g}"

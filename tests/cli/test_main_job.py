@@ -18,7 +18,8 @@ from torch import nn
 from actsearch import Placement
 from actsearch.errors import ActsearchWarning
 from actsearch.search.confirm.confirmation import Confirmation
-from actsearch.search.study.record import StudyRun, counts, placement_file
+from actsearch.search.study.placement_file import placement_file
+from actsearch.search.study.record import StudyRun, counts
 from actsearch.search.study.store import Store
 from actsearch.tracking.ladder import ladder
 

@@ -1,43 +1,28 @@
-"""Confirmation: the best few race, and the best of them is compared with the baseline, on data the search never saw."""
+"""Confirmation: the best few race, and the best of them is compared with the baseline.
+
+The data are ones that the search never saw.
+"""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from actsearch.errors import InvalidValueError, StudyError
-from actsearch.placement import Placement
-from actsearch.placement.files import write_text
 from actsearch.search.confirm.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.confirm.racing import BASELINE, Comparison, compare, race
+from actsearch.search.confirm.trainings import Arm, Trainings
 from actsearch.search.executors.executor import Executor
-from actsearch.search.study.record import StudyRun, write_best
-from actsearch.search.training.job import Result
+from actsearch.search.study.placement_file import write_best
+from actsearch.search.study.record import StudyRun
 from actsearch.search.training.seeds import derive
 
 DESCRIBED = 8
-"""Seeds that tell what the winner brings at the model's own learning rate: a description, which decides nothing."""
+"""Seeds that tell what the winner brings at the model's own learning rate.
 
-
-@dataclass(frozen=True)
-class Arm:
-    """What is trained again and again.
-
-    Args:
-        name: ``0`` for the baseline, the number of a trial, ``untouched``, or ``7@own``.
-        placement: what stands where; ``None`` for the model's own activations.
-        factor: on the learning rate.
-    """
-
-    name: str
-    placement: Placement | None
-    factor: float
+That is a description, which decides nothing.
+"""
 
 
 def most_trainings(run: StudyRun, top: int, seeds: int) -> int:
@@ -54,7 +39,7 @@ def confirm_study(
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Confirmation:
-    """Let the best ``top`` candidates race with the same new seeds, and compare the winner with the baseline.
+    """Let the best ``top`` race with the same new seeds, and compare the winner with the baseline.
 
     The race is :func:`actsearch.search.confirm.racing.race`. Where the data are divided by a seed
     (the study's ``split_option``), each seed of the race has a division of its own. Where the
@@ -95,7 +80,7 @@ def confirm_study(
         for number, trial in trials.items()
     ]
     result = _begin(run, list(trials), seeds, {arm.name: arm.factor for arm in arms})
-    trainings = _Trainings(
+    trainings = Trainings(
         run, executor, jobs, result, progress, most_trainings(run, len(trials), seeds)
     )
 
@@ -130,9 +115,12 @@ def confirm_study(
 
 
 def _compare_with_untouched(
-    trainings: _Trainings, result: Confirmation, baseline: Arm, selected: Arm, level: float
+    trainings: Trainings, result: Confirmation, baseline: Arm, selected: Arm, level: float
 ) -> None:
-    """Train the model as it is on the seeds of the comparison, and a winner at the model's own rate on some of them."""
+    """Train the model as it is on the seeds of the comparison.
+
+    A winner is trained at the model's own rate on some of them.
+    """
     result.over_untouched = result.at_own_rate = result.rate = None
     untouched = baseline.name
     if baseline.factor != 1.0:
@@ -145,121 +133,6 @@ def _compare_with_untouched(
         own = Arm(f"{selected.name}@own", selected.placement, 1.0)
         trainings.train([(own, seed) for seed in result.seeds[:DESCRIBED]])
         result.at_own_rate = compare(result.differences(own.name, untouched))
-
-
-class _Trainings:
-    """Trains arms with seeds, each cell once, and keeps the scores in a confirmation.
-
-    Args:
-        run: the study.
-        executor: where the trainings run.
-        jobs: how many at a time.
-        result: has the scores of earlier calls, and gets the new ones.
-        progress: called with (done, most).
-        most: trainings.
-    """
-
-    def __init__(
-        self,
-        run: StudyRun,
-        executor: Executor,
-        jobs: int,
-        result: Confirmation,
-        progress: Callable[[int, int], None],
-        most: int,
-    ) -> None:
-        self.run, self.executor, self.jobs, self.result = run, executor, jobs, result
-        self.progress, self.most = progress, most
-        self.asked = 0
-        self._kept: set[str] = set()
-        self._key = 0
-
-    def train(self, cells: Sequence[tuple[Arm, int]], keep: bool = False) -> list[float]:
-        """Return the score of each arm and seed; NaN for one that failed.
-
-        Args:
-            cells: arms and seeds.
-            keep: whether the weights and pictures of each arm's first seed are kept.
-        """
-        missing = [
-            (arm, seed) for arm, seed in cells if f"{arm.name}:{seed}" not in self.result.scores
-        ]
-        first = {
-            arm.name: seed for arm, seed in reversed(missing) if keep and arm.name not in self._kept
-        }
-        self._kept.update(first)
-        done = self.asked + len(cells) - len(missing)
-        self.asked += len(cells)
-        self.progress(done, self.most)
-        for ended, _ in enumerate(self._run(missing, first), done + 1):
-            self.result.write(self.run)
-            self.progress(ended, self.most)
-        return [self.result.score(arm.name, seed) for arm, seed in cells]
-
-    def end(self) -> None:
-        """Tell that no more is trained."""
-        self.progress(self.asked, self.asked)
-
-    def rows(self, arm: str, other: str) -> list[float] | None:
-        """Return the difference of two arms at each test row, averaged over the seeds.
-
-        ``None`` where it is not known.
-        """
-        if self.result.split_option:  # the rows are others with every seed
-            return None
-        found = []
-        for seed in self.result.seeds:
-            pair = [_rows_file(self.run, name, seed) for name in (arm, other)]
-            if all(path.exists() for path in pair):
-                found.append([json.loads(path.read_text(encoding="utf-8")) for path in pair])
-        lengths = {len(values) for pair in found for values in pair}
-        if len(lengths) != 1:
-            return None
-        sign = 1 if self.result.mode == "max" else -1
-        values = np.array(found)
-        averaged: list[float] = (sign * (values[:, 0] - values[:, 1])).mean(0).tolist()
-        return averaged
-
-    def _run(
-        self, queue: Sequence[tuple[Arm, int]], keep: Mapping[str, int]
-    ) -> Iterator[tuple[Arm, int]]:
-        waiting = list(queue)
-        running: dict[int, tuple[Arm, int]] = {}
-        while waiting or running:
-            while waiting and len(running) < self.jobs:
-                arm, seed = running[self._key] = waiting.pop(0)
-                self._submit(arm, seed, keep.get(arm.name) == seed)
-                self._key += 1
-            for ended, outcome in self.executor.wait(lambda *_: False):
-                arm, seed = running.pop(ended)
-                self._note(arm, seed, outcome)
-                yield arm, seed
-
-    def _submit(self, arm: Arm, seed: int, kept: bool) -> None:
-        folder = _folder(self.run, arm.name)
-        option = self.result.split_option
-        details = {
-            "seed": seed,
-            "split": (
-                (option, derive(self.run.config.seed, "split", seed) % 2**31) if option else None
-            ),
-            "learning_rate_factor": arm.factor,
-            "folder": str(folder) if kept else "",
-            "pictures": kept,
-            "log": str(folder / f"{seed}.log"),
-        }
-        self.executor.submit(self._key, self.run.job(arm.placement, "confirm", **details))
-
-    def _note(self, arm: Arm, seed: int, outcome: Result) -> None:
-        metric = self.result.metric
-        self.result.cpu += outcome.cpu
-        score = _score(outcome, metric, self.result.split == "test")
-        self.result.scores[f"{arm.name}:{seed}"] = score
-        if score is None:
-            reason = outcome.reason or f"{metric} is {outcome.metrics[metric]}"
-            self.result.failures[f"{arm.name}:{seed}"] = reason
-        elif len(rows := outcome.rows.get(metric, [])) > 1:
-            write_text(_rows_file(self.run, arm.name, seed), json.dumps(rows))
 
 
 def _begin(
@@ -299,29 +172,6 @@ def _begin(
 
 def _seed(run: StudyRun, index: int) -> int:
     return derive(run.config.seed, "confirm", index)
-
-
-def _folder(run: StudyRun, arm: str) -> Path:
-    name = "baseline" if arm == str(BASELINE) else f"{int(arm):05d}" if arm.isdecimal() else arm
-    return run.folder / "confirmed" / name
-
-
-def _rows_file(run: StudyRun, arm: str, seed: int) -> Path:
-    return _folder(run, arm) / f"{seed}.rows.json"
-
-
-def _score(outcome: Result, metric: str, tested: bool) -> float | None:
-    if outcome.state != "complete":
-        return None
-    if metric not in outcome.metrics:
-        logged = ", ".join(sorted(outcome.metrics))
-        where = "test" if tested else "validation"
-        raise StudyError(
-            f"metric {metric!r} must be logged in {where}, but the module logs {logged}. Name one"
-            " with --test-metric."
-        )
-    value = outcome.metrics[metric]
-    return value if math.isfinite(value) else None
 
 
 def _write(run: StudyRun, result: Confirmation, selected: Arm) -> None:

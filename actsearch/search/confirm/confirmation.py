@@ -120,7 +120,7 @@ class Confirmation:
 
     @property
     def outcome(self) -> Verdict:
-        """Whether there is a winner: better than the baseline at its best learning rate, and than the model as it is.
+        """Whether there is a winner: better than the tuned baseline, and than the model as it is.
 
         Each of the two comparisons has its full level, since both must find it.
         """

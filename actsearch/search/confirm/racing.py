@@ -1,4 +1,4 @@
-"""A race of candidates against a baseline over paired seeds: select on some seeds, compare on others."""
+"""A race of candidates against a baseline: select on some paired seeds, compare on others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ _BLOCK = 4
 Verdict = Literal["better", "worse", "no difference found"]
 
 Measure = Callable[[Sequence[tuple[int, int]]], Sequence[float]]
-"""Trains each (arm, index of the seed), and returns scores, larger is better, NaN for a training that failed."""
+"""Trains each (arm, index of the seed), and returns scores.
+
+Larger is better; NaN is for a training that failed.
+"""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Race:
 
 
 def race(measure: Measure, candidates: int, seeds: int, looks: int = 1) -> Race:
-    r"""Select the best of several candidates on some seeds, and compare it with the baseline on fresh ones.
+    r"""Select the best of several candidates on some seeds; compare it with the baseline on others.
 
     At most :math:`(m + 1) n` trainings for m candidates and n ``seeds``. A third of them selects:
     all candidates train on the same seeds, one seed a round; from the second round on, those
@@ -131,7 +134,8 @@ def race(measure: Measure, candidates: int, seeds: int, looks: int = 1) -> Race:
         https://doi.org/10.1080/01621459.1961.10482090
             (Bonferroni, over the looks)
 
-    >>> scores = lambda cells: [0.1 * (arm == 2) + 0.01 * ((7 * arm + 3 * seed) % 5) for arm, seed in cells]
+    >>> score = lambda arm, seed: 0.1 * (arm == 2) + 0.01 * ((7 * arm + 3 * seed) % 5)
+    >>> scores = lambda cells: [score(arm, seed) for arm, seed in cells]
     >>> result = race(scores, candidates=3, seeds=8)
     >>> result.selected, result.given, result.comparison.significant
     (2, [2, 15, 2], True)
@@ -211,7 +215,8 @@ def compare(
 ) -> Comparison:
     r"""Compare a candidate with the baseline.
 
-    .. math:: \bar d \pm t_{\nu, 1-\alpha/2} \, s, \quad s^2 = \frac{s_d^2}{n} + \frac{s_r^2}{m}, \quad
+    .. math::
+        \bar d \pm t_{\nu, 1-\alpha/2} \, s, \quad s^2 = \frac{s_d^2}{n} + \frac{s_r^2}{m}, \quad
               \nu = s^4 \Big/ \left(\frac{(s_d^2/n)^2}{n - 1} + \frac{(s_r^2/m)^2}{m - 1}\right)
 
     with n pairs, and the second term only where the differences of m test rows, averaged over the

@@ -27,7 +27,8 @@ def main(pipe: Connection, log: str, threads: int) -> None:
         log: file for its output.
         threads: that it computes with.
     """
-    os.setsid()  # before it can start anything: the guardian knows by the session what belongs to it
+    # Before it can start anything: the guardian knows by the session what belongs to it.
+    os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides
     multiprocessing.set_start_method(
         None, force=True
@@ -79,7 +80,8 @@ def main(pipe: Connection, log: str, threads: int) -> None:
         os._exit(1)  # at once: an orderly end would wait for what the training has started
     _flush()
     pipe.send_bytes(json.dumps({"kind": "end", "result": result.dumps()}).encode())
-    threading.Event().wait()  # to be ended with all that it has started, which its process stands for as long as it lives
+    # To be ended with all that it has started, which its process stands for as long as it lives.
+    threading.Event().wait()
 
 
 def _given(objects: bytes) -> Result | None:

@@ -1,4 +1,4 @@
-"""Where trials run: one interface, a job in, an result out, reports and the pruning answer in between."""
+"""Where jobs run: a job in, a result out, reports and the pruning answer in between."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ class _Running:
 
 
 class LocalExecutor(Executor):
-    """Runs each trial in a process of its own on this machine, forked from a server that has torch loaded.
+    """Runs each job in a process of its own on this machine.
+
+    It is forked from a server that has torch loaded.
 
     A trial's process ends with all that the training has started:
     :class:`~actsearch.search.executors.guardian.Guardian` says what that covers. While the executor
@@ -235,7 +237,10 @@ class LocalExecutor(Executor):
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """Keep a child from importing the caller's script again: it needs nothing of it, and a script may lack a main guard."""
+    """Keep a child from importing the caller's script again.
+
+    It needs nothing of it, and a script may lack a main guard.
+    """
     main = sys.modules["__main__"]
     saved: dict[str, Any] = {
         name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__

@@ -16,7 +16,7 @@ PROCESSES = Path("/proc")
 
 
 class Guardian:
-    """Ends trainings with all that they have started, and those that are left when this process dies of whatever.
+    """Ends trainings with all that they have started, when told or when this process dies.
 
     Each training leads a session of its own, so that what it starts is known: workers of loaders,
     ranks, commands. On Linux this includes what has left for another session, as long as a parent
@@ -114,7 +114,7 @@ def _family(leader: int) -> set[int]:
 
 
 def main() -> None:
-    """Read what runs, a line each time that it changes, and end what still does when there are no more lines."""
+    """Read what runs, a line each time that it changes; end what still does after the last."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     leaders: list[bytes] = []

@@ -11,10 +11,10 @@ from actsearch.search.executors.threads import THREADS, threads_each
 
 
 def start_server(jobs: int = 1) -> None:
-    """Start the server that children are forked from, if none runs: it imports for seconds, while the caller does as well.
+    """Start the server that children are forked from, if none runs.
 
-    It alone gets the environment that its libraries read once, when they are loaded; the caller's
-    is left as it was.
+    It imports for seconds, while the caller does as well. It alone gets the environment
+    that its libraries read once, when they are loaded; the caller's is left as it was.
 
     Args:
         jobs: how many trainings will run at a time.

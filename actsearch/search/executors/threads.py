@@ -27,7 +27,10 @@ def threads_each(jobs: int, wanted: int = 0) -> int:
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Return the cores that this process may use: by its affinity, and by the quota of its control group, at least 1."""
+    """Return the cores that this process may use, at least 1.
+
+    Its affinity decides, and the quota of its control group.
+    """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, int(min([cores, *_quotas(root)])))
@@ -52,7 +55,10 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _quota(folder: Path) -> Iterator[float]:
-    """Yield the quota of one control group, if it has one, in version 2 (``"150000 100000"``) or 1 (a file each)."""
+    """Yield the quota of one control group, if it has one.
+
+    Version 2 writes ``"150000 100000"``, version 1 a file each.
+    """
     try:
         if (folder / "cpu.max").exists():
             quota, period = (folder / "cpu.max").read_text().split()

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from actsearch.errors import ActsearchWarning, StudyError
 from actsearch.placement import Placement
 from actsearch.search.executors.executor import Executor
+from actsearch.search.loop.listener import Listener
 from actsearch.search.loop.phases import (
     HIGHEST,
     LADDER,
@@ -41,28 +42,6 @@ TO_THE_END = ("baseline", "famous")
 
 EXHAUSTED = 20
 """Proposals in a row that need no training, after which the space has nothing new."""
-
-
-class Listener:
-    """What wants to know of a search while it runs: progress on a terminal, the mirror in MLflow.
-
-    It cannot change it.
-    """
-
-    def started(self, run: StudyRun, total: int) -> None:
-        """Note that the study is open, and how many trials are wanted."""
-
-    def trial_started(self, number: int, placement: Placement | None) -> None:
-        """Note that a trial is on its way; no placement means the model's own activations."""
-
-    def reported(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
-        """Note that a trial finished an epoch."""
-
-    def trial_ended(self, trial: FrozenTrial) -> None:
-        """Note that a trial was told."""
-
-    def ended(self) -> None:
-        """Note that no more trials run."""
 
 
 class Coordinator:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from actsearch.activations import Parameter, catalogue
 from actsearch.search.samplers.partial_fixed import belongs
 from actsearch.search.space.choices import SiteChoice
-from actsearch.search.space.search_space import Choices, Learn, Range
+from actsearch.search.space.settings import Choices, Learn, Range
 from actsearch.search.study.config import LEARNING_RATE, Objective
 from actsearch.search.study.record import StudyRun, counts, is_spared, phase_of
 
@@ -24,7 +24,7 @@ PhaseName = Literal[
 ]
 
 LADDER = 10
-"""A search of fewer trials neither tunes the baseline's learning rate nor tries the famous activations first."""
+"""A search of fewer trials neither tunes the baseline's learning rate nor tries the famous."""
 
 REPEATS = 3
 """Seeds that each learning rate of the baseline is tried with."""

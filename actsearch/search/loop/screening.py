@@ -76,7 +76,7 @@ class Screening:
         return next((t for t in trained if functions == (self.run.factor(t), self._own)), None)
 
     def _refusal(self, placement: Placement) -> str:
-        """Return why a placement is not worth a training: a function that is not finite, or constant."""
+        """Return why a placement is not worth a training: a function not finite, or constant."""
         for site, entry in placement.sites.items():
             low, high, zero = self.run.model_info.ranges.get(site, (*UNKNOWN_RANGE, True))
             key = (self._text(entry), round(low, 1), round(high, 1), zero)

@@ -1,4 +1,4 @@
-"""The look at a model before a search: its sites, and whether the search can work, before anything is written."""
+"""The look at a model before a search: its sites, and whether the search can work."""
 
 from __future__ import annotations
 

@@ -10,14 +10,8 @@ from typing import Any, Protocol
 from actsearch.activations import Requirement, activation, properties
 from actsearch.errors import SearchSpaceError
 from actsearch.placement import FoundSite, Placement, SiteEntry, Sites
-from actsearch.search.space.search_space import (
-    Candidate,
-    Choices,
-    Learn,
-    Range,
-    SearchSpace,
-    SiteRule,
-)
+from actsearch.search.space.search_space import SearchSpace, SiteRule
+from actsearch.search.space.settings import Candidate, Choices, Learn, Range
 
 
 class Suggests(Protocol):

@@ -1,154 +1,26 @@
-"""What may be searched: which activations may stand where, and how their parameters are chosen or learned."""
+"""What may be searched: which activations may stand where, and with which parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from actsearch.activations import from_spec
 from actsearch.activations.registry import canonical_name
-from actsearch.errors import ActsearchError, SearchSpaceError
+from actsearch.errors import SearchSpaceError
 from actsearch.placement import Placement, Sites
 from actsearch.placement.files import explain
 from actsearch.search.space import strict_yaml
+from actsearch.search.space.settings import STRICT, Candidate
 from actsearch.task import plugins
 
-Scalar = bool | int | float | str
-Share = Literal["layer", "channel"]
 Granularity = Literal["model", "block", "layer", "staged"]
 
 
-class Strict(BaseModel):
-    """A part of a search space: unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Range(Strict):
-    """A searched number: ``{low: 0.001, high: 0.3, log: true}``."""
-
-    low: float
-    high: float
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low >= self.high or (self.log and self.low <= 0):
-            raise ValueError(
-                f"low < high must hold, and 0 < low where log is true, but got low={self.low},"
-                f" high={self.high}."
-            )
-        return self
-
-    def ends(self) -> list[Any]:
-        """Return the values that decide whether the whole range is allowed."""
-        return [self.low, self.high]
-
-
-class Choices(Strict):
-    """A searched choice: ``{choices: [1, 6]}``."""
-
-    choices: Annotated[list[Scalar], Field(min_length=1, max_length=1000)]
-
-    def ends(self) -> list[Any]:
-        """Return every choice."""
-        return list(self.choices)
-
-
-class Learn(Strict):
-    """A learned parameter: ``{learn: true, start: [0.05, 0.25], share: [layer, channel]}``.
-
-    Args:
-        learn: whether it is learned.
-        start: its start value, or several to choose from; the activation's own default where not
-            given.
-        share: one value per layer or per channel, or both to choose from.
-    """
-
-    learn: bool
-    start: float | list[float] | None = None
-    share: Share | list[Share] = "layer"
-
-    def ends(self) -> list[Any]:
-        """Return every start value."""
-        if self.start is None:
-            return []
-        return self.start if isinstance(self.start, list) else [self.start]
-
-
-Setting = Range | Choices | Learn | Scalar | list[Scalar]
-
-
-def _setting(value: Any) -> Any:
-    """Tell which kind of setting a mapping is by its keys, so that a mistake is reported for that kind."""
-    if not isinstance(value, Mapping):
-        return value
-    for kind, key in ((Choices, "choices"), (Learn, "learn")):
-        if key in value:
-            return kind.model_validate(value)
-    return Range.model_validate(value)
-
-
-class Candidate(Strict):
-    """One activation of a search space with the settings of its parameters."""
-
-    name: str
-    settings: dict[str, Setting] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _kinds(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and isinstance(data.get("name"), str):
-            data = {**data, "name": _canonical(data["name"])}
-        if not isinstance(data, Mapping) or not isinstance(data.get("settings"), Mapping):
-            return data
-        settings = {}
-        for key, value in data["settings"].items():
-            try:
-                settings[key] = _setting(value)
-            except ValidationError as error:
-                raise ValueError(f"{key}: {explain(error)}") from None
-        return {**data, "settings": settings}
-
-    @model_validator(mode="after")
-    def _exists(self) -> Self:
-        try:
-            for spec in self.extremes():
-                from_spec(spec)
-        except ActsearchError as error:
-            raise ValueError(str(error)) from None
-        return self
-
-    def _learned(self) -> dict[str, Any]:
-        learn = [
-            key
-            for key, setting in self.settings.items()
-            if isinstance(setting, Learn) and setting.learn
-        ]
-        frozen = any(
-            isinstance(setting, Learn) and not setting.learn for setting in self.settings.values()
-        )
-        return {"learn": learn} if learn or frozen else {}
-
-    def extremes(self) -> list[dict[str, Any]]:
-        """Return the candidate at its defaults with each setting at each of its ends, to be checked before a search."""
-        fixed = {
-            k: v for k, v in self.settings.items() if not isinstance(v, (Range, Choices, Learn))
-        }
-        corners: list[dict[str, Any]] = [dict(fixed)]
-        for key, setting in self.settings.items():
-            if isinstance(setting, (Range, Choices, Learn)) and (ends := setting.ends()):
-                corners = [{**corner, key: end} for corner in corners[:64] for end in ends]
-        return [
-            {"activation": self.name, "parameters": corner} | self._learned() for corner in corners
-        ]
-
-
-class Generate(Strict):
+class Generate(BaseModel):
     """A pool of random expressions, all different functions: ``{count: 300, depth: 2, seed: 0}``.
 
     Args:
@@ -157,12 +29,14 @@ class Generate(Strict):
         seed: seed of the random generation.
     """
 
+    model_config = STRICT
+
     count: Annotated[int, Field(ge=1, le=20_000)]
     depth: Annotated[int, Field(ge=1, le=6)] = 2
     seed: int = 0
 
 
-class SiteRule(Strict):
+class SiteRule(BaseModel):
     """What differs at the sites that a pattern matches.
 
     Args:
@@ -170,11 +44,13 @@ class SiteRule(Strict):
             new ones with settings.
     """
 
+    model_config = STRICT
+
     activations: list[str] | dict[str, dict[str, Any] | None]
 
 
-class SearchSpace(Strict):
-    """Which activations may stand where, how their parameters are chosen or learned, and at which granularity.
+class SearchSpace(BaseModel):
+    """Which activations may stand where, with which parameters, and at which granularity.
 
     Args:
         activations: by name or expression, the settings of its parameters: a value (fixed), a
@@ -189,6 +65,8 @@ class SearchSpace(Strict):
     >>> SearchSpace.load("rectifiers").granularity
     'layer'
     """
+
+    model_config = STRICT
 
     activations: dict[str, dict[str, Any] | None] = {}
     granularity: Granularity = "layer"
@@ -249,13 +127,14 @@ class SearchSpace(Strict):
         """Ask a trial of your own Optuna study what stands where.
 
         Args:
-            trial: an Optuna trial; each decision of the space becomes one of its parameters.
+            trial: an Optuna trial; each choice of the space becomes one of its parameters.
             sites: of the model, as :func:`actsearch.find_sites` returns them.
 
         Raises:
             SearchSpaceError: the space does not fit the sites.
 
-        >>> placement = SearchSpace.load("smooth").suggest(trial, find_sites(model))    # doctest: +SKIP
+        >>> space = SearchSpace.load("smooth")
+        >>> placement = space.suggest(trial, find_sites(model))    # doctest: +SKIP
         """
         from actsearch.search.space.choices import bind  # which reads spaces
 
@@ -281,11 +160,8 @@ class SearchSpace(Strict):
             first = error.errors()[0]
             location = getattr(first.get("ctx", {}).get("error"), "location", first["loc"])
             message = explain(error)
-            raise SearchSpaceError(
-                f"{path}:{strict_yaml.line_of(lines, _within(lines, location))}: {message}.".replace(
-                    "..", "."
-                )
-            ) from None
+            line = strict_yaml.line_of(lines, _within(lines, location))
+            raise SearchSpaceError(f"{path}:{line}: {message.rstrip('.')}.") from None
 
 
 def _canonical(name: str) -> str:
@@ -324,7 +200,10 @@ def _candidate(name: str, settings: dict[str, Any] | None, where: str) -> Candid
 
 
 def _within(lines: strict_yaml.Lines, location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Return the part of pydantic's location that stands in the file (it adds the names of union members)."""
+    """Return the part of pydantic's location that stands in the file.
+
+    It adds the names of union members.
+    """
     path: tuple[str | int, ...] = ()
     for part in location:
         if (*path, part) in lines:

@@ -1,4 +1,7 @@
-"""The options of a study that decide its numbers: read by the command, given in Python, kept in the store."""
+"""The options of a study that decide its numbers.
+
+The command reads them, Python is given them, and the store keeps them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What every result must fulfil: ``derivative_bound <= 1`` of every activation, ``latency <= 0.5`` of the model."""
+"""What every result must fulfil.
+
+``derivative_bound <= 1`` is of every activation, ``latency <= 0.5`` of the model.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ class Bound:
 
 
 def split(texts: Sequence[str]) -> tuple[str, list[Bound]]:
-    """Return the requirement that every activation must meet, and the bounds on metrics of the model.
+    """Return the requirement on every activation, and the bounds on metrics of the model.
 
     Raises:
         InvalidValueError: a text that is neither.

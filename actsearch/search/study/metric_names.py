@@ -7,16 +7,76 @@ import re
 from actsearch.errors import InvalidValueError
 from actsearch.task.task import Mode
 
-HIGHER = {
-    "acc", "accuracy", "auc", "auroc", "ap", "map", "f1", "fbeta", "dice", "iou", "jaccard", "kappa", "mcc",
-    "r2", "pearson", "spearman", "return", "reward", "success", "precision", "recall", "sensitivity",
-    "specificity", "likelihood", "evidence", "elbo", "psnr", "ssim", "bleu", "rouge", "rank", "isotropy",
-}  # fmt: skip
-LOWER = {
-    "loss", "error", "err", "mse", "mae", "rmse", "rmsle", "mape", "nll", "bpd", "perplexity", "ppl", "ce",
-    "bce", "entropy", "divergence", "kl", "distance", "fid", "wer", "cer", "regret", "cost", "spikes",
-    "latency", "parameters", "residual", "violation", "uniformity", "alignment",
-}  # fmt: skip
+HIGHER = frozenset(
+    [
+        "acc",
+        "accuracy",
+        "auc",
+        "auroc",
+        "ap",
+        "map",
+        "f1",
+        "fbeta",
+        "dice",
+        "iou",
+        "jaccard",
+        "kappa",
+        "mcc",
+        "r2",
+        "pearson",
+        "spearman",
+        "return",
+        "reward",
+        "success",
+        "precision",
+        "recall",
+        "sensitivity",
+        "specificity",
+        "likelihood",
+        "evidence",
+        "elbo",
+        "psnr",
+        "ssim",
+        "bleu",
+        "rouge",
+        "rank",
+        "isotropy",
+    ]
+)
+LOWER = frozenset(
+    [
+        "loss",
+        "error",
+        "err",
+        "mse",
+        "mae",
+        "rmse",
+        "rmsle",
+        "mape",
+        "nll",
+        "bpd",
+        "perplexity",
+        "ppl",
+        "ce",
+        "bce",
+        "entropy",
+        "divergence",
+        "kl",
+        "distance",
+        "fid",
+        "wer",
+        "cer",
+        "regret",
+        "cost",
+        "spikes",
+        "latency",
+        "parameters",
+        "residual",
+        "violation",
+        "uniformity",
+        "alignment",
+    ]
+)
 
 
 def mode_of(metric: str) -> Mode:
@@ -50,7 +110,10 @@ def in_test(metric: str) -> str:
 
 
 def words(metric: str) -> list[str]:
-    """Return the words of a name, in lower case: split at signs, and where a capital follows a small letter."""
+    """Return the words of a name, in lower case.
+
+    They end at signs, and where a capital follows a small letter.
+    """
     return [
         word
         for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric).lower())

@@ -8,7 +8,9 @@ import numpy as np
 
 
 def front(points: Sequence[Sequence[float]], signs: Sequence[int]) -> list[int]:
-    """Return the indices of the points that no other is at least as good as in everything and better in something.
+    """Return the indices of the points that no other dominates.
+
+    One dominates that is at least as good in everything and better in something.
 
     Args:
         points: values, one row a point.
@@ -28,7 +30,9 @@ def front(points: Sequence[Sequence[float]], signs: Sequence[int]) -> list[int]:
 
 
 def knee(points: Sequence[Sequence[float]], signs: Sequence[int]) -> int:
-    """Return the index of the point on the front that is nearest to the best of everything, each objective scaled to the front.
+    """Return the index of the point on the front that is nearest to the best of everything.
+
+    Each objective is scaled to the front.
 
     >>> knee([[0, 10], [1, 1], [10, 0]], [1, 1])
     1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable
@@ -17,7 +16,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.errors import StudyError
 from actsearch.placement import Placement
-from actsearch.placement.files import write_text
 from actsearch.search.space.choices import BoundSpace, bind
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.config import ATTRIBUTE, LEARNING_RATE, StudyConfig
@@ -65,7 +63,8 @@ class StudyRun:
         attributes = study.user_attrs
         if ATTRIBUTE not in attributes:
             raise StudyError(
-                f"study {name!r} must be one that actsearch made, but has no options of ours. Choose another."
+                f"study {name!r} must be one that actsearch made, but has no options of ours."
+                " Choose another."
             )
         return cls(
             name,
@@ -266,46 +265,6 @@ def open_study(
     )
     study.set_user_attr(ATTRIBUTE, config.dumps())  # last: from here on the study exists
     return run
-
-
-BEST, CANDIDATE = "best.json", "candidate.json"
-"""The placement file of a study with a winner, and of one without: the best that was found."""
-
-
-def write_best(run: StudyRun, placement: Placement, found: dict[str, Any], factor: float) -> Path:
-    """Write a study's placement file with where it comes from.
-
-    It is ``best.json`` for a winner, else ``candidate.json``.
-
-    Args:
-        run: the study.
-        placement: what stands where.
-        found: what is known of it; it is a winner where ``significant`` is true.
-        factor: on the learning rate that it was trained with.
-    """
-    from importlib.metadata import version
-
-    versions = {package: version(package) for package in ("actsearch", "torch")}
-    origin = {
-        "study": run.name,
-        "task": run.config.task,
-        **found,
-        "date": time.strftime("%Y-%m-%d"),
-        "versions": versions,
-    }
-    name, other = (BEST, CANDIDATE) if found["significant"] else (CANDIDATE, BEST)
-    told = placement.model_copy(update={"found": origin, "learning_rate_factor": factor})
-    path = write_text(run.folder / name, told.dumps())
-    (run.folder / other).unlink(missing_ok=True)
-    return path
-
-
-def placement_file(run: StudyRun) -> Path | None:
-    """Return a study's placement file: the winner's, else the candidate's.
-
-    ``None`` where nothing was found yet.
-    """
-    return next((path for name in (BEST, CANDIDATE) if (path := run.folder / name).exists()), None)
 
 
 def finished(trials: Iterable[FrozenTrial]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""From what a user gives to the complete options of a study: every default told, every name found."""
+"""From what a user gives to the complete options of a study: every default and name told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where studies live: one folder with Optuna's record, MLflow's mirror, and a folder of files for each study."""
+"""Where studies live: a folder with Optuna's record, MLflow's mirror, and files of each study."""
 
 from __future__ import annotations
 

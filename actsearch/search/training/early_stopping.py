@@ -21,7 +21,7 @@ FEWEST_STEPS, MOST_STEPS = 5, 200
 """Bounds on the steps in which it is watched."""
 
 BASELINE_LEARNED = 0.05
-"""Fraction of its chance loss that the baseline must have got rid of before others are judged by it."""
+"""Fraction of its chance loss that the baseline must have lost before others are judged by it."""
 
 PROGRESS = 0.02
 """Fraction of the baseline's gain that a candidate must have made by the end of the window.
@@ -46,9 +46,9 @@ class NoProgress:
     r"""Judge the losses of the first steps of a training by those of the baseline.
 
     At the end of the window, with the means :math:`\bar L_1` and :math:`\bar L_3` of the first and
-    last third of the candidate's losses, :math:`\bar B_3` of the baseline's last third and its first
-    loss :math:`C`, that of a model that has learned nothing, a training is stopped where it neither
-    is better than chance nor becomes better,
+    last third of the candidate's losses, :math:`\bar B_3` of the baseline's last third, and the
+    baseline's first loss :math:`C`, that of a model that has learned nothing, a training is stopped
+    where it neither is better than chance nor becomes better,
 
     .. math::
         C - \bar L_3 < 0.02 \, (C - \bar B_3) \text{ and }

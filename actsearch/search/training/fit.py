@@ -224,7 +224,7 @@ def noting_calls(module: nn.Module, wanted: bool) -> Iterator[set[str]]:
 
 
 def _own_optimiser_group(module: Any, job: Job) -> None:
-    """Let the module's own ``configure_optimizers`` build its optimisers at the job's learning rate.
+    """Let the module's ``configure_optimizers`` build its optimisers at the job's learning rate.
 
     The parameters of activations are set apart.
     """

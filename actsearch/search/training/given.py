@@ -1,4 +1,4 @@
-"""Classes and functions that a user gave in Python, by the dotted paths under which a study keeps them."""
+"""Classes and functions that a user gave in Python, by the dotted paths that a study keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GIVEN: dict[str, Any] = {}
 
 
 def give(thing: Any) -> str:
-    """Note a class or a function, and return its dotted path: the name that it goes under in a study.
+    """Note a class or a function, and return its dotted path: its name in a study.
 
     Raises:
         TaskError: neither a class nor a function with a name.
@@ -58,7 +58,10 @@ def dumps(paths: Iterable[str]) -> bytes:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # the library has no types
-    """Takes by value what ``functools.cache`` wraps in a notebook as well, which would go by a name that is nowhere else."""
+    """Takes by value what ``functools.cache`` wraps in a notebook as well.
+
+    It would go by a name that is nowhere else.
+    """
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how a cached function is made again; leave all else to the library."""

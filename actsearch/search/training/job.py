@@ -1,4 +1,4 @@
-"""What crosses the border between the coordinator and a training: a job in, a result out, as JSON."""
+"""What goes between the coordinator and a training: a job in, a result out, as JSON."""
 
 from __future__ import annotations
 

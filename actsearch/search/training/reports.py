@@ -1,4 +1,4 @@
-"""What a training reports after each epoch: checked, passed on, and the best kept where that is what counts."""
+"""What a training reports after each epoch: checked, passed on, the best kept where it counts."""
 
 from __future__ import annotations
 

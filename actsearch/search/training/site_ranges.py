@@ -44,7 +44,7 @@ class _Observer(nn.Module):
 
 
 def site_ranges(model: nn.Module, example: Any) -> dict[str, tuple[float, float, bool]]:
-    """Return what each open site sees of an example: the range, widened, and whether one is exactly 0.
+    """Return what each open site sees of an example: the range, widened, and whether 0 is in it.
 
     The model cannot be used afterwards.
     """

@@ -1,4 +1,4 @@
-"""What is trained: a task by name or a LightningModule by dotted path, its options, and how they become objects."""
+"""What is trained: a task by name or a LightningModule by dotted path, with its options."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LEAN_TRAINER: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Target:
-    """A class to train, with its data module where it has one, and the trainer of the same namespace.
+    """A class to train, its data module where it has one, and the trainer of the same namespace.
 
     Args:
         name: as the user gave it.
@@ -96,7 +96,10 @@ class Target:
         parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
 
     def _add_classes(self, parser: ArgumentParser, trainer: Collection[str]) -> None:
-        """Add the classes to a parser, the trainer with some of its options: each of its forty costs time in every trial."""
+        """Add the classes to a parser, the trainer with some of its options.
+
+        Each of its forty costs time in every trial.
+        """
         parser.add_class_arguments(self.module, "task", fail_untyped=False)
         if self.data is not None:
             parser.add_class_arguments(self.data, "data", fail_untyped=False)
@@ -110,7 +113,9 @@ class Target:
         return parser
 
     def configure(self, options: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the complete configuration of given options: every option of task and data, and the trainer's changed ones.
+        """Return the complete configuration of given options.
+
+        It has every option of task and data, and those of the trainer that were changed.
 
         Raises:
             InvalidValueError: an option that does not exist or has a wrong value.
@@ -122,7 +127,7 @@ class Target:
             raise InvalidValueError(option_error(error, parser)) from None
 
     def freeze(self, options: Namespace) -> dict[str, Any]:
-        """Return parsed options as plain data: all of the task's and the data's, and those of the trainer that differ from its own."""
+        """Return parsed options as plain data, as :meth:`configure` does."""
         parts = Namespace()
         for part in ("task", "data", "trainer"):
             if part in options and (part != "data" or self.data is not None):
@@ -195,7 +200,7 @@ def _nested(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def import_class(path: str, kind: str) -> type[Any]:
-    """Return the class at a dotted path: one given in Python, or importable, seen from the current folder.
+    """Return the class at a dotted path: given in Python, or importable from the current folder.
 
     Args:
         path: ``package.module.Class``.

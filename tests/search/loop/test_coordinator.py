@@ -10,7 +10,8 @@ from actsearch.errors import ActsearchWarning
 from actsearch.placement import Placement
 from actsearch.run import run_search
 from actsearch.search.space.search_space import SearchSpace
-from actsearch.search.study.record import StudyRun, counts, placement_file, result_of
+from actsearch.search.study.placement_file import placement_file
+from actsearch.search.study.record import StudyRun, counts, result_of
 from actsearch.search.study.store import Store
 from actsearch.tracking.ending import ending
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from actsearch.run import run_search
-from actsearch.search.loop.coordinator import Listener
+from actsearch.search.loop.listener import Listener
 from actsearch.search.loop.phases import next_factor
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.record import StudyRun, counts

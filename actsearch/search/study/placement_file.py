@@ -1,0 +1,50 @@
+"""The placement file that a study hands back."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from actsearch.placement import Placement
+from actsearch.placement.files import write_text
+from actsearch.search.study.record import StudyRun
+
+BEST, CANDIDATE = "best.json", "candidate.json"
+"""The placement file of a study with a winner, and of one without: the best that was found."""
+
+
+def write_best(run: StudyRun, placement: Placement, found: dict[str, Any], factor: float) -> Path:
+    """Write a study's placement file with where it comes from.
+
+    It is ``best.json`` for a winner, else ``candidate.json``.
+
+    Args:
+        run: the study.
+        placement: what stands where.
+        found: what is known of it; it is a winner where ``significant`` is true.
+        factor: on the learning rate that it was trained with.
+    """
+    from importlib.metadata import version
+
+    versions = {package: version(package) for package in ("actsearch", "torch")}
+    origin = {
+        "study": run.name,
+        "task": run.config.task,
+        **found,
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": versions,
+    }
+    name, other = (BEST, CANDIDATE) if found["significant"] else (CANDIDATE, BEST)
+    told = placement.model_copy(update={"found": origin, "learning_rate_factor": factor})
+    path = write_text(run.folder / name, told.dumps())
+    (run.folder / other).unlink(missing_ok=True)
+    return path
+
+
+def placement_file(run: StudyRun) -> Path | None:
+    """Return a study's placement file: the winner's, else the candidate's.
+
+    ``None`` where nothing was found yet.
+    """
+    return next((path for name in (BEST, CANDIDATE) if (path := run.folder / name).exists()), None)
