@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from actsearch.measures.latency import latency
-from actsearch.measures.parameters import parameters
-from actsearch.measures.peak_memory import peak_memory
+from actsearch.measures.functional.latency import latency
+from actsearch.measures.functional.parameters import parameters
+from actsearch.measures.functional.peak_memory import peak_memory
 
 Measure = Callable[[nn.Module, Any], float]
 """From a model and one input of it to a number."""
