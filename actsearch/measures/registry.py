@@ -113,8 +113,7 @@ def _entries() -> dict[str, EntryPoint]:
     """Return the measures of other projects by name; none is imported yet."""
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUP):
-        taken = _builtin().get(entry.name) or found.get(entry.name)
-        if taken is not None and taken != entry:
+        if entry.name in _builtin() or found.get(entry.name, entry) != entry:
             raise MeasureError(
                 f"{entry.name!r} must be the name of one measure, but {entry.value} of"
                 f" {_owner(entry)} has it too. Remove {_owner(entry)}."
