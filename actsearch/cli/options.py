@@ -29,13 +29,22 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
 
 def take_data(arguments: list[str]) -> tuple[str, list[str]]:
     """Split off ``--data CLASS``, which decides what ``--data.*`` options there are."""
-    data, rest = "", []
+    return take("--data", arguments)
+
+
+def take(option: str, arguments: list[str]) -> tuple[str, list[str]]:
+    """Split off an option with its value; empty where it is not given.
+
+    >>> take("--task", ["--task", "flow", "--task.depth=2"])
+    ('flow', ['--task.depth=2'])
+    """
+    found, rest = "", []
     words = iter(arguments)
     for word in words:
-        if word == "--data":
-            data = next(words, "")
-        elif word.startswith("--data="):
-            data = word.removeprefix("--data=")
+        if word == option:
+            found = next(words, "")
+        elif word.startswith(f"{option}="):
+            found = word.removeprefix(f"{option}=")
         else:
             rest.append(word)
-    return data, rest
+    return found, rest
