@@ -18,7 +18,7 @@ from actsearch.errors import ActsearchError, InvalidValueError, StudyError, Task
 
 if TYPE_CHECKING:
     from actsearch.measures import Fitted, Measure
-    from actsearch.measures.fitted import Part
+    from actsearch.measures.loaders import Part
     from actsearch.search.training.job import Specification
     from actsearch.search.training.target import Target
 

@@ -81,19 +81,28 @@ def moved(module: nn.Module, batch: Any, data: Any = None) -> Any:
         batch: as its loader gives it.
         data: its LightningDataModule, where it has one.
     """
-    parameter = next(module.parameters(), None)
-    device = torch.device("cpu") if parameter is None else parameter.device
     candidates: tuple[Any, Any] = (module, data)
     owners = [owner for owner in candidates if hasattr(owner, "transfer_batch_to_device")]
     if not owners:
-        return tree_map(lambda v: v.to(device) if isinstance(v, Tensor) else v, batch)
+        return to_device(module, batch)
     for owner in owners:
         batch = owner.on_before_batch_transfer(batch, 0)
     for owner in owners:
-        batch = owner.transfer_batch_to_device(batch, device, 0)
+        batch = owner.transfer_batch_to_device(batch, _device(module), 0)
     for owner in owners:
         batch = owner.on_after_batch_transfer(batch, 0)
     return batch
+
+
+def to_device(module: nn.Module, value: Any) -> Any:
+    """Return nested tensors on the module's device."""
+    device = _device(module)
+    return tree_map(lambda v: v.to(device) if isinstance(v, Tensor) else v, value)
+
+
+def _device(module: nn.Module) -> torch.device:
+    parameter = next(module.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
 
 
 def _parameters(module: nn.Module) -> tuple[set[str], set[str]]:

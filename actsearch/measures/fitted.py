@@ -3,55 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from actsearch.activations import Properties
 from actsearch.errors import ActsearchError, MeasureError
-from actsearch.measures.batch import arguments, labels_of, moved, rows
+from actsearch.measures.batch import arguments, labels_of, moved, rows, to_device
 from actsearch.measures.functional.forward import forward
-from actsearch.measures.functional.gradient_flow import derivative
+from actsearch.measures.loaders import Part, loader_of
+from actsearch.measures.loss import scalar, training_loss
 from actsearch.measures.measure import Need
 from actsearch.measures.undisturbed import undisturbed
-from actsearch.measures.watched import WatchedSite, watched
+from actsearch.measures.watched import FittedSite, WatchedSite, noting, watched
 
-Part = Literal["train", "val", "test", "labelled", "second"]
 ROWS = 5000
 """Rows whose embeddings are looked at, at most; of training rows that serve as reference too."""
-
-
-@dataclass(frozen=True)
-class FittedSite:
-    """A site of a trained module, with the values that it sees.
-
-    Args:
-        name: of the site, as :func:`actsearch.find_sites` gives it.
-        activation: what stands there: a catalogue name, or the name of the class or function.
-        properties: the facts of that; ``None`` where the catalogue does not know it.
-        inputs: what enters it, of one batch.
-        function: what stands there, as a function of one tensor.
-    """
-
-    name: str
-    activation: str
-    properties: Properties | None
-    inputs: Tensor
-    function: Callable[[Tensor], Tensor]
-
-    @torch.no_grad()
-    def outputs(self) -> Tensor:
-        """Return what leaves it."""
-        return self.function(self.inputs.clone())
-
-    def derivatives(self) -> Tensor:
-        """Return the derivative at each input."""
-        return derivative(self.function, self.inputs)
 
 
 class Fitted:
@@ -100,7 +69,7 @@ class Fitted:
                 labels; or ``second``, the second data.
         """
         data = None if isinstance(self._data, Mapping) else self._data
-        for batch in self._loader(part or self.part):
+        for batch in loader_of(part or self.part, self.module, self._data):
             yield moved(self.module, batch, data)
 
     def first(self, part: Part | None = None) -> Any:
@@ -127,9 +96,9 @@ class Fitted:
         if self._example is None:
             self._example = getattr(self.module, "example_input_array", None)
         if self._example is None:
-            given, named = arguments(self.module, self.first())
+            given, named = arguments(self.module, self._any_batch())
             self._example = named or (given[0] if len(given) == 1 else given)
-        return moved(self.module, self._example)
+        return to_device(self.module, self._example)
 
     def predict(self, batch: Any) -> Any:
         """Return what the module's forward gives for a batch."""
@@ -147,21 +116,7 @@ class Fitted:
             MeasureError: the module optimises by hand, or returns no loss.
         """
         module = self.module if module is None else module
-        if self._loss is not None:
-            found: Any = self._loss(module, batch)
-        elif not hasattr(module, "training_step"):
-            raise MeasureError("it has no training_step")
-        elif not module.automatic_optimization:
-            raise MeasureError("it optimises by hand")
-        else:
-            step: Any = module.training_step
-            numbered = len(inspect.signature(step).parameters) > 1
-            with _unlogged(module):
-                found = step(batch, 0) if numbered else step(batch)
-        found = found.get("loss") if isinstance(found, Mapping) else found
-        if not isinstance(found, Tensor) or found.numel() != 1:
-            raise MeasureError("its training_step returns no loss")
-        return found
+        return scalar((self._loss or training_loss)(module, batch))
 
     def labels(self, batch: Any) -> Tensor:
         """Return the classes of a batch, ``(N,)``.
@@ -316,78 +271,19 @@ class Fitted:
             case _:
                 return getattr(self, need)(self.first())
 
+    def _any_batch(self) -> Any:
+        try:
+            return self.first("train")
+        except MeasureError:
+            return self.first()
+
     def _own(self, name: str) -> Callable[..., Any] | None:
         """Return a method that the module itself has; a submodule or a value is none."""
         found = getattr(self.module, name, None)
         return found if inspect.ismethod(found) else None
-
-    def _loader(self, part: Part) -> Iterable[Any]:
-        for name in ("labelled", "train") if part == "labelled" else (part,):
-            if isinstance(self._data, Mapping):
-                given: Iterable[Any] | None = self._data.get(name)
-                if given is not None:
-                    return given
-            for owner in (self._data, self.module):
-                make = _defined(owner, f"{name}_dataloader")
-                if make is not None:
-                    made: Any = make()  # of several loaders the first
-                    return made[0] if isinstance(made, (list, tuple)) else made  # type: ignore[no-any-return]
-        return ()
-
-
-def _defined(owner: Any, name: str) -> Callable[[], Any] | None:
-    """Return a method where its class defines it; what Lightning's own classes have only raises."""
-    method = getattr(owner, name, None)
-    home = getattr(method, "__module__", "").partition(".")[0]
-    return None if home in ("", "lightning", "pytorch_lightning") else method
 
 
 def _is_matrix(found: Any, rows: int) -> bool:
     """Whether something is a float tensor of so many rows."""
     tensor = isinstance(found, Tensor) and found.is_floating_point()
     return tensor and found.ndim == 2 and len(found) == rows
-
-
-@contextmanager
-def _unlogged(module: nn.Module) -> Iterator[None]:
-    """Let ``log`` and ``log_dict`` do nothing: there is no loop to log for."""
-    own = vars(module)
-    kept = {name: own.get(name) for name in ("log", "log_dict")}
-    own.update(dict.fromkeys(kept, _nothing))
-    try:
-        yield
-    finally:
-        for name, before in kept.items():
-            if before is None:
-                del own[name]
-            else:
-                own[name] = before
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    """Stand in for what logs."""
-
-
-@contextmanager
-def noting(model: nn.Module, paths: Iterable[str], seen: dict[str, Tensor]) -> Iterator[None]:
-    """Note by path what modules take in, in the order of their last runs.
-
-    Args:
-        model: the model that runs.
-        paths: the modules in it that are watched.
-        seen: what is filled.
-    """
-
-    def hook(path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def note(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-            seen.pop(path, None)
-            seen[path] = inputs[0].detach().clone()
-
-        return note
-
-    handles = [model.get_submodule(p).register_forward_pre_hook(hook(p)) for p in paths]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -28,7 +28,7 @@ Need = Literal[
 ]
 NEEDS: Mapping[Need, str] = MappingProxyType(
     {
-        "example": "an input of the model: `example_input_array`, or the first batch",
+        "example": "an input of the model: `example_input_array`, or that of the first batch",
         "sites": "places where activations act, as `actsearch sites` finds them",
         "loss": "automatic optimisation, with a `training_step` that returns the loss",
         "embeddings": "a method `embed(x)`, else what the last linear layer takes in; (N, D)",

@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from actsearch.activations import Properties, from_spec, properties
 from actsearch.activations.base import Activation
+from actsearch.measures.functional.gradient_flow import derivative
 from actsearch.placement import FoundSite, Site, applied
 from actsearch.placement.discovery.collect import Place
 from actsearch.placement.discovery.discover import discover
@@ -39,6 +42,34 @@ class WatchedSite:
         if isinstance(self.function, Activation):
             return properties(self.function)
         return properties(from_spec(self.site.specification)) if self.site.specification else None
+
+
+@dataclass(frozen=True)
+class FittedSite:
+    """A site of a trained module, with the values that it sees.
+
+    Args:
+        name: of the site, as :func:`actsearch.find_sites` gives it.
+        activation: what stands there: a catalogue name, or the name of the class or function.
+        properties: the facts of that; ``None`` where the catalogue does not know it.
+        inputs: what enters it, of one batch.
+        function: what stands there, as a function of one tensor.
+    """
+
+    name: str
+    activation: str
+    properties: Properties | None
+    inputs: Tensor
+    function: Callable[[Tensor], Tensor]
+
+    @torch.no_grad()
+    def outputs(self) -> Tensor:
+        """Return what leaves it."""
+        return self.function(self.inputs.clone())
+
+    def derivatives(self) -> Tensor:
+        """Return the derivative at each input."""
+        return derivative(self.function, self.inputs)
 
 
 class _Calling(nn.Module):
@@ -101,6 +132,31 @@ def sharing_copy(model: nn.Module) -> nn.Module:
         if "_trainer" in vars(part):  # Lightning leaves it out of a copy; a loss may ask for it
             vars(same)["_trainer"] = vars(part)["_trainer"]
     return shell
+
+
+@contextmanager
+def noting(model: nn.Module, paths: Iterable[str], seen: dict[str, Tensor]) -> Iterator[None]:
+    """Note by path what modules take in, in the order of their last runs.
+
+    Args:
+        model: the model that runs.
+        paths: the modules in it that are watched.
+        seen: what is filled.
+    """
+
+    def hook(path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def note(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            seen.pop(path, None)
+            seen[path] = inputs[0].detach().clone()
+
+        return note
+
+    handles = [model.get_submodule(p).register_forward_pre_hook(hook(p)) for p in paths]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _path(place: Place) -> str:

@@ -244,6 +244,16 @@ def test_watching_shares_weights_and_data():
     assert all(a is b for a, b in zip(model.parameters(), module.parameters(), strict=True))
 
 
+def test_the_example_is_the_modules_own_or_of_training():
+    module = Module()
+    assert torch.equal(Fitted(module).example, X[:4])
+    assert torch.equal(Fitted(module, {"train": [X[:2]], "val": [X]}).example, X[:2])
+    assert torch.equal(Fitted(Net(), {"val": [X]}).example, X)
+    module.example_input_array = X[:1]
+    assert torch.equal(Fitted(module).example, X[:1])
+    assert torch.equal(Fitted(module, example=X[:3]).example, X[:3])
+
+
 def test_an_absent_split_is_told():
     with pytest.raises(MeasureError, match="there are no test batches"):
         Fitted(Module()).gather("labels", part="test")

@@ -8,9 +8,10 @@ import torch
 from typing_extensions import override
 
 from actsearch.errors import UnknownNameError
-from actsearch.measures.fitted import Fitted, noting
+from actsearch.measures.fitted import Fitted
 from actsearch.measures.functional.gradient_flow import SiteFlow, gradient_flow
 from actsearch.measures.measure import Measure
+from actsearch.measures.watched import noting
 
 QUANTITIES = tuple(field.name for field in fields(SiteFlow) if field.name != "name")
 
