@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from torch import nn
 
+from actsearch import run_search
 from actsearch.measures import all_measures
 from actsearch.placement import Placement
 
@@ -58,6 +60,25 @@ def test_a_study_is_measured_by_its_kept_weights_or_trained_again_to_the_same(ow
         assert value(again.stdout, name) == value(kept.stdout, name)
     refused = actsearch(*MEASURE, "--task", "own.Own")
     assert "a study knows what it trains, but got 'found'" in refused.stderr
+
+
+def build():
+    return nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+
+
+def train(model, report):
+    report(0, {"val_loss": float(model[0].weight.detach().abs().sum())})
+
+
+def test_what_a_function_trains_is_measured_by_the_search_alone(own, actsearch):
+    run_search(
+        train, "space.yaml", model=build, trials=2, confirm=0, executor="inline", store="store",
+        study="loop", learning_rate="fixed",
+    )  # fmt: skip
+    refused = actsearch("measure", "loop", "--store", "store")
+    assert refused.returncode == 2
+    assert "a study must train a LightningModule to be measured afterwards" in refused.stderr
+    assert "Give the measures to the search as objectives." in refused.stderr
 
 
 @pytest.fixture
