@@ -69,6 +69,10 @@ class TaskError(ActsearchError, RuntimeError):
     """A task cannot be found, built, or run."""
 
 
+class MeasureError(ActsearchError, RuntimeError):
+    """A measure cannot be found, or the model does not have what it needs."""
+
+
 class ActsearchWarning(UserWarning):
     """Something that a user should know, and that has cost nothing yet.
 

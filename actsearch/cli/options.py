@@ -31,7 +31,8 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
 def canonical(arguments: list[str], flags: Collection[str]) -> list[str]:
     """Return a command's words with each option under its own name, and with a value.
 
-    ``--test-metric`` is ``--test_metric``, ``--objective`` is ``--objectives``, and a flag alone,
+    ``--test-metric`` is ``--test_metric``, ``--objective`` is ``--objectives``, ``--measure`` is
+    ``--measures``, and a flag alone,
     ``--force``, is ``--force=true``.
 
     Args:
@@ -45,7 +46,7 @@ def canonical(arguments: list[str], flags: Collection[str]) -> list[str]:
         if not name.startswith("--") or "." in key:
             words.append(word)
             continue
-        key = {"objective": "objectives"}.get(key, key)
+        key = {"objective": "objectives", "measure": "measures"}.get(key, key)
         following = arguments[index + 1 : index + 2]
         if key in flags and not equals and (not following or following[0].startswith("--")):
             equals, value = "=", "true"
@@ -55,13 +56,41 @@ def canonical(arguments: list[str], flags: Collection[str]) -> list[str]:
 
 def take_data(arguments: list[str]) -> tuple[str, list[str]]:
     """Split off ``--data CLASS``, which decides what ``--data.*`` options there are."""
-    data, rest = "", []
+    return take("--data", arguments)
+
+
+def take(option: str, arguments: list[str]) -> tuple[str, list[str]]:
+    """Split off an option with its value; empty where it is not given.
+
+    >>> take("--task", ["--task", "flow", "--task.depth=2"])
+    ('flow', ['--task.depth=2'])
+    """
+    found, rest = "", []
     words = iter(arguments)
     for word in words:
-        if word == "--data":
-            data = next(words, "")
-        elif word.startswith("--data="):
-            data = word.removeprefix("--data=")
+        if word == option:
+            found = next(words, "")
+        elif word.startswith(f"{option}="):
+            found = word.removeprefix(f"{option}=")
         else:
             rest.append(word)
-    return data, rest
+    return found, rest
+
+
+def take_measures(arguments: list[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Split off the options of measures.
+
+    >>> take_measures(["--measure.certified_accuracy.radius", "0.1", "--seed", "1"])
+    ({'certified_accuracy': {'radius': '0.1'}}, ['--seed', '1'])
+    """
+    found: dict[str, dict[str, str]] = {}
+    rest = []
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("--measure."):
+            rest.append(word)
+            continue
+        name, equals, value = word.removeprefix("--measure.").partition("=")
+        measure, _, option = name.rpartition(".")
+        found.setdefault(measure, {})[option] = value if equals else next(words, "")
+    return found, rest

@@ -6,7 +6,7 @@ from typing import get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from actsearch.cli.options import canonical, take_data
+from actsearch.cli.options import canonical, take_data, take_measures
 from actsearch.errors import InvalidValueError
 from actsearch.search.executors.server import start_server
 
@@ -34,6 +34,7 @@ def run(arguments: list[str]) -> int:
         )
     task = arguments[0]
     data, rest = take_data(arguments[1:])
+    measures, rest = take_measures(rest)
 
     if not {"-h", "--help", "--print_config"}.intersection(rest):
         start_server()  # before this process imports what takes seconds
@@ -54,6 +55,11 @@ def run(arguments: list[str]) -> int:
     from actsearch.run import run_search
 
     given = {key: value for key, value in vars(options).items() if key not in PARTS}
+    named = given["measures"]
+    plain = named if isinstance(named, dict) else {name: {} for name in named}
+    given["measures"] = {
+        name: plain.get(name, {}) | measures.get(name, {}) for name in {**plain, **measures}
+    }
     with Progress() as shown:
         result = run_search(
             task,

@@ -11,7 +11,8 @@ def effective_rank(embeddings: Tensor) -> float:
 
     .. math:: \exp\Big(-\sum_k p_k \log p_k\Big), \quad p_k = \frac{\sigma_k}{\sum_j \sigma_j}
 
-    Embeddings are not centred: where all collapse to one vector, it is 1. It is at most min(N, D), and 0 for all zeros.
+    Embeddings are not centred: where all collapse to one vector, it is 1. It is at most min(N, D),
+    and 0 for all zeros.
 
     Shapes:
         ``(N, D)``.

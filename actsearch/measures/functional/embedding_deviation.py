@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def embedding_deviation(embeddings: Tensor) -> float:
-    r"""Return the standard deviation of a dimension of the embeddings on the unit sphere, averaged over dimensions.
+    r"""Return the deviation of the embeddings on the unit sphere, averaged over dimensions.
 
     It is :math:`1/\sqrt D` for embeddings spread evenly over the sphere, and 0 after collapse.
 

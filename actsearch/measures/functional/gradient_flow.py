@@ -19,7 +19,7 @@ from actsearch.placement import Site
 
 @dataclass(frozen=True)
 class SiteFlow:
-    r"""What one site sees in one forward and backward pass, with z its input and φ what stands there.
+    r"""What one site sees in a forward and a backward pass: z enters, and φ stands there.
 
     Args:
         name: the site.
@@ -44,11 +44,11 @@ class SiteFlow:
 def gradient_flow(
     model: nn.Module, loss: Callable[[], Tensor], sites: Iterable[str] | None = None
 ) -> list[SiteFlow]:
-    """Run one forward and one backward pass, and return what each site saw, in the order of the forward pass.
+    """Run one forward and one backward pass, and return what each site saw.
 
-    A site that runs more than once is measured on its last run. The model's parameters and their
-    gradients are left as they are; its mode (training or evaluation) is the caller's choice, since
-    it decides what normalisation does.
+    Sites are in the order of the forward pass; one that runs more than once is measured on its last
+    run. The model's parameters and their gradients are left as they are; its mode (training or
+    evaluation) is the caller's choice, since it decides what normalisation does.
 
     Args:
         model: the model that holds the sites.
@@ -93,7 +93,7 @@ def gradient_flow(
     flows = []
     for (name, (z, y)), gradient in zip(seen.items(), gradients, strict=True):
         given = torch.zeros_like(z) if gradient is None else gradient
-        slope = _slope(model.get_submodule(name), z)
+        slope = derivative(model.get_submodule(name), z)
         flows.append(
             SiteFlow(
                 name,
@@ -118,7 +118,9 @@ def sparsity(output: Tensor) -> float:
 
 
 def dead_units(slope: Tensor) -> float:
-    r"""Return the share of units whose derivative is 0 on every sample, so that no gradient reaches their weights.
+    r"""Return the share of units whose derivative is 0 on every sample.
+
+    No gradient reaches their weights.
 
     Args:
         slope: :math:`\varphi'(z)`, ``(N, C)``, ``(N, C, H, W)``, or tokens ``(N, T, C)``.
@@ -145,14 +147,21 @@ def relative_gradient_noise(slope: Tensor) -> float:
     return float(slope.double().square().mean()) / mean**2 if mean else math.inf
 
 
-def _slope(site: nn.Module, z: Tensor) -> Tensor:
+def derivative(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     """Return φ'(z) elementwise.
 
-    Φ acts on each element alone, so one backward pass of the sum has them all.
+    φ acts on each element alone, so one backward pass of the sum has them all.
+
+    Args:
+        function: φ.
+        z: where; of any shape.
+
+    >>> derivative(torch.square, torch.tensor([1.0, 2.0]))
+    tensor([2., 4.])
     """
     point = z.detach().clone().requires_grad_()
     with torch.enable_grad():
-        y = site(point.clone())
+        y = function(point.clone())
         if not y.requires_grad:
             return torch.zeros_like(point)
         (slope,) = torch.autograd.grad(y.sum(), point, allow_unused=True)

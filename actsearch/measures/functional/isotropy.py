@@ -9,12 +9,13 @@ from actsearch.errors import InvalidValueError
 
 
 def isotropy(embeddings: Tensor) -> float:
-    r"""Return IsoScore: 1 where every direction has the same variance, 0 where one direction has all of it.
+    r"""Return IsoScore: 1 where every direction has the same variance, 0 where one has all of it.
 
     .. math:: \frac{P - 1}{D - 1}, \quad P = \frac{(\sum_k \lambda_k)^2}{\sum_k \lambda_k^2}
 
-    with the eigenvalues λ of the covariance. P, the participation ratio, is what IsoScore's chain of definitions comes
-    to. Neither a shift, a rotation nor a common scale changes it. It is 0 where nothing varies at all.
+    with the eigenvalues λ of the covariance. P, the participation ratio, is what IsoScore's chain
+    of definitions comes to. Neither a shift, a rotation nor a common scale changes it. It is 0
+    where nothing varies at all.
 
     Shapes:
         ``(N, D)`` with N, D ≥ 2.

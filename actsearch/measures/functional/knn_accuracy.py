@@ -1,4 +1,4 @@
-"""k-nearest-neighbour accuracy: whether what is near has the same class, without training anything."""
+"""k-nearest-neighbour accuracy: whether what is near has the same class; nothing is trained."""
 
 from __future__ import annotations
 

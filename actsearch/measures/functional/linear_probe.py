@@ -13,12 +13,12 @@ def linear_probe(
     reference_labels: Tensor,
     penalty: float = 1.0,
 ) -> float:
-    r"""Return the accuracy of a ridge regression onto the classes, fitted on reference embeddings in closed form.
+    r"""Return the accuracy of a ridge regression onto the classes, fitted on reference embeddings.
 
     .. math:: \hat W = (X^T X + \lambda I)^{-1} X^T Y, \quad \hat y = \arg\max_c (x \hat W)_c
 
-    X is standardised by the reference, and Y is one-hot, centred. In closed form a probe costs milliseconds and has no
-    learning rate to tune, so that it can be an objective of every epoch.
+    X is standardised by the reference, and Y is one-hot, centred. In closed form a probe costs
+    milliseconds and has no learning rate to tune, so that it can be an objective of every epoch.
 
     Shapes:
         embeddings ``(N, D)``, labels ``(N,)``, reference ``(M, D)``, its labels ``(M,)``.

@@ -170,7 +170,7 @@ class LocalExecutor(Executor):
         self._running.append(_Running(key, ours, child, time.monotonic()))
         with contextlib.suppress(OSError):  # it has died: the next wait says of what
             ours.send_bytes(job.dumps().encode())
-            ours.send_bytes(given.dumps((job.task, job.data, job.model)))
+            ours.send_bytes(given.dumps((job.task, job.data, job.model, *job.measures)))
 
     def wait(self, on_report: OnReport) -> list[tuple[int, Result]]:
         """Wait at most a quarter of a second for news."""

@@ -6,7 +6,7 @@ The command reads them, Python is given them, and the store keeps them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -14,11 +14,13 @@ from typing import Any, Literal, Self
 from pydantic import TypeAdapter, ValidationError
 
 from actsearch.errors import InvalidValueError, StudyError
-from actsearch.measures.model import MODEL_MEASURES
+from actsearch.measures import Measure, find
 from actsearch.placement import Placement
 from actsearch.placement.files import explain
 from actsearch.search.space.search_space import Granularity
 from actsearch.search.study.constraints import Bound, split
+from actsearch.search.study.metric_names import direction_of
+from actsearch.search.training import given
 from actsearch.search.training.job import REDUCTION, Job, JobKind, ModelInfo, Score
 from actsearch.task.task import Mode
 
@@ -43,13 +45,15 @@ class Objective:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``val_accuracy:max``.
+        """Read ``val_accuracy:max``, or a name that tells its direction.
 
         Raises:
             InvalidValueError: not of that form.
         """
         metric, _, mode = text.rpartition(":")
-        if mode not in ("min", "max") or not metric:
+        if not metric:
+            return cls(text, direction_of(text))
+        if mode not in ("min", "max"):
             raise InvalidValueError(
                 f"an objective must read METRIC:min or METRIC:max, but got {text!r}."
             )
@@ -78,10 +82,12 @@ class StudyConfig:
         granularity: one choice for what; ``staged`` is all three in turn (default: the space's).
         monitor: the logged metric to optimise (default: the task's own, else ``val_loss``).
         mode: its better direction (default: told by its name).
-        objectives: several objectives: a list of ``METRIC:min`` or ``METRIC:max``; the first one is
-            reported to the pruner.
+        objectives: one or several, a list: ``METRIC:min``, ``METRIC:max``, or a name that tells its
+            direction, such as a measure's; the first one is reported to the pruner.
         require: what must hold, a list: facts of every activation (``derivative_bound <= 1``), or
             ``METRIC <= NUMBER`` of the trained model.
+        measures: measures of the trained model to add to its metrics, a list; with options as
+            ``{"certified_accuracy": {"radius": 0.1}}``, or ``--measure.certified_accuracy.radius``.
         test_metric: the metric that a confirmation scores on the test split.
         sampler: ``function_space``, ``tpe``, ``random``, ``cmaes``, ``gp``, ``nsga2`` or ``qmc``.
         pruner: ``median``, ``asha``, ``hyperband`` or ``none``.
@@ -112,6 +118,7 @@ class StudyConfig:
     mode: Literal[Mode, ""] = ""
     objectives: list[str] = field(default_factory=list)
     require: list[str] = field(default_factory=list)
+    measures: list[str] | dict[str, dict[str, Any]] = field(default_factory=dict)
     test_metric: str = ""
     sampler: str = "function_space"
     pruner: str = "median"
@@ -182,8 +189,9 @@ class StudyConfig:
             info: what was seen in the model, where that is known.
             **changes: what this job has of its own.
         """
-        names = [o.metric for o in self.goals] + [bound.metric for bound in self.bounds]
-        given = {
+        names = dict.fromkeys([o.metric for o in self.goals] + [b.metric for b in self.bounds])
+        measured = [name for name in names if info is not None and name in info.measured]
+        own = {
             "seed": self.seed,
             "score": self.score or ("best" if info and info.restores_best else "last"),
             # An input is at hand where the sites can be found with one only.
@@ -197,13 +205,20 @@ class StudyConfig:
             data=self.data,
             model=self.model,
             config=self.config,
-            objectives=[n for n in dict.fromkeys(names) if n not in MODEL_MEASURES],
-            measures=[n for n in dict.fromkeys(names) if n in MODEL_MEASURES],
-            mode=self.goals[0].mode,
+            objectives=[name for name in names if name not in measured],
+            measures=self._measures(measured),
+            mode=next((g.mode for g in self.goals if g.metric not in measured), self.goals[0].mode),
             placement=placement,
             kind=kind,
-            **{**given, **changes},
+            **{**own, **changes},
         )
+
+    def _measures(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the measures that were asked for, and those that judge under some names."""
+        assert isinstance(self.measures, dict), "complete options have measures with their options"
+        heads = [name.partition("/")[0] for name in names]
+        own = {measure_class(path).name for path in self.measures}
+        return {**self.measures, **{head: {} for head in heads if head not in own}}
 
     def dumps(self) -> str:
         """Return the options as JSON."""
@@ -239,6 +254,16 @@ class StudyConfig:
                 " Repeat its own command, start a new one with --study NAME, or carry its best over"
                 f" with --study NAME --warm-start {study}."
             )
+
+
+def measure_class(name: str) -> type[Measure]:
+    """Return the measure of a name or dotted path, or one that was given in Python.
+
+    Raises:
+        ActsearchError: there is none.
+    """
+    own: type[Measure] | None = given.look_up(name)
+    return own or find(name)
 
 
 def flat(data: Any, prefix: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from actsearch.activations import Requirement
 from actsearch.activations.properties.properties import FACTS
 from actsearch.errors import InvalidValueError
 
-_BOUND = re.compile(r"\s*([\w./-]+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
+_BOUND = re.compile(r"\s*([\w./@-]+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def split(texts: Sequence[str]) -> tuple[str, list[Bound]]:
     """
     required, bounds = [], []
     for text in texts:
-        words = set(re.findall(r"[A-Za-z_][\w./-]*", text)) - {"and", "or", "not", "inf"}
+        words = set(re.findall(r"[A-Za-z_][\w./@-]*", text)) - {"and", "or", "not", "inf"}
         if words and words <= set(FACTS):
             Requirement(text)
             required.append(f"({text})")

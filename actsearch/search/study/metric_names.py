@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from actsearch.errors import InvalidValueError
+from actsearch.measures import directions
 from actsearch.task.task import Mode
 
 HIGHER = frozenset(
@@ -77,6 +78,18 @@ LOWER = frozenset(
         "alignment",
     ]
 )
+
+
+def direction_of(name: str) -> Mode:
+    """Return the better direction of a measure or a metric.
+
+    Raises:
+        InvalidValueError: a name that does not tell it.
+
+    >>> direction_of("certified_accuracy"), direction_of("val_loss")
+    ('max', 'min')
+    """
+    return directions().get(name) or mode_of(name)
 
 
 def mode_of(metric: str) -> Mode:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from actsearch.errors import InvalidValueError
+from actsearch.measures import build
 from actsearch.search.space.search_space import SearchSpace
-from actsearch.search.study.config import Objective, StudyConfig
+from actsearch.search.study.config import Objective, StudyConfig, measure_class
 from actsearch.search.study.constraints import split
-from actsearch.search.study.metric_names import in_test, mode_of
+from actsearch.search.study.metric_names import direction_of, in_test
 from actsearch.search.training.given import give
 from actsearch.search.training.target import Target, resolve
 from actsearch.search.training.user_loop import Loop
@@ -40,6 +41,7 @@ def study_config(
     options["model"], _ = named(options.get("model", ""))
     options["config"] = own | dict(options.get("config") or {})
     options["objectives"] = list(options.get("objectives") or ())
+    options["measures"] = _measures(options.get("measures") or {})
     chosen = space if isinstance(space, SearchSpace) else None
     options["space"] = "given" if chosen is not None else str(space or "")
     return _complete(StudyConfig.of(options), chosen)
@@ -57,6 +59,20 @@ def named(thing: Trained) -> tuple[str, dict[str, Any]]:
         cls, options = thing
         return give(cls), dict(options)
     return give(thing), {}
+
+
+def _measures(wanted: Any) -> dict[str, dict[str, Any]]:
+    """Return measures by name or dotted path, with their options; each can be built.
+
+    Raises:
+        ActsearchError: a name or an option that does not exist.
+    """
+    parts = wanted.items() if isinstance(wanted, Mapping) else ((one, {}) for one in wanted)
+    found: dict[str, dict[str, Any]] = {}
+    for one, options in parts:
+        name, own = named(one)
+        build(measure_class(name), found.setdefault(name, {**own, **options}))
+    return found
 
 
 def _complete(given: StudyConfig, space: SearchSpace | None) -> StudyConfig:
@@ -97,7 +113,7 @@ def _complete(given: StudyConfig, space: SearchSpace | None) -> StudyConfig:
 def _goal(given: StudyConfig, target: Target | Loop) -> Objective:
     """Return the one objective: the monitored metric, else the task's own."""
     if given.monitor:
-        return Objective(given.monitor, given.mode or mode_of(given.monitor))
+        return Objective(given.monitor, given.mode or direction_of(given.monitor))
     metric = target.default("monitor", "val_loss")
     return Objective(metric, given.mode or target.default("mode", "min"))
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from actsearch.errors import ActsearchWarning
-from actsearch.measures.model import MODEL_MEASURES
+from actsearch.measures.loaders import Part
 from actsearch.placement import Placement
 from actsearch.placement.optimiser import own_group
 from actsearch.search.training.distributed import leaves_process
@@ -32,7 +32,8 @@ from actsearch.search.training.inspect_model import (
     restores_best,
 )
 from actsearch.search.training.job import REDUCTION, Job, Result
-from actsearch.search.training.reports import Reports, require
+from actsearch.search.training.measuring import Measuring, require
+from actsearch.search.training.reports import Reports
 from actsearch.search.training.target import Target
 
 
@@ -41,12 +42,14 @@ class _Reporter(L.Callback):
 
     Args:
         reports: where they go.
+        measuring: the measures, of which some are due after each epoch.
         smaller: how many smaller trainings come before the whole one; only the end of each is
             reported.
     """
 
-    def __init__(self, reports: Reports, smaller: int = 0) -> None:
+    def __init__(self, reports: Reports, measuring: Measuring, smaller: int = 0) -> None:
         self.reports = reports
+        self.measuring = measuring
         self.left = smaller
         self.step = 1 if smaller else 0
         self.last: dict[str, float] = {}
@@ -70,6 +73,9 @@ class _Reporter(L.Callback):
             return
         self.validated = False
         metrics = scalars(trainer.callback_metrics)
+        example = model_input(module, self.batch)
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by fit
+        metrics |= self.measuring.values("epoch", module, data, example)
         self.reports.check(metrics, type(module).__name__)
         self.last = metrics
         if not self.left:
@@ -110,7 +116,7 @@ class _Rows(L.Callback):
 
 def train_module(job: Job, reports: Reports, watch: EarlyStopping) -> Result:
     """Train a LightningModule, on fractions of its batches first where the job says so."""
-    reporter = _Reporter(reports, len(job.data_fractions))
+    reporter = _Reporter(reports, Measuring(job), len(job.data_fractions))
     seconds = 0.0
     for index, fraction in enumerate([*job.data_fractions, 1.0]):
         reports.best = None  # the best epoch is one of the whole training
@@ -142,27 +148,29 @@ def _train(
             trainer.fit(module, datamodule=data)
         last = reports.history[-1][1] if reports.history else scalars(trainer.callback_metrics)
         metrics = reports.settle(last, module)
-        require(metrics, job.objectives, type(module).__name__)
         if not alone and reporter.batch is None:
             reporter.batch = example_input(module, data, trainer)
-        if job.measures:
-            measured = model_input(module, reporter.batch)
-            values = {name: MODEL_MEASURES[name](module, measured) for name in job.measures}
-            metrics = metrics | values
-        result = Result("complete", seconds=time.perf_counter() - start)
+        example = model_input(module, reporter.batch)
         if job.kind == "inspect":
+            measured = reporter.measuring.unlogged(metrics, module, data, example)
             # What ran in other processes is not known here.
             seen = Seen(reporter.batch, called if alone else None, trainer.train_dataloader)
-            example = model_input(module, reporter.batch)
-            own = has_test(module), restores_best(trainer)
-            result = replace(result, model_info=inspect_model(module, example, job, seen, *own))
+            known = {"has_test": has_test(module), "restores_best": restores_best(trainer)}
+            info = inspect_model(module, example, job, seen, measured, **known)
+            return Result("complete", metrics=metrics, model_info=info)
+        require(metrics, job.objectives, type(module).__name__)
+        seconds = time.perf_counter() - start
+        rows: dict[str, list[float]] = {}
+        part: Part = "val"
         if job.kind == "confirm" and not reports.pruned:
             tested, rows = _test(module, data, trainer)
             metrics = metrics | tested
-            result = replace(result, rows=rows)
+            part = "test" if tested else "val"
+            metrics |= reporter.measuring.values("confirm", module, data, example, part)
+        metrics = metrics | reporter.measuring.values("end", module, data, example, part)
         if job.folder and fraction == 1:
             keep(module, Path(job.folder), job.pictures)
-    return replace(result, metrics=metrics)
+    return Result("complete", metrics=metrics, rows=rows, seconds=seconds)
 
 
 def _config(job: Job, fraction: float, scratch: str) -> dict[str, Any]:

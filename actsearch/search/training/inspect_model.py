@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sized
+from collections.abc import Collection, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ class Seen:
 
 
 def inspect_model(
-    module: Any, example: Any, job: Job, seen: Seen, has_test: bool = False, restores: bool = False
+    module: Any, example: Any, job: Job, seen: Seen, measured: Sequence[str], **known: bool
 ) -> ModelInfo:
     """Return what the coordinator must know before it can suggest anything.
 
@@ -47,8 +47,8 @@ def inspect_model(
         example: one input of it.
         job: the training that it has just seen a part of.
         seen: what that part showed.
-        has_test: whether the module has a test step.
-        restores: whether the trainer keeps the weights of the best epoch.
+        measured: what it is judged by that is measured.
+        **known: ``has_test`` and ``restores_best`` of :class:`ModelInfo`.
     """
     notes: list[str] = []
     sites = sites_of(module, example, job.include_gates, seen.called, notes)
@@ -63,9 +63,9 @@ def inspect_model(
         max_epochs=job.config["trainer"].get("max_epochs"),
         batches=_batches(seen.loader, job.config["trainer"].get("limit_train_batches")),
         ranges=_ranges(module, example, notes),
-        has_test=has_test,
-        restores_best=restores,
         notes=notes,
+        measured=list(measured),
+        **known,
     )
 
 

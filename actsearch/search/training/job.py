@@ -81,6 +81,8 @@ class ModelInfo(_Data):
         has_test: whether there is a test step.
         restores_best: whether the trainer's callbacks keep the weights of the best epoch.
         notes: what could not be seen, and why.
+        measured: what the study is judged by that is measured and not logged; by default what
+            could be, before a study noted it.
     """
 
     sites: list[FoundSite]
@@ -94,6 +96,7 @@ class ModelInfo(_Data):
     has_test: bool = False
     restores_best: bool = False
     notes: list[str] = field(default_factory=list)
+    measured: list[str] = field(default_factory=lambda: ["latency", "peak_memory", "parameters"])
 
     @property
     def found(self) -> Sites:
@@ -109,7 +112,8 @@ class Job(_Data):
         task: a built-in task's name, or the dotted path of a LightningModule or of a training
             function.
         config: options by part: ``task``, ``data``, ``trainer``.
-        objectives: names of the metrics that it is judged by.
+        objectives: names of the logged metrics that it is judged by; where the model is
+            inspected, of those that may be measures.
         mode: the better direction of the first one.
         data: the dotted path of a LightningDataModule, or empty where the module has its own data.
         model: the dotted path of what builds the model for a training function; empty where the
@@ -129,7 +133,8 @@ class Job(_Data):
             all of them.
         baseline: what the baseline showed in its first steps; a training that shows that it will
             not learn is stopped.
-        measures: names of measures of the trained model that are added to its metrics.
+        measures: measures of the trained model that are added to its metrics, by name or dotted
+            path, with their options.
         example: whether the placement can be applied only with an input of the model at hand.
         force: place activations that a site's requirement refuses.
         include_gates: treat gates as sites.
@@ -156,7 +161,7 @@ class Job(_Data):
     learning_rate_factor: float = 1.0
     data_fractions: list[float] = field(default_factory=list)
     baseline: LossCurve | None = None
-    measures: list[str] = field(default_factory=list)
+    measures: dict[str, dict[str, Any]] = field(default_factory=dict)
     example: bool = True
     force: bool = False
     include_gates: bool = False

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from actsearch.measures.model import MODEL_MEASURES
 from actsearch.placement.optimiser import own_group
 from actsearch.search.training.early_stopping import EarlyStopping
 from actsearch.search.training.fit import keep, noting_calls, place, seed
 from actsearch.search.training.inspect_model import Seen, inspect_model
 from actsearch.search.training.job import Job, Result
+from actsearch.search.training.measuring import Measuring
 from actsearch.search.training.reports import Reports
 from actsearch.search.training.user_loop import Loop, mean, rows
 
@@ -38,6 +38,7 @@ def train_loop(job: Job, reports: Reports, watch: EarlyStopping) -> Result:
     """
     loop = Loop.resolve(job.task, job.model)
     inspecting = job.kind == "inspect"
+    measuring = Measuring(job)
     seed(job.seed)
     model = loop.make(job.split)
     if job.placement is not None:
@@ -48,7 +49,7 @@ def train_loop(job: Job, reports: Reports, watch: EarlyStopping) -> Result:
         unknown = {name: 0.0 for name in reports.objectives if name not in metrics}
         reports.check(unknown | metrics, loop.name)
         stop = reports.add(epoch, metrics, model)
-        if inspecting and not unknown:
+        if inspecting and all(map(measuring.may_have, unknown)):
             raise _Enough
         return stop
 
@@ -67,22 +68,27 @@ def train_loop(job: Job, reports: Reports, watch: EarlyStopping) -> Result:
         except _Enough:
             found = dict(reports.history[-1][1])
     last = {name: mean(value) for name, value in found.items()}
+    example = inputs[0] if inputs else None
+    if inspecting:
+        measured = measuring.unlogged(last, model, None, example)
+        info = inspect_model(model, example, job, Seen(example, called), measured)
+        return Result("complete", metrics=last, model_info=info)
     if not reports.pruned:
         reports.check(last, loop.name)
     metrics = reports.settle(last, model)
-    example = inputs[0] if inputs else None
-    values = {name: MODEL_MEASURES[name](model, example) for name in job.measures}
     seconds = time.perf_counter() - start
+    values = measuring.values("epoch", model, None, example)
+    values |= measuring.values("end", model, None, example)
+    if job.kind == "confirm":
+        values |= measuring.values("confirm", model, None, example)
     if job.folder:
         keep(model, Path(job.folder), False)
-    info = inspect_model(model, example, job, Seen(example, called)) if inspecting else None
     return Result(
         "pruned" if reports.pruned else "complete",
         "pruned" if reports.pruned else "",
         metrics | values,
         rows=rows(found) if job.kind == "confirm" else {},
         seconds=seconds,
-        model_info=info,
     )
 
 

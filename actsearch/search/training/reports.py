@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from actsearch.errors import ActsearchError, TaskError
+from actsearch.errors import ActsearchError
 from actsearch.search.training.job import Job, Report
+from actsearch.search.training.measuring import require
 
 
 class DivergedError(ActsearchError, ArithmeticError):
@@ -26,7 +27,8 @@ class Reports:
     """
 
     def __init__(self, job: Job, report: Report) -> None:
-        self.objectives = job.objectives
+        # Of an inspected model some may be measures: these are told apart at its end.
+        self.objectives = [] if job.kind == "inspect" and not job.model else job.objectives
         self.keeps_best = job.score == "best"
         self.sign = 1 if job.mode == "min" else -1
         self.report = report
@@ -65,18 +67,3 @@ class Reports:
         metrics, weights = self.best
         model.load_state_dict(weights)
         return last | metrics
-
-
-def require(metrics: dict[str, float], objectives: list[str], name: str) -> None:
-    """Raise where an objective was not logged, naming what was.
-
-    Raises:
-        TaskError: an objective is missing.
-    """
-    for objective in objectives:
-        if objective not in metrics:
-            logged = ", ".join(sorted(metrics)) or "nothing"
-            raise TaskError(
-                f"metric {objective!r} must be logged by {name}, but it logs {logged}. Name one of"
-                " these with --monitor."
-            )

@@ -7,16 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actsearch.measures.functional.forward import forward
+
 
 def peak_memory(model: nn.Module, example_input: Any) -> float:
-    """Return the bytes of all tensors that a forward pass saves for its backward pass, each storage once, in MiB.
+    """Return the MiB of what a forward pass saves for its backward pass, each storage once.
 
     It is what activations decide of a training's memory: a function that recomputes saves less.
     Parameters are left out.
 
     Args:
         model: any module.
-        example_input: one input of it.
+        example_input: one input of it; a tuple is several arguments, a mapping named ones.
     """
     kept: dict[int, int] = {}
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -28,6 +30,6 @@ def peak_memory(model: nn.Module, example_input: Any) -> float:
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        alive = model(example_input)
+        alive = forward(model, example_input)
     del alive
     return sum(kept.values()) / 2**20

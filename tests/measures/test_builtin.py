@@ -1,0 +1,25 @@
+"""Every measure that comes along, under the laws of a measure."""
+
+from __future__ import annotations
+
+from actsearch.measures import all_measures
+from actsearch.measures.laws import MeasureLaws
+
+NAMES = [
+    "alignment", "certified_accuracy", "dead_units", "effective_rank", "embedding_deviation",
+    "gradient_flow", "gradient_variance", "isotropy", "knn_accuracy", "latency", "linear_probe",
+    "parameters", "peak_memory", "relative_gradient_noise", "sparsity", "uniformity",
+]  # fmt: skip
+
+
+def laws_of(name):
+    """A class of tests for one measure; latency reads a clock."""
+    members = {"measure": all_measures()[name], "deterministic": name != "latency"}
+    return type(f"Test_{name}", (MeasureLaws,), members)
+
+
+globals().update({f"Test_{name}": laws_of(name) for name in NAMES})
+
+
+def test_the_list_is_complete():
+    assert sorted(all_measures()) == NAMES

@@ -1,0 +1,203 @@
+"""Each measure against what it is known to be, on a module that was built for it."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from actsearch.errors import InvalidValueError
+from actsearch.measures import Fitted, build
+from actsearch.measures.builtin.certified_accuracy import lipschitz_bound
+from actsearch.measures.functional.gradient_flow import gradient_flow
+from actsearch.measures.functional.knn_accuracy import knn_accuracy
+from actsearch.measures.functional.latency import latency
+from actsearch.measures.functional.lipschitz import lipschitz
+from actsearch.measures.functional.parameters import parameters
+from actsearch.measures.functional.peak_memory import peak_memory
+from actsearch.placement import Site
+
+
+def blobs(size=16):
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(96) % 3
+    x = torch.randn(96, 4, generator=generator) + 3 * torch.eye(4)[y]
+    return list(zip(x.split(size), y.split(size), strict=True))
+
+
+def loss_of(module, batch):
+    x, y = batch
+    return F.cross_entropy(module(x), y)
+
+
+def trained(*layers):
+    torch.manual_seed(0)
+    model = nn.Sequential(*layers)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(20):
+        for batch in blobs():
+            optimiser.zero_grad()
+            loss_of(model, batch).backward()
+            optimiser.step()
+    return model
+
+
+def mlp():
+    return trained(nn.Linear(4, 8), Site("tanh"), nn.Linear(8, 8), Site("relu"), nn.Linear(8, 3))
+
+
+def test_names_of_the_measures_that_a_search_had_before_have_the_same_numbers():
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.ReLU()).train()
+    example = blobs()[0][0]
+    before = copy.deepcopy(model.state_dict())
+    fitted = Fitted(model, example=example)
+    measured = {
+        name: build(name).values(fitted)[name] for name in ("latency", "parameters", "peak_memory")
+    }
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert measured["parameters"] == parameters(model, example)
+    assert measured["peak_memory"] == peak_memory(model, example) > 0
+    assert measured["latency"] > 0
+
+
+def test_an_example_may_be_several_arguments():
+    class Two(nn.Module):
+        def forward(self, a, b=None):
+            return a if b is None else (a * b).relu()
+
+    pair = torch.randn(5, 2, requires_grad=True), torch.randn(5, 2)
+    assert peak_memory(Two(), pair) == peak_memory(Two(), {"a": pair[0], "b": pair[1]}) > 0
+    assert latency(Two(), pair) > 0
+
+
+def test_embeddings_of_all_batches_meet_labels_of_the_same_rows():
+    model, batches = mlp(), blobs()
+    x, y = (torch.cat(part) for part in zip(*batches, strict=True))
+    embedded = model[:4](x).detach()
+    fitted = Fitted(model, {"train": batches[:4], "val": batches[4:]})
+    expected = knn_accuracy(embedded[64:], y[64:], embedded[:64], y[:64], k=5)
+    assert build("knn_accuracy", {"k": 5}).values(fitted) == {"knn_accuracy": expected}
+
+
+def test_gradient_flow_is_that_of_the_module_by_its_sites_names():
+    model, batch = mlp().eval(), blobs()[0]
+    fitted = Fitted(model, {"train": [batch], "val": [batch]}, loss=loss_of)
+    found = build("gradient_flow", {"quantities": ["gradient_norm", "kappa"]}).values(fitted)
+    flows = gradient_flow(model, lambda: loss_of(model, batch))
+    assert found == {
+        f"gradient_flow/{quantity}/{flow.name}": getattr(flow, quantity)
+        for flow in flows
+        for quantity in ("gradient_norm", "kappa")
+    }
+
+
+def test_sites_are_averaged():
+    model, batch = mlp().eval(), blobs()[0]
+    fitted = Fitted(model, {"train": [batch], "val": [batch]}, loss=loss_of)
+    flows = gradient_flow(model, lambda: loss_of(model, batch))
+    for name, quantity in (
+        ("sparsity", "sparsity"),
+        ("dead_units", "dead"),
+        ("relative_gradient_noise", "kappa"),
+    ):
+        mean = sum(getattr(flow, quantity) for flow in flows) / len(flows)
+        assert build(name).values(fitted)[name] == pytest.approx(mean)
+
+
+def test_alignment_is_0_for_views_that_are_the_same():
+    class Views(nn.Sequential):
+        def views(self, x):
+            return x, 2 * x
+
+    linear = Views(nn.Linear(4, 8, bias=False), nn.Identity(), nn.Linear(8, 3))
+    fitted = Fitted(linear, {"val": blobs()})
+    assert build("alignment").values(fitted)["alignment"] == pytest.approx(0, abs=1e-12)
+
+
+def attacked(model, x, y, radius):
+    """Return which rows a projected-gradient attack breaks."""
+    step = torch.zeros_like(x, requires_grad=True)
+    for _ in range(40):
+        (gradient,) = torch.autograd.grad(F.cross_entropy(model(x + step), y), step)
+        moved = step + radius / 4 * F.normalize(gradient, dim=1)
+        norm = moved.norm(dim=1, keepdim=True)
+        step = (moved * (radius / norm).clamp(max=1)).detach().requires_grad_()
+    return model(x + step).argmax(1) != y
+
+
+def test_no_attack_breaks_what_is_certified():
+    model = mlp().eval()
+    fitted = Fitted(model, {"val": blobs(96)})
+    x, y = blobs(96)[0]
+    accuracy = float((model(x).argmax(1) == y).float().mean())
+    shares = []
+    for radius in (0.0, 0.2, 0.5):
+        certified = build("certified_accuracy", {"radius": radius}).values(fitted)
+        shares.append(certified["certified_accuracy"])
+        logits = model(x).detach()
+        right = logits.gather(1, y[:, None]).squeeze(1)
+        margin = right - logits.scatter(1, y[:, None], -torch.inf).amax(1)
+        sure = margin / (2**0.5 * lipschitz_bound(fitted)) > radius
+        assert float(sure.float().mean()) == pytest.approx(shares[-1])
+        assert not attacked(model, x, y, max(radius, 1e-9))[sure].any()
+    assert shares[0] == pytest.approx(accuracy)
+    assert shares[0] > shares[1] > shares[2]
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1, groups=2)
+        self.norm = nn.BatchNorm2d(2)
+        self.down = nn.Conv2d(2, 3, 2, stride=2)
+        self.head = nn.Linear(3, 4)
+
+    def forward(self, x):
+        x = x + 0.5 * self.norm(F.relu(self.conv(x)))
+        return self.head(self.down(x).mean((2, 3)))
+
+
+def test_the_bound_holds_for_convolutions_and_residual_sums():
+    torch.manual_seed(0)
+    model, x = Residual(), torch.randn(64, 2, 6, 6)
+    model.norm(x)
+    model.eval()
+    bound = lipschitz_bound(Fitted(model, example=x))
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda one: model(one[None])[0]))(x)
+    largest = float(torch.linalg.matrix_norm(jacobian.flatten(2).detach(), 2).max())
+    assert largest <= bound <= 20 * largest
+
+
+def test_the_bound_of_a_chain_is_the_product_of_its_layers():
+    model = nn.Sequential(nn.Linear(3, 5), nn.Flatten(), Site("swish", beta=1.0), nn.Linear(5, 2))
+    norms = [float(torch.linalg.matrix_norm(model[i].weight.detach(), 2)) for i in (0, 3)]
+    bound = lipschitz_bound(Fitted(model, example=torch.zeros(1, 3)))
+    assert bound == pytest.approx(norms[0] * norms[1] * 1.0998, rel=1e-4)
+
+
+class Spread(nn.Module):
+    def forward(self, x):
+        return x + x[:, :1]
+
+
+class Branching(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+@pytest.mark.parametrize(
+    ("model", "what"),
+    [
+        (nn.Sequential(nn.LayerNorm(3)), "but got LayerNorm at '0'"),
+        (nn.Sequential(nn.Linear(3, 3), nn.Softmax(1)), "but got Softmax at '1'"),
+        (Spread(), "but got add at"),
+        (Branching(), "forward that torch.fx traces"),
+    ],
+)
+def test_what_has_no_known_bound_is_refused(model, what):
+
+    with pytest.raises(InvalidValueError, match=what):
+        lipschitz(model, {}, torch.zeros(2, 3))
