@@ -142,7 +142,7 @@ def _of_study(name: str, store: str) -> tuple[Job, Path | None]:
     folder = study.folder / "trials" / f"{placement.found['trial']:05d}"
     weights = folder / "weights.safetensors"
     job = study.job(placement, learning_rate_factor=placement.learning_rate_factor)
-    return replace(job, measures={}), weights if weights.exists() else None
+    return replace(job, measures={}, objectives=[]), weights if weights.exists() else None
 
 
 def _values(

@@ -143,7 +143,8 @@ class StudyConfig:
         try:
             config: Self = TypeAdapter(cls).validate_python(dict(options))
         except ValidationError as error:
-            raise InvalidValueError(f"an option is wrong: {explain(error)}.") from None
+            wrong = error.errors()[0]["input"]
+            raise InvalidValueError(f"option {explain(error)}, but got {wrong!r}.") from None
         return config
 
     @cached_property

@@ -90,7 +90,9 @@ def _complete(given: StudyConfig, space: SearchSpace | None) -> StudyConfig:
     space = space or SearchSpace.load(name)
     if given.granularity:
         space = SearchSpace.model_validate({**space.model_dump(), "granularity": given.granularity})
-    objectives = [Objective.parse(text) for text in given.objectives] or [_goal(given, target)]
+    own = {cls.name: cls.direction for cls in map(measure_class, given.measures) if cls.direction}
+    texts = [f"{text}:{own[text]}" if text in own else text for text in given.objectives]
+    objectives = [Objective.parse(text) for text in texts] or [_goal(given, target)]
     own_goal = not given.monitor and not given.objectives
     test_metric = given.test_metric or (target.default("test_metric", "") if own_goal else "")
     required, bounds = split(given.require)

@@ -66,7 +66,9 @@ class Measuring:
         """
         fitted = Fitted(module, data, example=example, name=self.job.task)
         check(fitted, self.measures)
-        names = [name for name in self.job.objectives if name not in metrics]
+        each_epoch = {measure.name for measure in self.measures if measure.when == "epoch"}
+        logged = {name for name in metrics if name.partition("/")[0] not in each_epoch}
+        names = [name for name in self.job.objectives if name not in logged]
         for name in names:
             measure = self._measure_of(name, metrics)
             if measure.when == "confirm":
