@@ -19,7 +19,7 @@ from actsearch.search.executors.executor import Executor
 from actsearch.search.loop.phases import HIGHEST, LADDER, LOWEST, Turn, finalists, is_decided, turn
 from actsearch.search.loop.screening import Screening
 from actsearch.search.samplers.by_name import make_pruner, make_sampler
-from actsearch.search.samplers.partial_fixed import PinnedSampler
+from actsearch.search.samplers.partial_fixed import PartialFixedSampler
 from actsearch.search.study.config import LEARNING_RATE
 from actsearch.search.study.record import StudyRun, counts, is_spared, outcome_of
 from actsearch.search.training.job import Outcome
@@ -224,7 +224,7 @@ class Coordinator:
         sampler = make_sampler(
             plan.sampler, seed, len(plan.objectives), self._earlier, plan.experience
         )
-        study.sampler = PinnedSampler(sampler, this.given, this.leaders)
+        study.sampler = PartialFixedSampler(sampler, this.given, this.leaders)
         study.pruner = make_pruner(plan.pruner, self.run.probe.get("max_epochs") or 1, plan.whole)
         trial = study.ask()
         placement = (
