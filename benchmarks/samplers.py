@@ -210,20 +210,26 @@ def _with(experience: bool = True, **settings: Any) -> Proposals:
     )
 
 
-NEUTRAL_WEIGHT = {"weight_mean": 0.0, "weight_variance": 1.0}
-CHOICES: Mapping[str, Proposals] = {
+BEGINNINGS: Mapping[str, Proposals] = {
     "as shipped": _with(),
     "begin with three": _with(initial_with_transfer=3),
     "begin with six": _with(initial_with_transfer=6),
-    "no transfer": _with(experience=False),
-    "no transfer, begin with relu": _with(experience=False, initial_activations=("relu",)),
+}
+NEUTRAL_WEIGHT = {"weight_mean": 0.0, "weight_variance": 1.0}
+NEUTRAL = {"process_variance": 1.0, "constant_variance": 1.0, "all_odds": 1.0, **NEUTRAL_WEIGHT}
+CONSTANTS: Mapping[str, Proposals] = {
+    "as shipped": BEGINNINGS["as shipped"],
     "process_variance 1": _with(process_variance=1.0),
     "constant_variance 1": _with(constant_variance=1.0),
     "weights N(0, 1)": _with(**NEUTRAL_WEIGHT),
     "all_odds 1": _with(all_odds=1.0),
-    "all of these": _with(
-        process_variance=1.0, constant_variance=1.0, all_odds=1.0, **NEUTRAL_WEIGHT
-    ),
+    "all four neutral": _with(**NEUTRAL),
+}
+CHOICES: Mapping[str, Proposals] = {
+    **BEGINNINGS,
+    **CONSTANTS,
+    "no transfer": _with(experience=False),
+    "no transfer, begin with relu": _with(experience=False, initial_activations=("relu",)),
 }
 """``function_space`` with one choice made in another way: at a neutral value, or left out."""
 
@@ -322,6 +328,19 @@ def as_text(result: Mapping[str, Curves]) -> str:
     return "\n".join(lines)
 
 
+def by_table(result: Mapping[str, Curves], tables: Sequence[str]) -> str:
+    """Return a table of the mean normalised regret at every mark, of each table alone."""
+    trainings = next(iter(result.values())).regret.shape[2]
+    lines = [
+        f"{'at ' + '/'.join(map(str, _marks(trainings))):<30}" + "".join(f"{t:>26}" for t in tables)
+    ]
+    for name, curves in result.items():
+        mean = curves.regret.mean(1)
+        cells = ("/".join(f"{row[mark - 1]:.3f}" for mark in _marks(trainings)) for row in mean)
+        lines.append(f"{name:<30}" + "".join(f"{cell:>26}" for cell in cells))
+    return "\n".join(lines)
+
+
 def picture(result: Mapping[str, Curves], path: Path) -> Path:
     """Draw the mean normalised regret over trainings, with its band over seeds."""
     from matplotlib.figure import Figure
@@ -380,7 +399,10 @@ def main() -> None:
     except ActsearchError as error:
         parser.error(str(error))
     if options.choices:
-        result["chosen on the other tables"] = chosen_elsewhere(result)
+        for what, group in {"beginning": BEGINNINGS, "constants": CONSTANTS}.items():
+            curves = chosen_elsewhere({name: result[name] for name in group})
+            result[f"{what} by other tables"] = curves
+        print(by_table(result, [path.stem for path in sorted(options.tables.glob("*.csv"))]))
     print(as_text(result))
     if options.picture:
         print(f"picture: {picture(result, options.picture)}")

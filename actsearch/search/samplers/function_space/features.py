@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 TINY = 1e-8
 """Added where a logarithm of 0 would be taken."""
 
-QUANTILES: Array = ndtri((np.arange(METRIC.points) + 0.5) / METRIC.points)
+FEATURE_GRID: Array = ndtri((np.arange(METRIC.points) + 0.5) / METRIC.points)
 """What a normalised layer feeds an activation, every point as likely."""
 
 
@@ -61,10 +61,10 @@ class Features:
         return self.values, self.slopes, self.oriented, self.descriptors
 
 
-def is_activation(choice: object) -> bool:
+def names_activation(choice: object) -> bool:
     """Whether a choice names an activation: it is in the catalogue, or an expression.
 
-    >>> [is_activation(choice) for choice in ("relu", "nn.ReLU", "mul(x,tanh(x))", "adam", 3)]
+    >>> [names_activation(choice) for choice in ("relu", "nn.ReLU", "mul(x,tanh(x))", "adam", 3)]
     [True, True, True, False, False]
     """
     if not isinstance(choice, str):
@@ -94,7 +94,7 @@ def features_of(choices: tuple[object, ...], settings: Settings = DEFAULTS) -> F
 
 @lru_cache(maxsize=16)
 def _features_of_names(names: tuple[str, ...], settings: Settings) -> Features | None:
-    others = [name for name in names if not is_activation(name)]
+    others = [name for name in names if not names_activation(name)]
     if 0 < len(others) < len(names) / 2:
         _warn_of(others)
     return None if others else compute(names, settings)
@@ -106,7 +106,7 @@ def _warn_of(others: Sequence[str]) -> None:
         unary = f"{name}(x)"
         nearest = (
             [unary]
-            if is_activation(unary)
+            if names_activation(unary)
             else difflib.get_close_matches(name.lower(), catalogue(), n=1, cutoff=0.5)
         )
         hints.append(repr(name) + (f" (perhaps {nearest[0]!r})" if nearest else ""))
@@ -138,10 +138,10 @@ def compute(candidates: Sequence[str | Activation], settings: Settings = DEFAULT
         candidates: names, expressions, or activations at their start values.
         settings: where values are cut, and the weight of what is not finite.
     """
-    grid = torch.from_numpy(np.concatenate([scale * QUANTILES for scale in METRIC.scales]))
+    grid = torch.from_numpy(np.concatenate([scale * FEATURE_GRID for scale in METRIC.scales]))
     raw, slope = (t.numpy() for t in evaluate(list(candidates), grid))
     broken = 1 - (np.isfinite(raw) & np.isfinite(slope)).mean(1)
-    raw, slope = _cut(raw, settings), _cut(slope, settings)
+    raw, slope = _capped(raw, settings), _capped(slope, settings)
     parts = [slice(i * METRIC.points, (i + 1) * METRIC.points) for i in range(len(METRIC.scales))]
     least = settings.smallest_deviation
     described = [
@@ -163,7 +163,7 @@ def compute(candidates: Sequence[str | Activation], settings: Settings = DEFAULT
     return Features(values, np.arcsinh(slopes), _oriented(values), descriptors)
 
 
-def _cut(numbers: Array, settings: Settings) -> Array:
+def _capped(numbers: Array, settings: Settings) -> Array:
     largest = settings.largest
     finite = np.nan_to_num(numbers, nan=0.0, posinf=largest, neginf=-largest)
     return np.clip(finite, -largest, largest)
@@ -172,8 +172,8 @@ def _cut(numbers: Array, settings: Settings) -> Array:
 def _oriented(values: Array) -> Array:
     """Return the even and the odd part, with quadratic and linear coefficient made positive."""
     even, odd = (values + values[:, ::-1]) / 2, (values - values[:, ::-1]) / 2
-    up = np.where(even @ (QUANTILES**2 - 1) >= 0, 1.0, -1.0)[:, None]
-    right = np.where(odd @ QUANTILES >= 0, 1.0, -1.0)[:, None]
+    up = np.where(even @ (FEATURE_GRID**2 - 1) >= 0, 1.0, -1.0)[:, None]
+    right = np.where(odd @ FEATURE_GRID >= 0, 1.0, -1.0)[:, None]
     return np.concatenate([up * even, right * odd], 1)
 
 
@@ -193,9 +193,9 @@ def _descriptors(raw: Array, slope: Array, least: float) -> dict[str, Array]:
         "gain": np.log((slope**2).mean(1) + TINY) / 4,
         "roughness": np.log((slopes**2).mean(1) + TINY) / 2,
         "dead": (np.abs(slopes) < 0.01).mean(1) * 2,
-        "linear": np.abs((values * QUANTILES).mean(1)) * 2,  # Hermite coefficients
-        "quadratic": np.abs((values * (QUANTILES**2 - 1)).mean(1)) * np.sqrt(2),
-        "cubic": np.abs((values * (QUANTILES**3 - 3 * QUANTILES)).mean(1)) * 2 / np.sqrt(6),
+        "linear": np.abs((values * FEATURE_GRID).mean(1)) * 2,  # Hermite coefficients
+        "quadratic": np.abs((values * (FEATURE_GRID**2 - 1)).mean(1)) * np.sqrt(2),
+        "cubic": np.abs((values * (FEATURE_GRID**3 - 3 * FEATURE_GRID)).mean(1)) * 2 / np.sqrt(6),
         "slower end": np.log(np.minimum(left, right) + 0.01) / 3,  # growth at either end
         "skewness": np.arcsinh(np.abs((values**3).mean(1))),
         "kurtosis": np.log((values**4).mean(1) + TINY) / 2,

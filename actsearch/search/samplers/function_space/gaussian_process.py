@@ -67,9 +67,9 @@ class GaussianProcess:
         for group in [*sites, JOINT, AVERAGE] if several else sites:
             scale = "site" if group in sites else group  # sites share their length scales
             for view in VIEWS:
-                lengths[_of(view, scale)] = view_lengths[view]
+                lengths[_name_of(view, scale)] = view_lengths[view]
                 factors = (view, group) if several else (view,)
-                terms.append(Term(((_of(view, group), _of(view, scale)),), factors))
+                terms.append(Term(((_name_of(view, group), _name_of(view, scale)),), factors))
         others = [_other(i) for i in range(len(encoding.others))]
         if others:
             lengths |= dict.fromkeys(others, other_length)
@@ -78,11 +78,11 @@ class GaussianProcess:
         if others and sites:
             beside = "functions and others"
             functions = JOINT if several else sites[0]
-            lengths |= {_of(view, beside): view_lengths[view] for view in VIEWS}
-            lengths |= {_of(name, beside): other_length for name in others}
+            lengths |= {_name_of(view, beside): view_lengths[view] for view in VIEWS}
+            lengths |= {_name_of(name, beside): other_length for name in others}
             variances[beside] = other_variance
-            pairs = [(_of(view, functions), _of(view, beside)) for view in VIEWS]
-            pairs += [(name, _of(name, beside)) for name in others]
+            pairs = [(_name_of(view, functions), _name_of(view, beside)) for view in VIEWS]
+            pairs += [(name, _name_of(name, beside)) for name in others]
             terms.append(Term(tuple(pairs), (beside,)))
 
         pair = (METRIC.noise, learned) if len(sites) == 1 else settings.several_noise
@@ -104,15 +104,15 @@ class GaussianProcess:
             left, right = (part[:, i].astype(np.intp) for part in (rows, data))
             for name, view in zip(VIEWS, dimension.features.views, strict=True):
                 a, b = view[left], view[right]
-                result[_of(name, _site(i))] = _squared(a, b)
+                result[_name_of(name, _site(i))] = _squared(a, b)
                 if count > 1:
                     average_left[name] = average_left[name] + a / count
                     average_right[name] = average_right[name] + b / count
         if count > 1:
             for name in VIEWS:
-                of_sites = (result[_of(name, _site(i))] for i in range(count))
-                result[_of(name, JOINT)] = sum(of_sites, start=np.zeros(1)) / count
-                result[_of(name, AVERAGE)] = _squared(average_left[name], average_right[name])
+                of_sites = (result[_name_of(name, _site(i))] for i in range(count))
+                result[_name_of(name, JOINT)] = sum(of_sites, start=np.zeros(1)) / count
+                result[_name_of(name, AVERAGE)] = _squared(average_left[name], average_right[name])
         for i, dimension in enumerate(self.encoding.others):
             difference = rows[:, count + i][:, None] - data[:, count + i][None]
             squared = (difference != 0).astype(float) if dimension.size else difference**2
@@ -124,7 +124,7 @@ def _site(place: int) -> str:
     return f"site {place}"
 
 
-def _of(view: str, group: str) -> str:
+def _name_of(view: str, group: str) -> str:
     """Return the name of a distance or length scale: of a view of a function, in a group."""
     return f"{view} of {group}"
 

@@ -57,7 +57,7 @@ def observe(
     violation = np.array([sum(max(0.0, v) for v in t.constraints.values()) for t in complete])
     columns = []
     for column, sign in zip(values.T, signs, strict=True):
-        scores = _below(_finite(column), violation, settings.infeasible_gap)
+        scores = _below(_finite_scores(column), violation, settings.infeasible_gap)
         cut = _pruned_scores(pruned, complete, scores, sign)
         columns.append(np.concatenate([scores, cut, np.full(len(failed), -np.inf)]))
     noise = np.repeat(
@@ -100,7 +100,7 @@ def normal_scores(values: Array, failed_score: float = DEFAULTS.failed_score) ->
     return result
 
 
-def _finite(scores: Array) -> Array:
+def _finite_scores(scores: Array) -> Array:
     """Replace what is infinite by the best or worst finite score."""
     finite = scores[np.isfinite(scores)]
     if len(finite) == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from typing_extensions import override
 from actsearch.search.samplers.function_space.candidates import propose, random_untried
 from actsearch.search.samplers.function_space.encoding import Encoding, shared
 from actsearch.search.samplers.function_space.gaussian_process import GaussianProcess
+from actsearch.search.samplers.function_space.in_flight import announce, in_flight, is_running
 from actsearch.search.samplers.function_space.initial_design import initial
 from actsearch.search.samplers.function_space.observations import normal_scores, observe
 from actsearch.search.samplers.function_space.posterior import Posterior
@@ -26,10 +26,6 @@ from actsearch.search.samplers.function_space.settings import DEFAULTS, Settings
 from actsearch.search.samplers.function_space.transfer import SourceTasks
 
 Array = NDArray[np.float64]
-
-IN_FLIGHT = "function_space:in_flight"
-ATTRIBUTE_LENGTH = 2000
-"""Longest text that every storage keeps in one attribute."""
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -140,11 +136,11 @@ class FunctionSpaceSampler(BaseSampler):
         while True:
             ended, pending = self._trials(study, trial, encoding)
             row = self._next(study, encoding, ended, pending, trial)
-            now, _ = _in_flight(_others(study, trial), encoding)
+            now, _ = in_flight(_others(study, trial), encoding)
             if _contains(pending, row) or not _contains(now, row):
                 break
         chosen = encoding.decode(row)
-        _announce(study, trial, chosen)
+        announce(study, trial, chosen)
         return chosen
 
     def _trials(
@@ -155,7 +151,7 @@ class FunctionSpaceSampler(BaseSampler):
         ended = [
             t for t in others if t.state in FINISHED and encoding.holds(t.params, t.distributions)
         ]
-        pending, unknown = _in_flight(others, encoding)
+        pending, unknown = in_flight(others, encoding)
         # What a trial asked for just before this one is about to propose: what this one would in
         # its place.
         for other in [t for t in unknown if t.number < trial.number][-self._settings.pending :]:
@@ -215,7 +211,7 @@ class FunctionSpaceSampler(BaseSampler):
 
         One that a search begins with, where it is an activation.
         """
-        rng = np.random.default_rng([abs(self._seed), trial.number, _number(param_name)])
+        rng = np.random.default_rng([abs(self._seed), trial.number, _stable_number(param_name)])
         encoding = Encoding.of({param_name: param_distribution}, self._settings)
         row = self._initial(study, trial, encoding, rng) if encoding.activations else None
         if row is not None:
@@ -235,7 +231,7 @@ class FunctionSpaceSampler(BaseSampler):
         ]
         transfer = _transfers(self._source_tasks(encoding), study)
         # Trials asked for just before this one, which have no value yet, begin in the same way.
-        before = [t for t in others if _is_running(t) and t.number < trial.number and not t.params]
+        before = [t for t in others if is_running(t) and t.number < trial.number and not t.params]
         row: Array | None = None
         for _ in range(len(before) + 1):
             row = initial(
@@ -262,10 +258,6 @@ def _others(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
     return [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
 
 
-def _is_running(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.RUNNING
-
-
 def _contains(rows: Array, row: Array) -> bool:
     return bool((rows == row).all(1).any())
 
@@ -275,7 +267,7 @@ def _transfers(source_tasks: SourceTasks, study: Study) -> bool:
     return len(source_tasks.prior_odds) > 0 and len(study.directions) == 1
 
 
-def _number(text: str) -> int:
+def _stable_number(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
@@ -287,34 +279,3 @@ def _fixed(trial: FrozenTrial, encoding: Encoding) -> dict[int, float]:
         for place, dimension in enumerate(encoding.dimensions)
         if dimension.name in given and Encoding((), (dimension,)).holds(given)
     }
-
-
-def _announce(study: Study, trial: FrozenTrial, chosen: dict[str, Any]) -> None:
-    """Let trials that are asked for before this one suggests its values know of them.
-
-    Optuna has no public way for a sampler to keep something with a trial that runs; its own
-    samplers do it as here.
-    """
-    text = json.dumps(chosen)
-    for part, start in enumerate(range(0, len(text), ATTRIBUTE_LENGTH)):
-        study._storage.set_trial_system_attr(
-            trial._trial_id, f"{IN_FLIGHT}:{part}", text[start : start + ATTRIBUTE_LENGTH]
-        )
-
-
-def _in_flight(
-    trials: Sequence[FrozenTrial], encoding: Encoding
-) -> tuple[Array, list[FrozenTrial]]:
-    """Return the configurations of trials that run, and the trials of which none is known yet."""
-    rows: list[Array] = []
-    unknown: list[FrozenTrial] = []
-    for trial in filter(_is_running, trials):
-        parts: list[str] = []
-        while (text := trial.system_attrs.get(f"{IN_FLIGHT}:{len(parts)}")) is not None:
-            parts.append(text)
-        parameters = (json.loads("".join(parts)) if parts else {}) | trial.params
-        if encoding.holds(parameters):
-            rows.append(encoding.encode(parameters))
-        elif not parameters:
-            unknown.append(trial)
-    return np.array(rows).reshape(-1, len(encoding.dimensions)), unknown

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from scipy.linalg import cho_factor, cho_solve
 
 from actsearch.search.samplers.function_space.encoding import Dimension, Encoding
-from actsearch.search.samplers.function_space.features import features_of, is_activation
+from actsearch.search.samplers.function_space.features import features_of, names_activation
 from actsearch.search.samplers.function_space.gaussian_process import GaussianProcess
 from actsearch.search.samplers.function_space.observations import normal_scores, observe
 from actsearch.search.samplers.function_space.settings import DEFAULTS, Settings
@@ -209,9 +209,9 @@ def _functions_alone(encoding: Encoding, functions: Array) -> Array:
 def _functions(parameters: Mapping[str, Any], encoding: Encoding) -> list[str]:
     """Return a trial's function for each parameter of activations; none where it does not tell."""
     names = [dimension.name for dimension in encoding.activations]
-    if all(is_activation(parameters.get(name)) for name in names):
+    if all(names_activation(parameters.get(name)) for name in names):
         return [parameters[name] for name in names]
-    everywhere = {value for value in parameters.values() if is_activation(value)}
+    everywhere = {value for value in parameters.values() if names_activation(value)}
     return [everywhere.pop()] * len(names) if len(everywhere) == 1 else []
 
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from actsearch.search.samplers.function_space.features import compute, features_of, is_activation
+from actsearch.search.samplers.function_space.features import compute, features_of, names_activation
 
 
 def test_shift_and_scale_change_descriptors_alone():
@@ -33,7 +33,7 @@ def test_choices_that_are_not_all_activations_have_none():
     assert features_of(("relu", "adam")) is None
     assert features_of(("relu", 3)) is None
     assert features_of(("relu", "tanh(x)")) is features_of(("relu", "tanh(x)"))
-    assert not is_activation("tanh(x")
+    assert not names_activation("tanh(x")
 
 
 def test_threads_that_ask_at_once_get_equal_features():

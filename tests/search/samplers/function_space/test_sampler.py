@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages import InMemoryStorage
 from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
     MultiObjectiveSamplerTestCase,
@@ -22,6 +23,8 @@ from samplers import TABLES, Table
 from actsearch import FunctionSpaceSampler
 from actsearch.activations.expression.generate import pool
 from actsearch.errors import ActsearchWarning
+from actsearch.search.samplers.function_space import sampler
+from actsearch.search.samplers.function_space.candidates import propose
 from actsearch.search.samplers.function_space.features import compute
 from actsearch.search.samplers.function_space.settings import Settings
 
@@ -182,16 +185,30 @@ def test_it_can_be_pickled_and_goes_on_in_the_same_way():
     assert [t.params for t in again.trials] == [t.params for t in mine.trials]
 
 
-def test_an_announced_configuration_of_another_process_is_not_proposed_as_well():
-    first, second = study(), study()
-    for s in (first, second):
-        s.optimize(layered, n_trials=10)
+def test_what_another_process_takes_meanwhile_is_not_proposed_as_well(monkeypatch):
     names = {f"layer{i}": CategoricalDistribution(LAYERS) for i in range(3)}
-    wanted = first.ask(names).params
-    second.enqueue_trial(wanted)
-    taken = second.ask(names)
-    assert taken.params == wanted
-    assert second.ask(names).params != wanted
+    storage = InMemoryStorage()
+    undisturbed, mine = study(), study(storage=storage)
+    for s in (undisturbed, mine):
+        s.optimize(layered, n_trials=10)
+    wanted = undisturbed.ask(names).params
+    racer = optuna.load_study(
+        study_name=mine.study_name, storage=storage, sampler=FunctionSpaceSampler(seed=5)
+    )
+    raced = []
+
+    def propose_and_be_raced(*arguments):
+        row = propose(*arguments)
+        if not raced:
+            raced.append(None)
+            racer.enqueue_trial(wanted)
+            raced[0] = racer.ask(names).params
+        return row
+
+    monkeypatch.setattr(sampler, "propose", propose_and_be_raced)
+    chosen = mine.ask(names).params
+    assert raced == [wanted]
+    assert chosen != wanted
 
 
 def test_a_fixed_configuration_that_is_in_flight_is_run_again():
