@@ -1,4 +1,4 @@
-"""Which activation at each of five layers: ours after 40 trainings against TPE after 200, every training real.
+"""Which activation at each of five layers: ours after 40 trainings, TPE after 200, all real.
 
     python benchmarks/multi_site.py                 # five seeds: some ten minutes on one core
 
@@ -31,7 +31,7 @@ CANDIDATES = """
     squared_relu erf arcsinh tanhshrink identity square log1pabs gaussian abs sine cosine cube(x)
 """.split()  # noqa: SIM905  # two lines instead of 24
 
-SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+CONTESTANTS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "function_space": lambda seed: FunctionSpaceSampler(seed=seed),
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
@@ -94,7 +94,7 @@ def main() -> None:
         name, _, count = text.partition("=")
         start = time.perf_counter()
         for seed in range(options.seeds):
-            study = optuna.create_study(direction="maximize", sampler=SAMPLERS[name](seed))
+            study = optuna.create_study(direction="maximize", sampler=CONTESTANTS[name](seed))
             study.optimize(objective, n_trials=int(count))
             curves.setdefault(name, []).append([trial.value or 0.0 for trial in study.trials])
             options.file.write_text(json.dumps(curves), encoding="utf-8")

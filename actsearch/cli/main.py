@@ -24,7 +24,6 @@ COMMANDS = {
     "tasks": "list the tasks",
     "spaces": "list the search spaces",
     "activations": "list activations with their properties, or show one",
-    "bench": "compare samplers on tables of finished trainings",
     "sites": "show what would be searched in a model",
 }
 HELP = "\n".join(

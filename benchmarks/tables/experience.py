@@ -1,8 +1,8 @@
-"""Train the same activations on 28 small problems: the experience that ``FunctionSpaceSampler`` begins with.
+"""Train the same activations on 28 small problems: what ``FunctionSpaceSampler`` begins with.
 
     python benchmarks/tables/experience.py                  # an hour on one core
 
-None is a problem of the shipped tables, so that these can judge what the experience is worth.
+None is a problem of the shipped tables, so that these can judge what the transfer is worth.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from actsearch.activations.expression.equivalence import distinct
 from actsearch.activations.expression.generate import pool
-from actsearch.search.samplers.function_space.transfer import FILE
+from actsearch.search.samplers.function_space.transfer import SHIPPED_FILE
 
 POOL_SEED = 99
 
@@ -117,7 +117,7 @@ def parity() -> Data:
 
 
 def cancer(target: bool) -> Callable[[], Data]:
-    """Return the breast cancer table: the worst concavity from ten other columns, or nothing but the inputs."""
+    """Return the breast cancer table: the worst concavity from ten columns, or the inputs alone."""
 
     def data() -> Data:
         x = load_breast_cancer(return_X_y=True)[0]
@@ -155,7 +155,10 @@ def board() -> Data:
 
 
 def patches(target: str) -> Callable[[], Data]:
-    """Return 8 x 8 patches of two photographs: which one it is, which way its brightness rises, or nothing but the patches."""
+    """Return 8 x 8 patches of two photographs.
+
+    The target is which one it is, which way its brightness rises, or the patches themselves.
+    """
 
     def data() -> Data:
         rng = np.random.default_rng(7)
@@ -252,7 +255,10 @@ def digits() -> Data:
 def layers(
     count: int, norm: bool = False, residual: bool = False
 ) -> Callable[[Weights, Tensor, Act], Tensor]:
-    """Return a perceptron with that many hidden layers, normalised over the batch or not, the inner ones residual or not."""
+    """Return a perceptron with that many hidden layers.
+
+    Layers are normalised over the batch or not, the inner ones residual or not.
+    """
 
     def forward(weights: Weights, x: Tensor, act: Act) -> Tensor:
         for i in range(count):
@@ -362,7 +368,7 @@ def main() -> None:
     parser.add_argument(
         "--count", type=int, default=800, help="random expressions, beside the common activations"
     )
-    parser.add_argument("--file", type=Path, default=FILE)
+    parser.add_argument("--file", type=Path, default=SHIPPED_FILE)
     options = parser.parse_args()
     torch.set_num_threads(1)
     names = distinct([*make.COMMON.split(), *pool(options.count, 3, POOL_SEED)])

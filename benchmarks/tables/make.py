@@ -1,7 +1,7 @@
-"""Train every activation of a random pool on three small problems, many networks at once, and write one table a problem.
+"""Train a random pool of activations on small problems, and write one table a problem.
 
-    python benchmarks/tables/make.py                        # the shipped tables: about half an hour
-    on one core python benchmarks/tables/make.py --pool-seed 7 --folder /tmp/held-out
+    python benchmarks/tables/make.py                    # the shipped tables: half an hour, one core
+    python benchmarks/tables/make.py --pool-seed 7 --folder /tmp/held-out
 
 Networks of one architecture are stacked along a leading dimension of members: their linear maps are
 batched matrix products, and each activation acts on the slice of the members that have it. A table
@@ -35,8 +35,9 @@ CHUNK = 64
 """Activations that are trained at the same time."""
 
 COMMON = """
-    relu leaky_relu elu selu celu gelu silu mish softplus tanh sigmoid softsign hardswish hardtanh relu6 squared_relu
-    erf arctan arcsinh hardsigmoid tanhshrink softshrink identity square log1pabs logsigmoid gaussian abs sine cosine
+    relu leaky_relu elu selu celu gelu silu mish softplus tanh sigmoid softsign hardswish hardtanh
+    relu6 squared_relu erf arctan arcsinh hardsigmoid tanhshrink softshrink identity square log1pabs
+    logsigmoid gaussian abs sine cosine
 """
 
 
@@ -82,7 +83,10 @@ def linear(weights: Weights, name: str, x: Tensor) -> Tensor:
 
 
 def convolution(weights: Weights, name: str, x: Tensor, size: int) -> Tensor:
-    """Apply every member's 3 x 3 convolution to (members, batch, channels, size, size), and return the same layout."""
+    """Apply every member's 3 x 3 convolution to (members, batch, channels, size, size).
+
+    The result has the same layout.
+    """
     members, batch, channels = x.shape[:3]
     patches = F.unfold(x.reshape(members * batch, channels, size, size), 3, padding=1)
     rows = patches.transpose(1, 2).reshape(members, batch * size * size, channels * 9)
@@ -96,7 +100,10 @@ def halve(x: Tensor) -> Tensor:
 
 
 def cnn(weights: Weights, x: Tensor, act: Act) -> Tensor:
-    """Two convolutions of 8 and 16 channels, each followed by its activation and a pooling, and a linear map."""
+    """Two convolutions, each followed by its activation and a pooling, and a linear map.
+
+    They have 8 and 16 channels.
+    """
     x = x.view(*x.shape[:2], 1, 8, 8)
     x = halve(act(convolution(weights, "conv1", x, 8), 0))
     x = halve(act(convolution(weights, "conv2", x, 4), 1))
@@ -104,14 +111,20 @@ def cnn(weights: Weights, x: Tensor, act: Act) -> Tensor:
 
 
 def normalise(weights: Weights, name: str, x: Tensor) -> Tensor:
-    """Normalise each member's channels by the mean and variance of the batch, as batch normalisation does in training."""
+    """Normalise each member's channels as batch normalisation does in training.
+
+    That is by the mean and variance of the batch.
+    """
     mean, variance = x.mean((1, 3, 4), keepdim=True), x.var((1, 3, 4), keepdim=True, correction=0)
     scale, shift = (weights[f"{name}.{key}"][:, :, :, None, None] for key in ("scale", "shift"))
     return (x - mean) / (variance + 1e-5).sqrt() * scale + shift
 
 
 def vgg(weights: Weights, x: Tensor, act: Act) -> Tensor:
-    """Four convolutions of 8, 8, 16 and 16 channels with batch normalisation, a pooling after every second."""
+    """Four convolutions with batch normalisation, a pooling after every second.
+
+    They have 8, 8, 16 and 16 channels.
+    """
     x, size = x.view(*x.shape[:2], 1, 8, 8), 8
     for site in range(4):
         x = act(
@@ -190,16 +203,21 @@ PROBLEMS = {
     "diabetes_mlp": Problem(
         diabetes,
         {"hidden1": (10, 64), "hidden2": (64, 64), "head": (64, 1)},
-        mlp, squared_error, explained, epochs=60, batch=53, learning_rate=1e-3, pool_seed=2, seeds=6,
+        mlp, squared_error, explained, epochs=60, batch=53, learning_rate=1e-3, pool_seed=2,
+        seeds=6,
     ),
     "digits_autoencoder": Problem(
         lambda: digits(labels=False),
         {"encoder": (64, 32), "code": (32, 8), "decoder": (8, 32), "head": (32, 64)},
-        autoencoder, squared_error, explained, epochs=30, batch=30, learning_rate=5e-3, pool_seed=3, seeds=4,
+        autoencoder, squared_error, explained, epochs=30, batch=30, learning_rate=5e-3, pool_seed=3,
+        seeds=4,
     ),
     "digits_vgg": Problem(
         lambda: digits(labels=True),
-        {"conv0": (9, 8), "conv1": (72, 8), "conv2": (72, 16), "conv3": (144, 16), "head": (64, 10)},
+        {
+            "conv0": (9, 8), "conv1": (72, 8), "conv2": (72, 16), "conv3": (144, 16),
+            "head": (64, 10),
+        },
         vgg, cross_entropy, accuracy, epochs=10, batch=30, learning_rate=5e-3, pool_seed=4,
         norms={"norm0": 8, "norm1": 8, "norm2": 16, "norm3": 16}, raw=True,
     ),
@@ -207,7 +225,7 @@ PROBLEMS = {
 
 
 def initial(problem: Problem, copies: int) -> Weights:
-    """Return the weights of ``copies`` networks of each seed, drawn as :class:`torch.nn.Linear` draws them."""
+    """Return the weights of copies of each seed's network, as :class:`torch.nn.Linear` draws."""
     weights: dict[str, list[Tensor]] = {}
     for seed in range(problem.seeds):
         generator = torch.Generator().manual_seed(seed)
@@ -258,7 +276,10 @@ def plain(name: str) -> Callable[[Tensor], Tensor]:
 
 
 def raw_pool(count: int, depth: int, seed: int) -> list[str]:
-    """Return expressions as the grammar draws them, most of which cannot be trained: what a gate is judged by."""
+    """Return expressions as the grammar draws them, most of which cannot be trained.
+
+    A gate is judged by them.
+    """
     rng = Random(seed)
     return list(dict.fromkeys(random_expression(rng, depth) for _ in range(count)))
 

@@ -1,6 +1,6 @@
-"""Learn how much each descriptor of a function counts: the constants of ``function_space`` for one site.
+"""Learn how much each descriptor of a function counts: the metric of ``function_space``.
 
-    python benchmarks/tables/metric.py                      # half a minute
+    python benchmarks/tables/metric.py                      # half a minute; writes metric.toml
 
 Maximises the marginal likelihood of subsets of every problem of the experience that
 ``FunctionSpaceSampler`` begins with, a quarter of each from the problem's best quarter, with one
@@ -9,17 +9,49 @@ metric for all. None of the shipped tables is among them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from actsearch.search.samplers.function_space import features
+from actsearch.search.samplers.function_space.features import compute
+from actsearch.search.samplers.function_space.metric import METRIC, METRIC_FILE
 from actsearch.search.samplers.function_space.observations import normal_scores
-from actsearch.search.samplers.function_space.transfer import load
+from actsearch.search.samplers.function_space.settings import DEFAULTS
+from actsearch.search.samplers.function_space.transfer import shipped_scores
 
 SIZE, STEPS = 80, 250
+HEAD = """\
+# How much each property of a function counts: maximises the marginal likelihood of the trainings in
+# experience.csv, none of which is of a problem of benchmarks/tables. Made by
+# `python benchmarks/tables/metric.py` at commit f8b269b; the same digits at d7f9779.
+
+# Functions are compared at that many quantiles of N(0, s²), for each of these s.
+points = {points}
+scales = {scales}
+
+# Variance of the noise of a training, of normal scores.
+noise = {noise}
+
+# Length scale of each view of a function; that of the descriptors is 1, their weights tell it.
+[lengths]
+{lengths}
+
+# Variance of each view.
+[variances]
+{variances}
+
+# Weight of each descriptor, at each scale.
+[weights]
+{weights}
+
+# Weight of the size of the value and of the slope at 0.
+[at_zero]
+{at_zero}
+"""
 
 
 def matern(x: Tensor) -> Tensor:
@@ -32,9 +64,9 @@ def matern(x: Tensor) -> Tensor:
 
 def views(activations: Sequence[str]) -> list[Tensor]:
     """Return the views of one site; the last with every weight 1."""
-    found = features.compute(activations)
-    flat = [w for ws in features.METRIC.values() for w in ws]
-    weights = np.array([*flat, *features.AT_ZERO, features.BROKEN])
+    found = compute(activations)
+    flat = [w for ws in METRIC.weights.values() for w in ws]
+    weights = np.array([*flat, *METRIC.at_zero.values(), DEFAULTS.broken_weight])
     return [
         torch.from_numpy(v)
         for v in (found.values, found.slopes, found.oriented, found.descriptors / weights)
@@ -54,10 +86,13 @@ def subset(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def main() -> None:
-    """Learn, and print the constants."""
+    """Learn, and write the metric."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--file", type=Path, default=METRIC_FILE)
+    options = parser.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    activations, problems, scores = load()
+    activations, problems, scores = shipped_scores()
     every = views(activations)
     weight = torch.full((every[3].shape[1],), -2.0, dtype=torch.float64, requires_grad=True)
     length = torch.tensor([15.0, 6.0, 15.0], dtype=torch.float64).log().requires_grad_()
@@ -87,16 +122,26 @@ def main() -> None:
         optimiser.step()
         schedule.step()
     found = weight.exp().tolist()
-    for i, name in enumerate(features.METRIC):
-        print(f"{name}:", ", ".join(f"{w:.2f}" for w in found[3 * i : 3 * i + 3]))
-    print("at zero:", *(f"{w:.2f}" for w in found[-3:-1]))
-    print(
-        "lengths:",
-        *(f"{w:.3g}" for w in length.exp()),
-        "variances:",
-        *(f"{w:.2g}" for w in variance.exp()),
+    scales = len(METRIC.scales)
+    rows = {name: found[scales * i :][:scales] for i, name in enumerate(METRIC.weights)}
+    weights = [f'"{n}" = [{", ".join(f"{w:.2f}" for w in row)}]' for n, row in rows.items()]
+    at_zero = [f"{n} = {w:.2f}" for n, w in zip(METRIC.at_zero, found[-3:-1], strict=True)]
+    text = HEAD.format(
+        points=METRIC.points,
+        scales=list(METRIC.scales),
+        noise=f"{float(noise.exp().detach()):.2g}",
+        lengths="\n".join(named(METRIC.lengths, [*length.exp().tolist(), 1.0], 3)),
+        variances="\n".join(named(METRIC.variances, variance.exp().tolist(), 2)),
+        weights="\n".join(weights),
+        at_zero="\n".join(at_zero),
     )
-    print(f"noise: {float(noise.exp().detach()):.2g}")
+    options.file.write_text(text, encoding="utf-8")
+
+
+def named(names: Iterable[str], values: Sequence[float], digits: int) -> list[str]:
+    """Return lines of TOML; a number has a point."""
+    rounded = [float(f"{value:.{digits}g}") for value in values]
+    return [f"{name} = {value}" for name, value in zip(names, rounded, strict=True)]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from actsearch.search.loop.phases import (
 )
 from actsearch.search.loop.screening import Screening
 from actsearch.search.samplers.by_name import make_pruner, make_sampler
-from actsearch.search.samplers.partial_fixed import PinnedSampler
+from actsearch.search.samplers.partial_fixed import PartialFixedSampler
 from actsearch.search.study.config import LEARNING_RATE
 from actsearch.search.study.record import PHASE, RESULT, StudyRun, counts, is_spared, result_of
 from actsearch.search.training.job import LossCurve, Result
@@ -239,7 +239,7 @@ class Coordinator:
         sampler = make_sampler(
             config.sampler, seed, len(config.goals), self._earlier, config.experience
         )
-        study.sampler = PinnedSampler(sampler, phase.fixed, phase.tied)
+        study.sampler = PartialFixedSampler(sampler, phase.fixed, phase.tied)
         epochs = self.run.model_info.max_epochs or 1
         study.pruner = make_pruner(config.pruner, epochs, config.first_full_step)
         return study.ask()

@@ -1,4 +1,7 @@
-"""Samplers and pruners by name: ours and Optuna's own, made anew for each trial from (seed, trial number)."""
+"""Samplers and pruners by name: ours and Optuna's own.
+
+A search makes them anew for each trial, from its seed and the trial's number.
+"""
 
 from __future__ import annotations
 
@@ -67,11 +70,9 @@ def make_sampler(
         raise InvalidValueError(
             f"sampler must take {objectives} objectives, but got {name!r}. Try tpe or nsga2."
         )
-    return (
-        _function_space(seed, earlier, experience)
-        if name == "function_space"
-        else SAMPLERS[name](seed)
-    )
+    if name == "function_space":
+        return _function_space(seed, earlier, experience)
+    return SAMPLERS[name](seed)
 
 
 def make_pruner(name: str, epochs: int, whole: int = 0) -> BasePruner:

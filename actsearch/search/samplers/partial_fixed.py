@@ -1,4 +1,4 @@
-"""A sampler that decides a part of the parameters: others are given, or follow one that was decided."""
+"""A sampler that decides a part of the parameters: others are fixed, or tied to one of these."""
 
 from __future__ import annotations
 
@@ -6,53 +6,65 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from typing_extensions import override
 
 
-class PinnedSampler(BaseSampler):
-    """Leave to a sampler what is neither given nor tied to another parameter.
+class PartialFixedSampler(BaseSampler):
+    """Leave to a sampler what is neither fixed nor tied to another parameter.
 
-    Like Optuna's ``PartialFixedSampler``, but the sampler inside is told of the given values, so
+    Like Optuna's ``PartialFixedSampler``, but the sampler inside is told of the fixed values, so
     that one that models parameters together sees the whole; and parameters may be tied.
 
     Args:
         sampler: decides the rest.
-        given: values by parameter; one outside of the parameter's range is left to the sampler.
-        leaders: by parameter, the one whose value it takes, if that was decided before; together
-            with the parameters under it (``site.prelu.slope`` under ``site``).
+        fixed: values by parameter; one outside of the parameter's range is left to the sampler.
+        tied: by parameter, the one whose value it takes, if that was decided before; together with
+            the parameters under it (``site.prelu.slope`` under ``site``).
     """
 
     def __init__(
-        self, sampler: BaseSampler, given: Mapping[str, Any], leaders: Mapping[str, str]
+        self, sampler: BaseSampler, fixed: Mapping[str, Any], tied: Mapping[str, str]
     ) -> None:
         self.sampler = sampler
-        self.given = given
-        self.leaders = leaders
+        self.fixed = fixed
+        self.tied = tied
 
+    @override
+    def reseed_rng(self) -> None:
+        self.sampler.reseed_rng()
+
+    @override
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return the sampler's own, without what follows."""
         space = self.sampler.infer_relative_search_space(study, trial)
         return {
-            name: d for name, d in space.items() if name in self.given or self._leader(name) is None
+            name: d
+            for name, d in space.items()
+            if name in self.fixed or self._tied_to(name) is None
         }
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the sampler's choice, with the given values in place."""
+        """Return the sampler's choice, with the fixed values in place."""
         told = copy.copy(trial)
-        told.system_attrs = {**trial.system_attrs, "fixed_params": dict(self.given)}
+        told.system_attrs = {**trial.system_attrs, "fixed_params": dict(self.fixed)}
         chosen = self.sampler.sample_relative(study, told, search_space)
-        given = {name: self.given[name] for name in chosen if name in self.given}
-        return {
-            **chosen,
-            **{name: value for name, value in given.items() if _fits(value, search_space[name])},
+        fixed = {
+            name: self.fixed[name]
+            for name in chosen
+            if name in self.fixed and allows(search_space[name], self.fixed[name])
         }
+        return {**chosen, **fixed}
 
     def sample_independent(
         self,
@@ -61,37 +73,54 @@ class PinnedSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Return the given value, the leader's, or the sampler's choice."""
-        if param_name in self.given and _fits(self.given[param_name], param_distribution):
-            return self.given[param_name]
-        leader = self._leader(param_name)
-        if leader in trial.params:
-            return trial.params[leader]
+        """Return the fixed value, that of the parameter it is tied to, or the sampler's choice."""
+        if param_name in self.fixed and allows(param_distribution, self.fixed[param_name]):
+            return self.fixed[param_name]
+        other = self._tied_to(param_name)
+        if other in trial.params:
+            return trial.params[other]
         return self.sampler.sample_independent(study, trial, param_name, param_distribution)
 
+    @override
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Tell the sampler."""
         self.sampler.before_trial(study, trial)
 
+    @override
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Tell the sampler."""
         self.sampler.after_trial(study, trial, state, values)
 
-    def _leader(self, name: str) -> str | None:
-        owners = [site for site in self.leaders if belongs(name, site)]
+    def _tied_to(self, name: str) -> str | None:
+        owners = [site for site in self.tied if belongs(name, site)]
         site = max(owners, key=len, default=None)
-        return None if site is None else self.leaders[site] + name.removeprefix(site)
+        return None if site is None else self.tied[site] + name.removeprefix(site)
 
 
 def belongs(parameter: str, site: str) -> bool:
-    """Whether a parameter is the choice of a site, or one of what was chosen there (``site.prelu.slope``)."""
+    """Whether a parameter is the choice of a site, or one of what was chosen there.
+
+    >>> belongs("site.prelu.slope", "site"), belongs("site2", "site")
+    (True, False)
+    """
     return parameter == site or parameter.startswith(f"{site}.")
 
 
-def _fits(value: Any, distribution: BaseDistribution) -> bool:
+def allows(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value is one of a distribution's: a choice, or in its range and on its grid.
+
+    >>> allows(IntDistribution(2, 8, step=2), 5), allows(FloatDistribution(0, 1), 0.5)
+    (False, True)
+    """
     try:
-        return distribution._contains(distribution.to_internal_repr(value))
+        number = distribution.to_internal_repr(value)
     except (TypeError, ValueError):  # not one of the choices, not a number
         return False
+    if not isinstance(distribution, (FloatDistribution, IntDistribution)):
+        return True
+    if not distribution.low <= number <= distribution.high:
+        return False
+    if distribution.step is None:
+        return True
+    steps = (number - distribution.low) / distribution.step
+    return abs(steps - round(steps)) < 1e-8

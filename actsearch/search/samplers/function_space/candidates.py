@@ -1,4 +1,4 @@
-"""Which configuration to try next: how a search begins, and the candidates after that."""
+"""Which configuration to try next: candidates around the best, and the one of them worth most."""
 
 from __future__ import annotations
 
@@ -7,162 +7,103 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from actsearch.activations.registry import canonical_name
 from actsearch.search.samplers.function_space.acquisition import acquisition
-from actsearch.search.samplers.function_space.encoding import Dimension, Space
-from actsearch.search.samplers.function_space.gaussian_process import Model
+from actsearch.search.samplers.function_space.encoding import Dimension, Encoding
+from actsearch.search.samplers.function_space.posterior import Posterior
+from actsearch.search.samplers.function_space.settings import DEFAULTS, Settings
 
 Array = NDArray[np.float64]
 
-COMMON = ("relu", "elu", "gelu", "tanh", "sigmoid", "square")
-"""What a search begins with, where it is among the choices: different enough for the model to begin with. One that
-begins with experience needs the first alone."""
-
-LONG = 4096
-"""A longer list of choices is not scored whole: random ones, and the neighbours of the best."""
-
-BEST = 6
-RANDOM = 512
-MUTATIONS = 768
-CROSSINGS = 256
-ROUNDS = 5
-"""Times that the neighbours of the best candidates are added."""
-
-MIXED = 14
-"""A search over several sites begins with at most that many random placements."""
-
-
-def first(
-    space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator, informed: bool
-) -> Array | None:
-    """Return what a search begins with; ``None`` where its beginning is over.
-
-    One site: the next common activation that was not tried. Several: random placements, which tell
-    more of what each site needs than the same activation everywhere.
-
-    Args:
-        space: the parameters.
-        tried: configurations that were tried or are in flight.
-        fixed: numbers that are given, by place in the row.
-        rng: source of randomness.
-        informed: whether something is known of other problems.
-    """
-    sites = len(space.activations)
-    if sites > 1:
-        return (
-            unguided(space, tried, fixed, rng) if len(tried) < min(MIXED, 4 + 2 * sites) else None
-        )
-    names = COMMON[:1] if informed else COMMON
-    if len(tried) >= 2 * len(names):
-        return None
-    known = (
-        [canonical_name(str(choice)) for choice in space.activations[0].choices] if sites else []
-    )
-    for name in names:
-        if name not in known:
-            continue
-        row: Array = draw(space, 1, rng)[0]
-        row[0] = known.index(name)
-        row = pin(row[None], fixed)[0]
-        if not (tried[:, 0] == row[0]).any():
-            return row
-    return None
-
-
-def unguided(
-    space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator
-) -> Array:
-    """Return a random configuration, one that was not tried while there are some."""
-    fresh = unseen(pin(draw(space, 64, rng), fixed), tried)
-    rows = fresh if len(fresh) else _remaining(space, tried, fixed, rng)
-    result: Array = rows[rng.integers(len(rows))]
-    return result
-
 
 def propose(
-    space: Space,
-    models: Sequence[Model],
+    encoding: Encoding,
+    posteriors: Sequence[Posterior],
     tried: Array,
     fixed: dict[int, float],
     rng: np.random.Generator,
+    settings: Settings = DEFAULTS,
 ) -> Array:
     """Return the candidate that is worth most, of those that were not tried.
 
     Where every configuration was tried, the best one is returned again: the next training tells how
-        much of it is noise.
+    much of it is noise.
 
     Args:
-        space: the parameters.
-        models: the surrogate of each objective, with what is in flight.
+        encoding: the parameters.
+        posteriors: the posterior of each objective, with what is in flight.
         tried: configurations that were tried or are in flight.
         fixed: numbers that are given, by place in the row.
         rng: source of randomness.
+        settings: how many candidates there are, and which.
     """
-    worth = acquisition(models, len(space.activations), rng)
-    top = tried[np.argsort(-worth.expected(tried), kind="stable")[:BEST]]
-    rows = unseen(pin(candidates(space, top, rng), fixed), tried)
+    worth = acquisition(posteriors, len(encoding.activations), rng, settings)
+    top = _best(tried, worth.expected(tried), settings.best)
+    rows = untried(with_fixed(candidates(encoding, top, rng, settings), fixed), tried)
     if not len(rows):
-        rows = _remaining(space, tried, fixed, rng)
+        rows = _remaining(encoding, tried, fixed, rng, settings)
     score = worth(rows)
-    if len(space.activations) < 2 and not space.others:
-        return _largest(rows, score)
-    for round_ in range(ROUNDS):
-        leaders = rows[np.argsort(-score, kind="stable")[:BEST]]
-        near = unseen(
-            pin(_neighbours(space, leaders, 0.15 / 3**round_, rng), fixed),
-            np.concatenate([tried, rows]),
-        )
-        if not len(near):
-            break
-        rows, score = np.concatenate([rows, near]), np.concatenate([score, worth(near)])
-    return _largest(rows, score)
-
-
-def _largest(rows: Array, score: Array) -> Array:
+    if len(encoding.activations) > 1 or encoding.others:
+        for climb in range(settings.climbs):
+            move = settings.climb_move / settings.climb_shrink**climb
+            near = _neighbours(encoding, _best(rows, score, settings.best), move, rng, settings)
+            near = untried(with_fixed(near, fixed), np.concatenate([tried, rows]))
+            if not len(near):
+                break
+            rows, score = np.concatenate([rows, near]), np.concatenate([score, worth(near)])
     result: Array = rows[np.argmax(score)]
     return result
 
 
-def candidates(space: Space, top: Array, rng: np.random.Generator) -> Array:
+def _best(rows: Array, score: Array, count: int) -> Array:
+    best: Array = rows[np.argsort(-score, kind="stable")[:count]]
+    return best
+
+
+def candidates(
+    encoding: Encoding, top: Array, rng: np.random.Generator, settings: Settings = DEFAULTS
+) -> Array:
     """Return configurations that are worth a look, the same one perhaps twice.
 
     One site: every choice, or of a long list random ones and the neighbours of the best in function
     space. Several: the same activation at every site, random draws, mutations and crossings of the
     best.
     """
-    sites = len(space.activations)
+    sites = len(encoding.activations)
+    moves = settings.mutations // len(top)
     if sites == 1:
-        choices = _shortlist(space.activations[0], top, rng)
-        rows = [_with(np.repeat(top[:1], len(choices), 0), 0, choices)]
-        if space.others:
-            rows += [_with(draw(space, len(choices), rng), 0, choices), draw(space, RANDOM, rng)]
-            rows.append(_moved(space, top, MUTATIONS // len(top), 0.2, rng))
-        return np.concatenate(rows)
+        choices = _shortlist(encoding.activations[0], top, rng, settings)
+        parts = [_with(np.repeat(top[:1], len(choices), 0), 0, choices)]
+        if encoding.others:
+            parts.append(_with(draw(encoding, len(choices), rng), 0, choices))
+            parts.append(draw(encoding, settings.random, rng))
+            parts.append(_moved(encoding, top, moves, settings.move, rng, settings))
+        return np.concatenate(parts)
     parts = [
-        draw(space, RANDOM, rng),
-        _mutated(space, top, MUTATIONS, rng),
-        _crossed(top, CROSSINGS, rng),
+        draw(encoding, settings.random, rng),
+        _mutated(encoding, top, settings.mutations, rng),
+        _crossed(top, settings.crossings, rng),
     ]
     if sites:
-        parts += [_uniform(space, top), _exchanged(space, top[: BEST // 2], rng)]
-    if space.others:
-        parts.append(_moved(space, top, MUTATIONS // len(top), 0.2, rng))
+        parts.append(_same_everywhere(encoding, top))
+        parts.append(_exchanged(encoding, top[: settings.best // 2], rng, settings))
+    if encoding.others:
+        parts.append(_moved(encoding, top, moves, settings.move, rng, settings))
     return np.concatenate(parts)
 
 
-def draw(space: Space, count: int, rng: np.random.Generator) -> Array:
+def draw(encoding: Encoding, count: int, rng: np.random.Generator) -> Array:
     """Return random configurations."""
-    return np.stack([dimension.draw(count, rng) for dimension in space.dimensions], 1)
+    return np.stack([dimension.draw(count, rng) for dimension in encoding.dimensions], 1)
 
 
-def pin(rows: Array, fixed: dict[int, float]) -> Array:
-    """Put given numbers at their places."""
+def with_fixed(rows: Array, fixed: dict[int, float]) -> Array:
+    """Put fixed numbers at their places, in place."""
     for place, number in fixed.items():
         rows[:, place] = number
     return rows
 
 
-def unseen(rows: Array, tried: Array) -> Array:
+def untried(rows: Array, tried: Array) -> Array:
     """Return the rows, each once, that were not tried."""
     seen = set(map(bytes, np.ascontiguousarray(tried)))
     kept = []
@@ -173,25 +114,37 @@ def unseen(rows: Array, tried: Array) -> Array:
     return rows[kept]
 
 
-def _remaining(
-    space: Space, tried: Array, fixed: dict[int, float], rng: np.random.Generator
+def random_untried(
+    encoding: Encoding,
+    tried: Array,
+    fixed: dict[int, float],
+    rng: np.random.Generator,
+    settings: Settings = DEFAULTS,
 ) -> Array:
-    """Return configurations that no candidate was: untried ones while there are some, else all that were tried."""
-    size = space.finite
-    if size is not None and size <= 4 * LONG:
-        grid = np.stack(
-            [
-                axis.ravel()
-                for axis in np.meshgrid(
-                    *[np.arange(d.size, dtype=float) for d in space.dimensions], indexing="ij"
-                )
-            ],
-            1,
-        )
-        rows = unseen(pin(grid, fixed), tried)
+    """Return a random configuration, one that was not tried while there are some."""
+    rows = untried(with_fixed(draw(encoding, 64, rng), fixed), tried)
+    if not len(rows):
+        rows = _remaining(encoding, tried, fixed, rng, settings)
+    result: Array = rows[rng.integers(len(rows))]
+    return result
+
+
+def _remaining(
+    encoding: Encoding,
+    tried: Array,
+    fixed: dict[int, float],
+    rng: np.random.Generator,
+    settings: Settings,
+) -> Array:
+    """Return configurations that no candidate was: untried ones while there are some, else all."""
+    size, most = encoding.finite, 4 * settings.shortlist
+    if size is not None and size <= most:
+        axes = [np.arange(d.size, dtype=float) for d in encoding.dimensions]
+        every = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], 1)
     else:
-        rows = unseen(pin(draw(space, 4 * LONG, rng), fixed), tried)
-    return rows if len(rows) else np.unique(pin(tried.copy(), fixed), axis=0)
+        every = draw(encoding, most, rng)
+    rows = untried(with_fixed(every, fixed), tried)
+    return rows if len(rows) else np.unique(with_fixed(tried.copy(), fixed), axis=0)
 
 
 def _with(rows: Array, place: int, numbers: Array) -> Array:
@@ -200,90 +153,92 @@ def _with(rows: Array, place: int, numbers: Array) -> Array:
     return rows
 
 
-def _shortlist(dimension: Dimension, top: Array, rng: np.random.Generator) -> Array:
-    if dimension.size <= LONG:
+def _shortlist(
+    dimension: Dimension, top: Array, rng: np.random.Generator, settings: Settings
+) -> Array:
+    """Return every choice, or of a long list random ones and those most like the best."""
+    if dimension.size <= settings.shortlist:
         return np.arange(dimension.size, dtype=float)
-    chosen = rng.choice(dimension.size, LONG // 2, replace=False)
+    half = settings.shortlist // 2
+    chosen = rng.choice(dimension.size, half, replace=False)
     assert dimension.features is not None, "activations have features"
-    each = LONG // 2 // len(top)
+    each = half // len(top)
     near: list[NDArray[np.intp]] = []
     for index in top[:, 0].astype(int):
-        squared = sum(
-            (((view - view[index]) ** 2).mean(1) for view in dimension.features.views),
-            start=np.zeros(dimension.size),
-        )
+        squared = np.zeros(dimension.size)
+        for view in dimension.features.views:
+            squared = squared + ((view - view[index]) ** 2).mean(1)
         near.append(np.argpartition(squared, each)[:each])
     return np.unique(np.concatenate([chosen, *near])).astype(float)
 
 
-def _uniform(space: Space, top: Array) -> Array:
+def _same_everywhere(encoding: Encoding, top: Array) -> Array:
     """Return the best with one activation at every site: every name that all sites have."""
-    names = set(space.activations[0].choices).intersection(
-        *(d.choices for d in space.activations[1:])
-    )
-    places = [
-        [d.choices.index(name) for d in space.activations] for name in sorted(map(str, names))
-    ]
+    sites = encoding.activations
+    names = set(sites[0].choices).intersection(*(d.choices for d in sites[1:]))
+    places = [[d.choices.index(name) for d in sites] for name in sorted(map(str, names))]
     rows = np.repeat(top[:1], len(places), 0)
-    rows[:, : len(space.activations)] = np.array(places, dtype=float).reshape(
-        len(places), len(space.activations)
-    )
+    rows[:, : len(sites)] = np.array(places, dtype=float).reshape(len(places), len(sites))
     return rows
 
 
-def _neighbours(space: Space, rows: Array, deviation: float, rng: np.random.Generator) -> Array:
-    """Return configurations that differ in one site, and those with other parameters a little moved."""
-    parts = [_exchanged(space, rows, rng)] if len(space.activations) > 1 else []
-    return np.concatenate(
-        [*parts, _moved(space, rows, 32, deviation, rng)] if space.others else parts
-    )
+def _neighbours(
+    encoding: Encoding, rows: Array, move: float, rng: np.random.Generator, settings: Settings
+) -> Array:
+    """Return configurations with one site changed, and some with other parameters moved."""
+    parts = []
+    if len(encoding.activations) > 1:
+        parts.append(_exchanged(encoding, rows, rng, settings))
+    if encoding.others:
+        parts.append(_moved(encoding, rows, settings.climb_moves, move, rng, settings))
+    return np.concatenate(parts)
 
 
-def _exchanged(space: Space, rows: Array, rng: np.random.Generator) -> Array:
+def _exchanged(
+    encoding: Encoding, rows: Array, rng: np.random.Generator, settings: Settings
+) -> Array:
     """Return configurations with one site changed, in every way while those are not too many."""
-    count = max(1, MUTATIONS // (len(rows) * len(space.activations)))
+    count = max(1, settings.mutations // (len(rows) * len(encoding.activations)))
     parts = []
     for row in rows:
-        for i, dimension in enumerate(space.activations):
-            every = dimension.size <= count
-            choices = (
-                np.arange(dimension.size)
-                if every
-                else rng.choice(dimension.size, count, replace=False)
-            )
+        for i, dimension in enumerate(encoding.activations):
+            size = dimension.size
+            choices = np.arange(size) if size <= count else rng.choice(size, count, replace=False)
             parts.append(_with(np.repeat(row[None], len(choices), 0), i, choices.astype(float)))
     return np.concatenate(parts)
 
 
-def _mutated(space: Space, top: Array, count: int, rng: np.random.Generator) -> Array:
+def _mutated(encoding: Encoding, top: Array, count: int, rng: np.random.Generator) -> Array:
     """Return the best with one to three parameters drawn anew."""
     rows = top[rng.integers(len(top), size=count)]
-    fresh = draw(space, count, rng)
-    width = len(space.dimensions)
-    changed = rng.random((count, width)).argsort(1) < rng.integers(
-        1, min(3, width) + 1, size=(count, 1)
-    )
+    fresh = draw(encoding, count, rng)
+    width = len(encoding.dimensions)
+    order = rng.random((count, width)).argsort(1)
+    changed = order < rng.integers(1, min(3, width) + 1, size=(count, 1))
     return np.where(changed, fresh, rows)
 
 
 def _crossed(top: Array, count: int, rng: np.random.Generator) -> Array:
-    """Return mixtures of two of the best."""
-    first_, second = (top[rng.integers(len(top), size=count)] for _ in range(2))
-    return np.where(rng.random(first_.shape) < 0.5, first_, second)
+    """Return crosses of two of the best: each parameter from one or the other."""
+    mother, father = (top[rng.integers(len(top), size=count)] for _ in range(2))
+    return np.where(rng.random(mother.shape) < 0.5, mother, father)
 
 
 def _moved(
-    space: Space, rows: Array, each: int, deviation: float, rng: np.random.Generator
+    encoding: Encoding,
+    rows: Array,
+    each: int,
+    deviation: float,
+    rng: np.random.Generator,
+    settings: Settings,
 ) -> Array:
     """Return rows with their numbers moved a little, and now and then another choice."""
     rows = np.repeat(rows, max(1, each), 0)
-    for i, dimension in enumerate(space.dimensions):
+    for i, dimension in enumerate(encoding.dimensions):
         if not dimension.size:
-            rows[:, i] = dimension.snap(
-                np.clip(rows[:, i] + deviation * rng.standard_normal(len(rows)), 0, 1)
-            )
+            moved = rows[:, i] + deviation * rng.standard_normal(len(rows))
+            rows[:, i] = dimension.snap(np.clip(moved, 0, 1))
         elif dimension.features is None:
-            rows[:, i] = np.where(
-                rng.random(len(rows)) < 0.1, dimension.draw(len(rows), rng), rows[:, i]
-            )
+            switched = rng.random(len(rows)) < settings.switch_share
+            rows[:, i] = np.where(switched, dimension.draw(len(rows), rng), rows[:, i])
     return rows

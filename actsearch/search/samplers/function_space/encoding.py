@@ -18,6 +18,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from actsearch.search.samplers.function_space.features import Features, features_of
+from actsearch.search.samplers.function_space.settings import DEFAULTS, Settings
 
 Array = NDArray[np.float64]
 
@@ -82,7 +83,7 @@ class Dimension:
         return int(value) if isinstance(d, IntDistribution) else float(value)
 
     def snap(self, numbers: Array) -> Array:
-        """Return the numbers of the values that the numbers stand for: those of a grid, where the distribution has one."""
+        """Return the nearest numbers that stand for values: those of a grid, if there is one."""
         if isinstance(self.distribution, FloatDistribution) and self.distribution.step is None:
             return np.clip(numbers, 0, 1)
         return np.array([self.encode(self.decode(number)) for number in numbers])
@@ -94,6 +95,14 @@ class Dimension:
             if self.size
             else self.snap(rng.random(count))
         )
+
+
+def _in_range(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value is a choice, or inside of the range."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    return bool(distribution.low <= value <= distribution.high)
 
 
 def _scaled(value: float, log: bool) -> float:
@@ -111,8 +120,10 @@ def _ends(d: FloatDistribution | IntDistribution) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Space:
-    """The parameters that are modelled together: those that every trial has, activations first.
+class Encoding:
+    """The parameters that are modelled together, and configurations of them as rows of numbers.
+
+    These are the parameters that every trial has, activations first.
 
     Args:
         activations: parameters whose choices are all activations.
@@ -123,13 +134,15 @@ class Space:
     others: tuple[Dimension, ...]
 
     @classmethod
-    def of(cls, distributions: Mapping[str, BaseDistribution]) -> Space:
-        """Sort the parameters."""
+    def of(
+        cls, distributions: Mapping[str, BaseDistribution], settings: Settings = DEFAULTS
+    ) -> Encoding:
+        """Return the encoding of parameters."""
         activations: list[Dimension] = []
         others: list[Dimension] = []
         for name, distribution in sorted(distributions.items()):
             features = (
-                features_of(distribution.choices)
+                features_of(distribution.choices, settings)
                 if isinstance(distribution, CategoricalDistribution)
                 else None
             )
@@ -165,14 +178,12 @@ class Space:
         for dimension in self.dimensions:
             if dimension.name not in parameters:
                 return False
-            d = dimension.distribution
-            if distributions is not None and distributions.get(dimension.name) == d:
+            if (
+                distributions is not None
+                and distributions.get(dimension.name) == dimension.distribution
+            ):
                 continue
-            value = parameters[dimension.name]
-            if isinstance(d, CategoricalDistribution):
-                if value not in d.choices:
-                    return False
-            elif not d.low <= value <= d.high:  # type: ignore[attr-defined]  # the other distributions have ends
+            if not _in_range(dimension.distribution, parameters[dimension.name]):
                 return False
         return True
 
@@ -188,17 +199,15 @@ class Space:
 
 
 def shared(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """Return the parameters that every trial with parameters has, with the same distribution.
-
-    None that has one value.
+    """Return the parameters that every trial has, with the same distribution and several values.
 
     Trials that ended count; where none has, those that run or failed do.
     """
     some = [t for t in trials if t.distributions]
-    candidates = [t for t in some if t.state in (TrialState.COMPLETE, TrialState.PRUNED)] or some
-    if not candidates:
+    counted = [t for t in some if t.state in (TrialState.COMPLETE, TrialState.PRUNED)] or some
+    if not counted:
         return {}
-    common = dict(candidates[0].distributions)
-    for trial in candidates[1:]:
+    common = dict(counted[0].distributions)
+    for trial in counted[1:]:
         common = {name: d for name, d in common.items() if trial.distributions.get(name) == d}
     return {name: d for name, d in common.items() if not d.single()}

@@ -1,12 +1,12 @@
-"""An activation as a point in function space: what it puts out, its derivative, and what that does to a signal."""
+"""An activation as a point in function space: its outputs, its derivative, and what they do."""
 
 from __future__ import annotations
 
 import difflib
 import warnings
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -20,49 +20,16 @@ from actsearch.activations.expression.expression import is_expression
 from actsearch.activations.expression.grammar import ExpressionError, parse
 from actsearch.activations.registry import canonical_name
 from actsearch.errors import ActsearchWarning
+from actsearch.search.samplers.function_space.metric import METRIC
+from actsearch.search.samplers.function_space.settings import DEFAULTS, Settings
 
 Array = NDArray[np.float64]
 
-POINTS = 64
-SCALES = (0.5, 1.0, 2.0)
-"""Standard deviations of the input at which functions are described."""
-
-LARGEST = 1e6
-"""Values and slopes beyond it are cut: a function that grows faster is as useless."""
-
-SMALLEST = 1e-4
-"""A smaller standard deviation of the outputs is taken to be this one: a constant stays a constant."""
-
 TINY = 1e-8
+"""Added where a logarithm of 0 would be taken."""
 
-METRIC = {
-    "size of shift": (0.35, 0.67, 0.22),
-    "variance": (0.21, 0.17, 0.25),
-    "gain": (0.57, 0.34, 0.61),
-    "roughness": (1.12, 0.80, 0.19),
-    "dead": (0.17, 0.02, 0.02),
-    "linear": (0.02, 0.03, 0.13),
-    "quadratic": (0.12, 0.37, 0.14),
-    "cubic": (0.17, 0.07, 0.20),
-    "slower end": (0.10, 0.04, 0.04),
-    "skewness": (0.23, 0.15, 0.13),
-    "kurtosis": (0.41, 0.15, 0.54),
-    "variation": (0.30, 0.17, 0.12),
-}
-"""Weight of each descriptor at each scale: what maximised the marginal likelihood of trainings, see
-``benchmarks/tables/metric.py``."""
-
-AT_ZERO = (0.20, 0.12)
-"""Weights of the sizes of value and slope at 0."""
-
-BROKEN = 4.0
-"""Weight of the share of points where a function is not finite.
-
-Set by hand: no such function was trained.
-"""
-
-GRID: Array = ndtri((np.arange(POINTS) + 0.5) / POINTS)
-"""Quantiles of the standard normal distribution: what a normalised layer feeds an activation, every point as likely."""
+FEATURE_GRID: Array = ndtri((np.arange(METRIC.points) + 0.5) / METRIC.points)
+"""What a normalised layer feeds an activation, every point as likely."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +61,10 @@ class Features:
         return self.values, self.slopes, self.oriented, self.descriptors
 
 
-def is_activation(choice: object) -> bool:
-    """Whether a choice of a categorical parameter names an activation: a name of the catalogue, or an expression.
+def names_activation(choice: object) -> bool:
+    """Whether a choice names an activation: it is in the catalogue, or an expression.
 
-    >>> [is_activation(choice) for choice in ("relu", "nn.ReLU", "mul(x,tanh(x))", "adam", 3)]
+    >>> [names_activation(choice) for choice in ("relu", "nn.ReLU", "mul(x,tanh(x))", "adam", 3)]
     [True, True, True, False, False]
     """
     if not isinstance(choice, str):
@@ -113,12 +80,8 @@ def is_activation(choice: object) -> bool:
     return True
 
 
-_known: OrderedDict[tuple[str, ...], Features | None] = OrderedDict()
-_KEPT = 16
-
-
-def features_of(choices: tuple[object, ...]) -> Features | None:
-    """Return the features of a categorical parameter's choices, ``None`` where one of them is no activation.
+def features_of(choices: tuple[object, ...], settings: Settings = DEFAULTS) -> Features | None:
+    """Return the features of a parameter's choices, ``None`` where one of them is no activation.
 
     Where most others are, that is told: one misspelt name among many would turn the method off in
     silence. The last few answers are kept, so that a sampler made anew for every trial computes
@@ -126,17 +89,15 @@ def features_of(choices: tuple[object, ...]) -> Features | None:
     """
     if not all(isinstance(choice, str) for choice in choices):
         return None
-    key = tuple(str(choice) for choice in choices)
-    if key in _known:
-        _known.move_to_end(key)
-    else:
-        others = [choice for choice in key if not is_activation(choice)]
-        _known[key] = None if others else compute(key)
-        if 0 < len(others) < len(key) / 2:
-            _warn_of(others)
-        if len(_known) > _KEPT:
-            _known.popitem(last=False)
-    return _known[key]
+    return _features_of_names(tuple(str(choice) for choice in choices), settings)
+
+
+@lru_cache(maxsize=16)
+def _features_of_names(names: tuple[str, ...], settings: Settings) -> Features | None:
+    others = [name for name in names if not names_activation(name)]
+    if 0 < len(others) < len(names) / 2:
+        _warn_of(others)
+    return None if others else compute(names, settings)
 
 
 def _warn_of(others: Sequence[str]) -> None:
@@ -145,7 +106,7 @@ def _warn_of(others: Sequence[str]) -> None:
         unary = f"{name}(x)"
         nearest = (
             [unary]
-            if is_activation(unary)
+            if names_activation(unary)
             else difflib.get_close_matches(name.lower(), catalogue(), n=1, cutoff=0.5)
         )
         hints.append(repr(name) + (f" (perhaps {nearest[0]!r})" if nearest else ""))
@@ -158,76 +119,83 @@ def _warn_of(others: Sequence[str]) -> None:
     )
 
 
-def compute(candidates: Sequence[str | Activation]) -> Features:
+def compute(candidates: Sequence[str | Activation], settings: Settings = DEFAULTS) -> Features:
     r"""Return the features of activations.
 
     .. math::
-        v_j = \frac{\varphi(x_j) - \mu}{\sigma}, \quad s_j = \operatorname{arsinh} \frac{\varphi'(x_j)}{\sigma}, \quad
+        v_j = \frac{\varphi(x_j) - \mu}{\sigma}, \quad
+        s_j = \operatorname{arsinh} \frac{\varphi'(x_j)}{\sigma}, \quad
         x_j = \Phi^{-1}\!\left(\tfrac{j - 1/2}{64}\right)
 
     Descriptors are taken on inputs of standard deviation 1/2, 1 and 2: default initialisations feed
     less than 1, and training moves it.
 
     Numerics: what is not finite counts as 0, beyond 10⁶ as 10⁶, and its share is a descriptor.
-        Descriptors are squashed
-    by fixed functions, not by the distribution of the candidates: a candidate's features do not
-        depend on the others.
+    Descriptors are squashed by fixed functions, not by the distribution of the candidates: a
+    candidate's features do not depend on the others.
 
     Args:
         candidates: names, expressions, or activations at their start values.
+        settings: where values are cut, and the weight of what is not finite.
     """
-    grid = torch.from_numpy(np.concatenate([scale * GRID for scale in SCALES]))
+    grid = torch.from_numpy(np.concatenate([scale * FEATURE_GRID for scale in METRIC.scales]))
     raw, slope = (t.numpy() for t in evaluate(list(candidates), grid))
     broken = 1 - (np.isfinite(raw) & np.isfinite(slope)).mean(1)
-    raw, slope = (
-        np.clip(np.nan_to_num(a, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
-        for a in (raw, slope)
-    )
-    parts = [slice(i * POINTS, (i + 1) * POINTS) for i in range(len(SCALES))]
+    raw, slope = _capped(raw, settings), _capped(slope, settings)
+    parts = [slice(i * METRIC.points, (i + 1) * METRIC.points) for i in range(len(METRIC.scales))]
+    least = settings.smallest_deviation
     described = [
-        _descriptors(raw[:, p], scale * slope[:, p]) for p, scale in zip(parts, SCALES, strict=True)
+        _descriptors(raw[:, part], scale * slope[:, part], least)
+        for part, scale in zip(parts, METRIC.scales, strict=True)
     ]
-    middle = parts[SCALES.index(1.0)]
-    values, slopes = _standardised(raw[:, middle], slope[:, middle])
     weighted = [
-        w * columns[name]
-        for name, ws in METRIC.items()
-        for w, columns in zip(ws, described, strict=True)
+        weight * columns[name]
+        for name, weights in METRIC.weights.items()
+        for weight, columns in zip(weights, described, strict=True)
     ]
-    centre = slice(middle.start + POINTS // 2 - 1, middle.start + POINTS // 2 + 1)
-    at_zero = [np.abs(np.arcsinh(a[:, centre].mean(1))) for a in (raw, slope)]
-    weighted += [w * column for w, column in zip(AT_ZERO, at_zero, strict=True)]
-    descriptors = np.stack([*weighted, BROKEN * broken], 1)
+    middle = parts[METRIC.scales.index(1.0)]
+    centre = slice(middle.start + METRIC.points // 2 - 1, middle.start + METRIC.points // 2 + 1)
+    for name, numbers in (("value", raw), ("slope", slope)):
+        at_zero = np.abs(np.arcsinh(numbers[:, centre].mean(1)))
+        weighted.append(METRIC.at_zero[name] * at_zero)
+    values, slopes = _standardised(raw[:, middle], slope[:, middle], least)
+    descriptors = np.stack([*weighted, settings.broken_weight * broken], 1)
     return Features(values, np.arcsinh(slopes), _oriented(values), descriptors)
 
 
+def _capped(numbers: Array, settings: Settings) -> Array:
+    largest = settings.largest
+    finite = np.nan_to_num(numbers, nan=0.0, posinf=largest, neginf=-largest)
+    return np.clip(finite, -largest, largest)
+
+
 def _oriented(values: Array) -> Array:
-    """Return the even and the odd part, turned so that their quadratic and linear coefficients are positive."""
+    """Return the even and the odd part, with quadratic and linear coefficient made positive."""
     even, odd = (values + values[:, ::-1]) / 2, (values - values[:, ::-1]) / 2
-    up = np.where(even @ (GRID**2 - 1) >= 0, 1.0, -1.0)[:, None]
-    right = np.where(odd @ GRID >= 0, 1.0, -1.0)[:, None]
+    up = np.where(even @ (FEATURE_GRID**2 - 1) >= 0, 1.0, -1.0)[:, None]
+    right = np.where(odd @ FEATURE_GRID >= 0, 1.0, -1.0)[:, None]
     return np.concatenate([up * even, right * odd], 1)
 
 
-def _standardised(raw: Array, slope: Array) -> tuple[Array, Array]:
-    unit = np.maximum(raw.std(1, keepdims=True), SMALLEST)
+def _standardised(raw: Array, slope: Array, least: float) -> tuple[Array, Array]:
+    unit = np.maximum(raw.std(1, keepdims=True), least)
     return (raw - raw.mean(1, keepdims=True)) / unit, slope / unit
 
 
-def _descriptors(raw: Array, slope: Array) -> dict[str, Array]:
+def _descriptors(raw: Array, slope: Array, least: float) -> dict[str, Array]:
     """Return the descriptors of functions of a standard normal variable, given at its quantiles."""
-    values, slopes = _standardised(raw, slope)
+    values, slopes = _standardised(raw, slope, least)
     mean, deviation = raw.mean(1), raw.std(1)
     left, right = np.abs(slopes[:, :4]).mean(1), np.abs(slopes[:, -4:]).mean(1)
     return {
-        "size of shift": np.abs(np.arcsinh(mean / np.maximum(deviation, SMALLEST))) / 2,
+        "size of shift": np.abs(np.arcsinh(mean / np.maximum(deviation, least))) / 2,
         "variance": np.log(deviation**2 + TINY) / 4,
         "gain": np.log((slope**2).mean(1) + TINY) / 4,
         "roughness": np.log((slopes**2).mean(1) + TINY) / 2,
         "dead": (np.abs(slopes) < 0.01).mean(1) * 2,
-        "linear": np.abs((values * GRID).mean(1)) * 2,  # Hermite coefficients
-        "quadratic": np.abs((values * (GRID**2 - 1)).mean(1)) * np.sqrt(2),
-        "cubic": np.abs((values * (GRID**3 - 3 * GRID)).mean(1)) * 2 / np.sqrt(6),
+        "linear": np.abs((values * FEATURE_GRID).mean(1)) * 2,  # Hermite coefficients
+        "quadratic": np.abs((values * (FEATURE_GRID**2 - 1)).mean(1)) * np.sqrt(2),
+        "cubic": np.abs((values * (FEATURE_GRID**3 - 3 * FEATURE_GRID)).mean(1)) * 2 / np.sqrt(6),
         "slower end": np.log(np.minimum(left, right) + 0.01) / 3,  # growth at either end
         "skewness": np.arcsinh(np.abs((values**3).mean(1))),
         "kurtosis": np.log((values**4).mean(1) + TINY) / 2,

@@ -1,21 +1,20 @@
-"""The covariance of a Gaussian process: a sum of Matérn kernels over given squared distances, fitted to data."""
+"""The covariance of a Gaussian process: a sum of Matérn kernels over squared distances."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky
 from scipy.optimize import minimize
 
-Array = NDArray[np.float64]
+from actsearch.search.samplers.function_space.settings import DEFAULTS, Settings
 
-JITTER = 1e-6
-STEPS = 30
-FAR = 4.0
-"""Hyperparameters stay within this many standard deviations of their prior."""
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -25,72 +24,80 @@ class Prior:
     mean: float
     deviation: float
 
+    @classmethod
+    def around(cls, median: float, deviation: float) -> Prior:
+        """Return the prior of a hyperparameter with that median."""
+        return cls(math.log(median), deviation)
+
 
 @dataclass(frozen=True)
 class Term:
     """One Matérn-5/2 kernel of the sum.
 
     Args:
-        distances: the squared distances that it adds up, each with its length scale, by index.
-        variances: the variances that it is multiplied by, by index.
+        distances: the squared distances that it adds up, each with its length scale, by name.
+        variances: the variances that it is multiplied by, by name.
     """
 
-    distances: tuple[tuple[int, int], ...]
-    variances: tuple[int, ...]
+    distances: tuple[tuple[str, str], ...]
+    variances: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Kernel:
     r"""The covariance function, with a prior of every hyperparameter.
 
-    .. math:: k = \sum_t \Big( \prod_{i \in t} \sigma_i^2 \Big)\, M_{5/2}\Big( \Big( \sum_{(d, l) \in t} D_d / \ell_l^2 \Big)^{1/2} \Big)
+    .. math::
+        k = \sum_t \Big( \prod_{i \in t} \sigma_i^2 \Big)\,
+            M_{5/2}\Big( \Big( \sum_{(d, l) \in t} D_d / \ell_l^2 \Big)^{1/2} \Big)
 
-    The logarithms of the hyperparameters are one vector :math:`\theta`: length scales, variances, variance of the noise.
+    The logarithms of the hyperparameters are one vector :math:`\theta`: length scales, variances,
+    variance of the noise.
 
     Args:
         terms: the kernels of the sum.
-        lengths: priors of the length scales.
-        variances: priors of the variances.
+        lengths: priors of the length scales, by name.
+        variances: priors of the variances, by name.
         noise: prior of the variance of the noise.
+        jitter: variance added on the diagonal, for the Cholesky factor.
     """
 
     terms: tuple[Term, ...]
-    lengths: tuple[Prior, ...]
-    variances: tuple[Prior, ...]
+    lengths: Mapping[str, Prior]
+    variances: Mapping[str, Prior]
     noise: Prior
+    jitter: float = DEFAULTS.jitter
 
     @property
     def priors(self) -> tuple[Prior, ...]:
         """The priors in the order of the vector of hyperparameters."""
-        return (*self.lengths, *self.variances, self.noise)
+        return (*self.lengths.values(), *self.variances.values(), self.noise)
 
-    def __call__(self, θ: Array, distances: Sequence[Array]) -> Array:
+    def __call__(self, θ: Array, distances: Mapping[str, Array]) -> Array:
         """Return the covariance at squared distances."""
-        total: Array = np.zeros_like(distances[0])
+        total: Array = np.zeros_like(next(iter(distances.values())))
         for term in self.terms:
             total += self.variance(θ, term) * _matern(self._squared(θ, term, distances))[0]
         return total
 
     def variance(self, θ: Array, term: Term) -> float:
         """Return the variance of one kernel of the sum."""
-        return float(np.exp(sum(θ[len(self.lengths) + i] for i in term.variances)))
+        return float(np.exp(sum(θ[self._variance_places[name]] for name in term.variances)))
 
     def amplitude(self, θ: Array) -> float:
         """Return the prior variance of the function at a point."""
         return sum(self.variance(θ, term) for term in self.terms)
 
     def negative_log_posterior(
-        self, θ: Array, distances: Sequence[Array], y: Array, doubt: Array
+        self, θ: Array, distances: Mapping[str, Array], y: Array, observation_noise: Array
     ) -> tuple[float, Array]:
         """Return minus the logarithm of likelihood times prior, and its derivative."""
         n, noise = len(y), float(np.exp(θ[-1]))
         parts = []
-        covariance = np.diag(noise + JITTER + doubt)
+        covariance = np.diag(noise + self.jitter + observation_noise)
         for term in self.terms:
-            variance, (value, slope) = (
-                self.variance(θ, term),
-                _matern(self._squared(θ, term, distances)),
-            )
+            variance = self.variance(θ, term)
+            value, slope = _matern(self._squared(θ, term, distances))
             parts.append((term, variance * value, variance * slope))
             covariance += variance * value
         factor = cholesky(covariance, lower=True, check_finite=False)
@@ -103,55 +110,60 @@ class Kernel:
         gradient = z / deviations
         gradient[-1] += np.trace(weight) * noise
         for term, value, slope in parts:
-            for i in term.variances:
-                gradient[len(self.lengths) + i] += np.vdot(weight, value)
+            for name in term.variances:
+                gradient[self._variance_places[name]] += np.vdot(weight, value)
             weighted = weight * slope
-            for d, scale in term.distances:
-                gradient[scale] -= 2 * np.exp(-2 * θ[scale]) * np.vdot(weighted, distances[d])
+            for distance, length in term.distances:
+                place = self._length_places[length]
+                gradient[place] -= (
+                    2 * np.exp(-2 * θ[place]) * np.vdot(weighted, distances[distance])
+                )
         return float(objective), gradient
 
-    def _squared(self, θ: Array, term: Term, distances: Sequence[Array]) -> Array:
-        (d, scale), *others = term.distances
-        squared: Array = distances[d] * np.exp(-2 * θ[scale])
-        for d, scale in others:
-            squared = squared + distances[d] * np.exp(-2 * θ[scale])
+    def fit(
+        self,
+        distances: Mapping[str, Array],
+        y: Array,
+        observation_noise: Array,
+        settings: Settings = DEFAULTS,
+    ) -> Array:
+        """Return the logarithms of the hyperparameters of the largest posterior density.
+
+        Args:
+            distances: squared distances between the data, (n, n) each.
+            y: the data, of zero mean and a variance near 1.
+            observation_noise: variance that is known of each datum, beside the fitted noise.
+            settings: how long and how far is searched.
+        """
+        reach = settings.fit_range
+        found: Array = minimize(
+            self.negative_log_posterior,
+            np.array([prior.mean for prior in self.priors]),
+            (distances, y, observation_noise),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[
+                (p.mean - reach * p.deviation, p.mean + reach * p.deviation) for p in self.priors
+            ],
+            options={"maxiter": settings.fit_steps},
+        ).x
+        return found
+
+    @cached_property
+    def _length_places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.lengths)}
+
+    @cached_property
+    def _variance_places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.variances, start=len(self.lengths))}
+
+    def _squared(self, θ: Array, term: Term, distances: Mapping[str, Array]) -> Array:
+        (distance, length), *others = term.distances
+        squared: Array = distances[distance] * np.exp(-2 * θ[self._length_places[length]])
+        for distance, length in others:
+            scale = np.exp(-2 * θ[self._length_places[length]])
+            squared = squared + distances[distance] * scale
         return squared
-
-
-def fit(
-    kernel: Kernel,
-    distances: Sequence[Array],
-    y: Array,
-    doubt: Array | None = None,
-    rows: NDArray[np.intp] | None = None,
-) -> Array:
-    """Return the logarithms of the hyperparameters of the largest posterior density.
-
-    Args:
-        kernel: the covariance function.
-        distances: squared distances between the data, (n, n) each.
-        y: the data, of zero mean and a variance near 1.
-        doubt: variance of noise that is known of each datum, beside the fitted one.
-        rows: the data that the hyperparameters are fitted to, by index; all unless given.
-    """
-    doubt = np.zeros(len(y)) if doubt is None else doubt
-    part, data, known = distances, y, doubt
-    if rows is not None:
-        part, data, known = [d[np.ix_(rows, rows)] for d in distances], y[rows], doubt[rows]
-    start = np.array([prior.mean for prior in kernel.priors])
-    bounds = [(p.mean - FAR * p.deviation, p.mean + FAR * p.deviation) for p in kernel.priors]
-    options = {"maxiter": STEPS}
-    objective = kernel.negative_log_posterior
-    found: Array = minimize(
-        objective,
-        start,
-        (part, data, known),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options=options,
-    ).x
-    return found
 
 
 def _matern(squared: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""What the trials of a study say of the configurations tried: a number for each objective, larger is better."""
+"""What finished trials say of their configurations: a number an objective, larger is better."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtri
 
-Array = NDArray[np.float64]
+from actsearch.search.samplers.function_space.settings import DEFAULTS, Settings
 
-PRUNED_NOISE = 0.1
-FAILED_NOISE = 0.2
-FAILED = -2.0
-"""Score of a failed trial, in standard deviations of the others."""
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -27,19 +24,23 @@ class Observations:
         trials: the trials.
         scores: larger is better, (trials, objectives); only their order and distances mean
             something; -∞ for a trial that failed.
-        doubt: variance of each score beside the noise of a training: for a trial that was cut short
-            or failed.
+        observation_noise: variance of each score beside the noise of a training: for a trial that
+            was cut short or failed.
     """
 
     trials: tuple[FrozenTrial, ...]
     scores: Array
-    doubt: Array
+    observation_noise: Array
 
     def __len__(self) -> int:
         return len(self.trials)
 
 
-def observe(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> Observations:
+def observe(
+    trials: Sequence[FrozenTrial],
+    directions: Sequence[StudyDirection],
+    settings: Settings = DEFAULTS,
+) -> Observations:
     """Return the scores of the trials that ended.
 
     A pruned trial is given the final value that completed trials with as good an intermediate value
@@ -56,14 +57,14 @@ def observe(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection])
     violation = np.array([sum(max(0.0, v) for v in t.constraints.values()) for t in complete])
     columns = []
     for column, sign in zip(values.T, signs, strict=True):
-        scores = _below(_finite(column), violation)
+        scores = _below(_finite_scores(column), violation, settings.infeasible_gap)
         cut = _pruned_scores(pruned, complete, scores, sign)
         columns.append(np.concatenate([scores, cut, np.full(len(failed), -np.inf)]))
-    return Observations(
-        (*complete, *pruned, *failed),
-        np.stack(columns, 1),
-        np.repeat([0.0, PRUNED_NOISE, FAILED_NOISE], [len(complete), len(pruned), len(failed)]),
+    noise = np.repeat(
+        [0.0, settings.pruned_noise, settings.failed_noise],
+        [len(complete), len(pruned), len(failed)],
     )
+    return Observations((*complete, *pruned, *failed), np.stack(columns, 1), noise)
 
 
 def ranks(values: Array) -> Array:
@@ -74,20 +75,32 @@ def ranks(values: Array) -> Array:
     return result
 
 
-def normal_scores(values: Array) -> Array:
-    """Return the quantiles of N(0, 1) at the ranks: what counts is the order, not how bad a bad one is.
+def normal_scores(values: Array, failed_score: float = DEFAULTS.failed_score) -> Array:
+    r"""Return the quantiles of N(0, 1) at the ranks.
 
-    Those of failed trials are as low as the lowest, at least ``FAILED``.
+    .. math:: z_i = \Phi^{-1}(r_i), \quad r_i \in (0, 1)
+
+    What counts is the order, not how bad a bad one is. The scale changes along a study: the best of
+    10 is 1.64, of 40 it is 2.24.
+
+    Args:
+        values: larger is better; -∞ for a trial that failed.
+        failed_score: score of a failed trial, or the lowest of the others if that is lower.
+
+    References:
+        A Quantile-based Approach for Hyperparameter Transfer Learning (there a Gaussian copula
+        transform), D. Salinas, H. Shen and V. Perrone, 2020, https://arxiv.org/abs/1909.13595
+
     """
     ended = np.isfinite(values)
-    result = np.full_like(values, FAILED)
+    result = np.full_like(values, failed_score)
     if ended.any():
         result[ended] = ndtri(ranks(values[ended]))
-        result[~ended] = min(FAILED, result[ended].min())
+        result[~ended] = min(failed_score, result[ended].min())
     return result
 
 
-def _finite(scores: Array) -> Array:
+def _finite_scores(scores: Array) -> Array:
     """Replace what is infinite by the best or worst finite score."""
     finite = scores[np.isfinite(scores)]
     if len(finite) == 0:
@@ -95,7 +108,7 @@ def _finite(scores: Array) -> Array:
     return np.nan_to_num(scores, nan=finite.min(), posinf=finite.max(), neginf=finite.min())
 
 
-def _below(scores: Array, violation: Array) -> Array:
+def _below(scores: Array, violation: Array, gap: float) -> Array:
     """Put trials that are not feasible under the others, the larger the violation the lower."""
     bad = violation > 0
     if not bad.any():
@@ -103,7 +116,7 @@ def _below(scores: Array, violation: Array) -> Array:
     floor = scores[~bad].min() if not bad.all() else 0.0
     spread = float(np.ptp(scores[~bad])) if not bad.all() else 1.0
     lowered = scores.copy()
-    lowered[bad] = floor - max(spread, 1e-12) * 0.5 * ranks(violation[bad])
+    lowered[bad] = floor - max(spread, 1e-12) * gap * ranks(violation[bad])
     return lowered
 
 

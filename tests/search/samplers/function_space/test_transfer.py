@@ -1,4 +1,4 @@
-"""What earlier problems tell: what agrees with the trainings counts, and what contradicts them is left aside."""
+"""What source tasks tell: what agrees with the trainings counts, what contradicts them not."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from samplers import TABLES, Table
 from scipy.stats import spearmanr
 
 from actsearch.errors import InvalidValueError, UnknownNameError
 from actsearch.run import run_search
-from actsearch.search.samplers.bench import TABLES, Table
-from actsearch.search.samplers.function_space.encoding import Space
-from actsearch.search.samplers.function_space.gaussian_process import Surrogate
+from actsearch.search.samplers.function_space.encoding import Encoding
+from actsearch.search.samplers.function_space.gaussian_process import GaussianProcess
 from actsearch.search.samplers.function_space.observations import normal_scores
-from actsearch.search.samplers.function_space.transfer import Experience, load, recall
+from actsearch.search.samplers.function_space.posterior import Posterior
+from actsearch.search.samplers.function_space.transfer import (
+    SourceTask,
+    SourceTasks,
+    shipped_scores,
+)
 from actsearch.search.space.search_space import SearchSpace
 
 NAMES = [
@@ -59,62 +64,60 @@ def test_the_data_tell_which_study_is_of_a_like_problem(path):
             {name: -score for name, score in elsewhere.items()}
         ),  # what is good here was bad there
     ]
-    space = Space.of({"activation": CategoricalDistribution([table.activations[i] for i in own])})
-    rows, rng = np.arange(len(own), dtype=float)[:, None], np.random.default_rng(0)
-    earlier = Experience(space, studies)
-    seen = 8
+    encoding = Encoding.of(
+        {"activation": CategoricalDistribution([table.activations[i] for i in own])}
+    )
+    rows, seen = np.arange(len(own), dtype=float)[:, None], 8
     scores = normal_scores(table.scores[own])
-    model = Surrogate.of(space).fitted(rows[:seen], scores[:seen], np.zeros(seen), rng, earlier)
-    like, loss, contrary = np.exp(model.mixture.evidence[1:4])
+
+    def posterior(source_tasks):
+        return Posterior.fitted(
+            GaussianProcess.of(encoding),
+            source_tasks,
+            rows[:seen],
+            scores[:seen],
+            np.zeros(seen),
+            np.random.default_rng(0),
+        )
+
+    informed = posterior(SourceTasks(encoding, studies))
+    like, loss, contrary = np.exp(informed.average.log_probability[1:4])
     assert like == pytest.approx(loss)
     assert like > 10 * contrary
-    taught = model.predict(rows[seen:])[0]
-    alone = (
-        Surrogate.of(space)
-        .fitted(rows[:seen], scores[:seen], np.zeros(seen), rng, Nothing())
-        .predict(rows[seen:])[0]
-    )
-    assert spearmanr(taught, scores[seen:]).statistic > spearmanr(alone, scores[seen:]).statistic
-
-
-class Nothing:
-    """No experience."""
-
-    odds = np.zeros(0)
-
-    def __call__(self, rows):
-        return np.zeros((len(rows), 0))
+    expected = informed.predict(rows[seen:])[0]
+    alone = posterior(SourceTasks(encoding, [], shipped=False)).predict(rows[seen:])[0]
+    assert spearmanr(expected, scores[seen:]).statistic > spearmanr(alone, scores[seen:]).statistic
 
 
 def test_a_function_that_is_no_choice_speaks_for_its_like():
     others = {name: 0.1 * i for i, name in enumerate(n for n in NAMES if n != "abs(x)")}
-    space = Space.of({"activation": CategoricalDistribution(NAMES)})
-    earlier = Experience(space, [study_of({**others, "mul(0.9,abs(x))": 5.0})])
+    encoding = Encoding.of({"activation": CategoricalDistribution(NAMES)})
+    earlier = SourceTasks(encoding, [study_of({**others, "mul(0.9,abs(x))": 5.0})])
     column = earlier(np.arange(len(NAMES), dtype=float)[:, None])[:, 0]
     assert NAMES[int(np.argmax(column))] == "abs(x)"
 
 
 def test_rows_of_other_parameters_and_of_several_sites():
     sites = {name: CategoricalDistribution(["relu", "tanh"]) for name in ("a", "b")}
-    space = Space.of({**sites, "width": FloatDistribution(0, 1)})
+    encoding = Encoding.of({**sites, "width": FloatDistribution(0, 1)})
     earlier = study_of({"gelu": 1.0, "tanh": 2.0})
-    known = recall(space, earlier)
-    assert known.space.activations[0].distribution.choices == ("relu", "tanh", "gelu")
+    known = SourceTask.of(earlier, encoding)
+    assert known.encoding.activations[0].distribution.choices == ("relu", "tanh", "gelu")
     assert known.rows.tolist() == [[1, 1, 0.5], [2, 2, 0.5]]
     assert known.scores[0] > known.scores[1]
-    expected = Experience(space, [earlier])(np.array([[1, 1, 0.1], [1, 1, 0.9], [0, 0, 0.5]]))
+    expected = SourceTasks(encoding, [earlier])(np.array([[1, 1, 0.1], [1, 1, 0.9], [0, 0, 0.5]]))
     assert expected.shape == (3, 1)
     assert expected[0] == expected[1] > expected[2]
-    assert recall(space, study_of({3: 1.0, 4: 2.0})) is None
+    assert SourceTask.of(study_of({3: 1.0, 4: 2.0}), encoding) is None
 
 
 def test_the_experience_that_comes_along_expects_what_was_measured():
-    activations, problems, scores = load()
+    activations, problems, scores = shipped_scores()
     assert scores.shape == (len(activations), len(problems))
     assert np.isfinite(scores).all()
     chosen = activations[::40]
-    space = Space.of({"activation": CategoricalDistribution(chosen)})
-    expected = Experience(space, [])(np.arange(len(chosen), dtype=float)[:, None])
+    encoding = Encoding.of({"activation": CategoricalDistribution(chosen)})
+    expected = SourceTasks(encoding, [])(np.arange(len(chosen), dtype=float)[:, None])
     for column, measured in zip(expected.T, scores[::40].T, strict=True):
         assert spearmanr(column, measured).statistic > 0.8
 

@@ -4,10 +4,22 @@ import csv
 
 import numpy as np
 import pytest
+from samplers import (
+    CONTESTANTS,
+    TABLES,
+    Curves,
+    Table,
+    as_text,
+    bench_sampler,
+    chosen_elsewhere,
+    named,
+    picture,
+)
 
 from actsearch.activations.expression.generate import pool
 from actsearch.errors import InvalidValueError, UnknownNameError
-from actsearch.search.samplers.bench import TABLES, Table, as_text, bench_sampler, picture
+
+RANDOM = {"random": CONTESTANTS["random"]}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +55,8 @@ def test_a_part_keeps_the_common_ones(folder):
 
 
 def test_every_sampler_trains_each_activation_once(folder):
-    result = bench_sampler(["random", "evolution", "function_space"], folder, trainings=24, seeds=2)
+    names = ["random", "evolution", "function_space"]
+    result = bench_sampler(named(names), folder, trainings=24, seeds=2)
     for curves in result.values():
         assert curves.regret.shape == (1, 2, 24)
         assert (np.diff(curves.regret, axis=2) <= 0).all()
@@ -53,26 +66,34 @@ def test_every_sampler_trains_each_activation_once(folder):
 
 
 def test_trainings_needed(folder):
-    curves = bench_sampler(["random"], folder, trainings=40, seeds=2)["random"]
+    curves = bench_sampler(RANDOM, folder, trainings=40, seeds=2)["random"]
     assert curves.needed(np.inf) == 1
     assert curves.needed(-1.0) is None
 
 
+def test_a_choice_is_judged_by_the_tables_it_was_not_made_on():
+    def curves(*tables):  # regret of each table, one seed, one training
+        return Curves(np.array(tables)[:, None, None], 1.0)
+
+    found = chosen_elsewhere({"a": curves(0.9, 0.1, 0.1), "b": curves(0.2, 0.5, 0.5)})
+    assert found.regret[:, 0, 0].tolist() == [0.9, 0.5, 0.5]
+
+
 def test_a_picture(folder, tmp_path):
-    result = bench_sampler(["random"], folder, trainings=12, seeds=2)
+    result = bench_sampler(RANDOM, folder, trainings=12, seeds=2)
     assert picture(result, tmp_path / "regret.png").stat().st_size > 1000
 
 
-def test_errors_say_what_there_is(folder, tmp_path):
+def test_errors_say_what_there_is(tmp_path):
     with pytest.raises(UnknownNameError, match="unknown sampler 'tep'; nearest: tpe"):
-        bench_sampler(["tep"], folder)
+        named(["tep"])
     with pytest.raises(InvalidValueError, match="folder must hold tables"):
-        bench_sampler(["random"], tmp_path)
+        bench_sampler(RANDOM, tmp_path)
     (tmp_path / "bad.csv").write_text("activation,seed_0\nrelu,much\n")
     with pytest.raises(
         InvalidValueError, match="table must be a CSV file of activations and scores"
     ):
-        bench_sampler(["random"], tmp_path)
+        bench_sampler(RANDOM, tmp_path)
 
 
 def test_the_shipped_tables():

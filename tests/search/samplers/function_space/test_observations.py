@@ -41,8 +41,8 @@ def test_a_pruned_trial_counts_as_what_its_peers_came_to_but_never_above_their_m
     assert 0.0 <= found.scores[5, 0] < 2.0
     assert found.scores[6, 0] == 2.0
     assert found.scores[7, 0] == 0.0
-    assert (found.doubt[5:] > 0).all()
-    assert (found.doubt[:5] == 0).all()
+    assert (found.observation_noise[5:] > 0).all()
+    assert (found.observation_noise[:5] == 0).all()
 
 
 def test_where_all_were_pruned_their_last_values_are_compared():

@@ -1,28 +1,32 @@
-"""FunctionSpaceSampler as an Optuna sampler: Optuna's own contract, and what the class promises beyond it."""
+"""FunctionSpaceSampler as an Optuna sampler: Optuna's contract, and what it promises beyond."""
 
 import math
+import pickle
 import resource
 import subprocess
 import sys
-import time
 import warnings
 
 import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages import InMemoryStorage
 from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
     MultiObjectiveSamplerTestCase,
     RelativeSamplerTestCase,
 )
 from optuna.trial import TrialState, create_trial
+from samplers import TABLES, Table
 
 from actsearch import FunctionSpaceSampler
 from actsearch.activations.expression.generate import pool
 from actsearch.errors import ActsearchWarning
-from actsearch.search.samplers.bench import TABLES, Table
+from actsearch.search.samplers.function_space import sampler
+from actsearch.search.samplers.function_space.candidates import propose
 from actsearch.search.samplers.function_space.features import compute
+from actsearch.search.samplers.function_space.settings import Settings
 
 TABLE = Table.read(TABLES / "digits_autoencoder.csv")
 """Functions, and what trainings with them came to."""
@@ -169,6 +173,64 @@ def test_threads():
     assert (
         len(names) - len(set(names)) <= 1
     )  # two threads may read the history before either has a number
+
+
+def test_it_can_be_pickled_and_goes_on_in_the_same_way():
+    mine = study()
+    mine.optimize(layered, n_trials=9)
+    again = optuna.create_study(
+        sampler=pickle.loads(pickle.dumps(mine.sampler)), direction="maximize"
+    )
+    again.optimize(layered, n_trials=9)
+    assert [t.params for t in again.trials] == [t.params for t in mine.trials]
+
+
+def test_what_another_process_takes_meanwhile_is_not_proposed_as_well(monkeypatch):
+    names = {f"layer{i}": CategoricalDistribution(LAYERS) for i in range(3)}
+    storage = InMemoryStorage()
+    undisturbed, mine = study(), study(storage=storage)
+    for s in (undisturbed, mine):
+        s.optimize(layered, n_trials=10)
+    wanted = undisturbed.ask(names).params
+    racer = optuna.load_study(
+        study_name=mine.study_name, storage=storage, sampler=FunctionSpaceSampler(seed=5)
+    )
+    raced = []
+
+    def propose_and_be_raced(*arguments):
+        row = propose(*arguments)
+        if not raced:
+            raced.append(None)
+            racer.enqueue_trial(wanted)
+            raced[0] = racer.ask(names).params
+        return row
+
+    monkeypatch.setattr(sampler, "propose", propose_and_be_raced)
+    chosen = mine.ask(names).params
+    assert raced == [wanted]
+    assert chosen != wanted
+
+
+def test_a_fixed_configuration_that_is_in_flight_is_run_again():
+    mine = study()
+    mine.optimize(layered, n_trials=10)
+    everywhere = {f"layer{i}": "sine" for i in range(3)}
+    for _ in range(2):
+        mine.enqueue_trial(everywhere)
+    choices = {name: CategoricalDistribution(LAYERS) for name in everywhere}
+    trials = [mine.ask(choices) for _ in range(2)]
+    assert [t.params for t in trials] == [everywhere] * 2
+
+
+def test_settings_decide_how_it_begins():
+    mine = optuna.create_study(
+        sampler=FunctionSpaceSampler(seed=0, settings=Settings(initial_with_transfer=3)),
+        direction="maximize",
+    )
+    mine.optimize(single, n_trials=3)
+    begun = [t.params["activation"] for t in mine.trials]
+    wanted = [name for name in Settings().initial_activations[:3] if name in POOL]
+    assert begun[: len(wanted)] == wanted
 
 
 def test_an_enqueued_trial_is_run_and_what_it_leaves_open_fits_it():
@@ -321,7 +383,7 @@ def test_choices_that_are_not_all_activations_are_ordinary_ones():
 
 
 @pytest.mark.long
-def test_one_proposal_takes_less_than_a_second_and_no_more_memory():
+def test_after_the_first_proposal_none_needs_more_memory():
     choices = pool(1600, 3, 5)
     distribution = CategoricalDistribution(choices)
     mine = study()
@@ -334,19 +396,13 @@ def test_one_proposal_takes_less_than_a_second_and_no_more_memory():
                 value=rng.random(),
             )
         )
-    mine.ask().suggest_categorical(
-        "activation", choices
-    )  # the features of the choices are computed once
-    seconds, megabytes = [], []
-    for _ in range(10):
-        start = time.perf_counter()
+    megabytes = []
+    for _ in range(11):
         trial = mine.ask()
         trial.suggest_categorical("activation", choices)
-        seconds.append(time.perf_counter() - start)
-        megabytes.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         mine.tell(trial, rng.random())
-    assert min(seconds) < 1.0
-    assert megabytes[-1] - megabytes[0] < 8  # the peak of the first one is that of all
+        megabytes.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    assert megabytes[-1] - megabytes[1] < 8  # the peak of the first ones is that of all
 
 
 @pytest.mark.long
