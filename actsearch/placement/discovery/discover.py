@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from actsearch.errors import PlacementError
@@ -198,18 +197,6 @@ def _run(
 
 def _elements(arguments: Any) -> int:
     return sum(value.numel() for value in leaves(arguments))
-
-
-def run_example(model: nn.Module, example_input: Any) -> Any:
-    """Run the model on an example, without gradients and in evaluation mode, and put its training mode back."""
-    args, kwargs = _arguments(model, example_input)
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        with torch.no_grad():
-            return model.eval()(*args, **kwargs)
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def trace(model: nn.Module, example_input: Any = None) -> Graph:
