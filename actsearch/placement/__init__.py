@@ -1,6 +1,6 @@
 """Where activations stand: sites found in any model, requirements, the placement file, apply."""
 
-from actsearch.placement.discovery.discover import find_sites as find_sites
+from actsearch.placement.discovery.find import find_sites as find_sites
 from actsearch.placement.initialise import initialise as initialise
 from actsearch.placement.placement import Placement as Placement
 from actsearch.placement.placement import SiteEntry as SiteEntry

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from actsearch.activations.base import Activation
 from actsearch.activations.properties.estimate import derivative
 from actsearch.errors import InvalidValueError
-from actsearch.placement.discovery.discover import trace, unwrap
-from actsearch.placement.discovery.gates import NORMS, producers
+from actsearch.placement.discovery.gates import producers
 from actsearch.placement.site import Site
-from actsearch.placement.tracing.graph import Call, Graph, Node
+from actsearch.placement.torch_internals import unwrap
+from actsearch.placement.tracing.graph import Call, Graph, Operation
+from actsearch.placement.tracing.operations import NORMS
+from actsearch.placement.tracing.trace_model import trace_whole
 
 # A standard normal sample without noise: the quantiles of equal steps of probability.
 NORMAL_SAMPLE: Tensor = torch.special.ndtri(
@@ -84,7 +86,7 @@ def initialise(
     if mode not in ("forward", "backward", "mean"):
         raise InvalidValueError(f"mode must be 'forward', 'backward' or 'mean', but got {mode!r}.")
     inner = unwrap(model)
-    return _Propagation(inner, trace(inner, example_input), mode).rescale()
+    return _Propagation(inner, trace_whole(inner, example_input), mode).rescale()
 
 
 # What an operation on independent signals gives, by samples of one element of each signal.
@@ -138,73 +140,77 @@ class _Propagation:
             if isinstance(getattr(m, "weight", None), nn.Parameter)
         ]
         self.layer_of = {id(m.weight): (path, m) for path, m in owners}
-        self.feeding = {layer for call in graph.calls for layer in producers(call.node)}
+        self.feeding = {layer for call in graph.calls for layer in producers(call.operation)}
         self.branch_ends = _branch_ends(graph)
         self.generator = torch.Generator().manual_seed(0)
-        self.signals: dict[Node, Tensor] = {}
-        self.slopes: dict[Node, float] = {}
+        self.signals: dict[Operation, Tensor] = {}
+        self.slopes: dict[Operation, float] = {}
         self.rows: dict[str, RescaledLayer] = {}
 
     def rescale(self) -> list[RescaledLayer]:
         """Rescale every layer that feeds a site."""
-        for node in self.graph.nodes:
-            values = [self._read(source) for source in node.inputs if source.fed]
+        for operation in self.graph.operations:
+            values = [self._read(source) for source in operation.inputs if source.fed]
             values = values or [self._normal(1.0)]
-            self.slopes[node] = self._slope(node, values[0])
-            self.signals[node] = self._signal(node, values)
+            self.slopes[operation] = self._slope(operation, values[0])
+            self.signals[operation] = self._signal(operation, values)
         return list(self.rows.values())
 
-    def _signal(self, node: Node, values: list[Tensor]) -> Tensor:
-        if node.name == "input":
+    def _signal(self, operation: Operation, values: list[Tensor]) -> Tensor:
+        if operation.name == "input":
             return self._normal(1.0)
-        if node.call is not None:
-            return _evaluate(self.model, node.call, values[0])
-        if node.learned:
-            return self._behind_layer(node, float(values[0].square().mean()))
-        rule = SIGNAL_RULES.get(node.name)
+        if operation.call is not None:
+            return _evaluate(self.model, operation.call, values[0])
+        if operation.is_layer:
+            return self._behind_layer(operation, float(values[0].square().mean()))
+        rule = SIGNAL_RULES.get(operation.name)
         return values[0] if rule is None else rule(values, self.generator)
 
-    def _behind_layer(self, node: Node, incoming: float) -> Tensor:
+    def _behind_layer(self, operation: Operation, incoming: float) -> Tensor:
         """Rescale a layer where it feeds a site, and return what comes out of it."""
-        found = next((self.layer_of[w] for w in node.weights if w in self.layer_of), None)
+        found = next((self.layer_of[w] for w in operation.weights if w in self.layer_of), None)
         if found is None:
             return self._normal(incoming)
         path, module = found
-        if node in self.feeding and path not in self.rows and _can_be_scaled(module):
-            self.rows[path] = self._scale(node, path, module, incoming)
+        if operation in self.feeding and path not in self.rows and _can_be_scaled(module):
+            self.rows[path] = self._scale(operation, path, module, incoming)
         return self._normal(_output(module, incoming))
 
     def _normal(self, variance: float) -> Tensor:
         order = torch.randperm(len(NORMAL_SAMPLE), generator=self.generator)
         return NORMAL_SAMPLE[order].mul(math.sqrt(variance))
 
-    def _read(self, node: Node) -> Tensor:
-        while node not in self.signals and node.inputs:  # a part of what an operation returned
-            node = node.inputs[0]
-        return self.signals.get(node, NORMAL_SAMPLE)
+    def _read(self, operation: Operation) -> Tensor:
+        while (
+            operation not in self.signals and operation.inputs
+        ):  # a part of what an operation returned
+            operation = operation.inputs[0]
+        return self.signals.get(operation, NORMAL_SAMPLE)
 
-    def _slope(self, node: Node, z: Tensor) -> float:
+    def _slope(self, operation: Operation, z: Tensor) -> float:
         """Return the mean squared derivative of the activation that an operation is or reads from.
 
         1 behind a layer.
         """
-        if node.call is not None:
-            return _squared_derivative(self.model, node.call, z)
+        if operation.call is not None:
+            return _squared_derivative(self.model, operation.call, z)
         read = [
-            1.0 if source.learned else self.slopes.get(source, 1.0)
-            for source in node.inputs
+            1.0 if source.is_layer else self.slopes.get(source, 1.0)
+            for source in operation.inputs
             if source.fed
         ]
         return max(read, default=1.0)
 
     @torch.no_grad()
-    def _scale(self, node: Node, path: str, module: nn.Module, incoming: float) -> RescaledLayer:
+    def _scale(
+        self, operation: Operation, path: str, module: nn.Module, incoming: float
+    ) -> RescaledLayer:
         """Multiply a layer's weights so that its output has the variance aimed at."""
         weight: Any = module.weight
         fan_in, fan_out = _fans(module)
-        variance = 1.0 / len(self.branch_ends) if node in self.branch_ends else 1.0
+        variance = 1.0 / len(self.branch_ends) if operation in self.branch_ends else 1.0
         forward = fan_in * max(incoming, 1e-12)
-        backward = fan_out * max(self.slopes[node], 1e-12)
+        backward = fan_out * max(self.slopes[operation], 1e-12)
         spread = (
             variance
             * {
@@ -264,30 +270,30 @@ def _standing(model: nn.Module, path: str) -> Callable[[Tensor], Tensor]:
     return (lambda x: value(x.to(own)).to(x)) if own is not None else (lambda x: value(x.clone()))
 
 
-def _branch_ends(graph: Graph) -> set[Node]:
+def _branch_ends(graph: Graph) -> set[Operation]:
     """Return the layers that end a residual branch.
 
     Each is the deepest on one side of a sum that the other side skips.
     """
-    ends: set[Node] = set()
-    for node in graph.nodes:
-        sides = [source for source in node.inputs if source.fed]
-        if node.name != "add" or len(sides) < 2:
+    ends: set[Operation] = set()
+    for operation in graph.operations:
+        sides = [source for source in operation.inputs if source.fed]
+        if operation.name != "add" or len(sides) < 2:
             continue
         deepest = max(sides, key=lambda side: side.depth)
         if all(side.depth < deepest.depth for side in sides if side is not deepest):
-            layers = producers(Node("end", inputs=[deepest]))
+            layers = producers(Operation("end", inputs=[deepest]))
             if layers and not _behind_site(deepest, layers[-1]):
                 ends.add(layers[-1])
     return ends
 
 
-def _behind_site(node: Node, layer: Node) -> bool:
+def _behind_site(operation: Operation, layer: Operation) -> bool:
     """Return whether an activation stands between a layer and what it feeds alone."""
-    while node is not layer and node.inputs:
-        if node.call is not None:
+    while operation is not layer and operation.inputs:
+        if operation.call is not None:
             return True
-        node = max(node.inputs, key=lambda each: each.depth)
+        operation = max(operation.inputs, key=lambda each: each.depth)
     return False
 
 

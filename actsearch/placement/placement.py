@@ -23,13 +23,13 @@ from actsearch.errors import (
     RequirementError,
     UnknownNameError,
 )
-from actsearch.placement.discovery.discover import Discovery, discover
+from actsearch.placement.discovery.find import Discovery, discover
 from actsearch.placement.discovery.naming import readings
 from actsearch.placement.files import download, explain, write_text
 from actsearch.placement.optimiser import optimizer_groups
 from actsearch.placement.replacement.replace import refuse_compiled, replace_sites
 from actsearch.placement.replacement.start import started
-from actsearch.placement.site import FoundSite, Sites
+from actsearch.placement.site import FoundSite
 
 SCHEMA = 1
 MAX_BYTES = 16_000_000
@@ -327,12 +327,3 @@ def check_requirement(name: str, entry: SiteEntry, module: Activation, site: Fou
             f"{entry.activation} cannot stand at {name}: {refusal}. Pass force=True to place it"
             " anyway."
         )
-
-
-def of(sites: Sites) -> Placement:
-    """Return the placement of what stands there now, at every open site that has a catalogue name."""
-    return Placement(
-        sites={
-            s.name: SiteEntry.model_validate(s.specification) for s in sites.open if s.specification
-        }
-    )

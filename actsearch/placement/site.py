@@ -73,7 +73,6 @@ class FoundSite:
         requires: the requirement on properties, as text.
         block: the part of the model it belongs to, for ``granularity: block``.
         stage: the part that its block belongs to.
-        depth: layers with weights on the longest way from the input to it, where traced.
         channels: size of the channel dimension of its input, where known.
         channel_dim: the dimension that runs over channels.
         elements: elements that pass through it in one forward pass, where an example input was
@@ -89,7 +88,6 @@ class FoundSite:
     requires: str = ""
     block: str = ""
     stage: str = ""
-    depth: int | None = None
     channels: int | None = None
     channel_dim: int = 1
     elements: int | None = None
@@ -148,30 +146,6 @@ class Sites(Sequence[FoundSite]):
     def protected(self) -> Sites:
         """The sites that are left alone, each with its reason."""
         return Sites([site for site in self._found if site.protected], self.method, self.missed)
-
-    def groups(
-        self, by: Literal["block", "stage", "depth"] = "block", parts: int = 4
-    ) -> dict[str, list[str]]:
-        """Return the names of the open sites by part of the model, in the order of the forward pass.
-
-        Args:
-            by: the part: ``"block"`` and ``"stage"`` by the module tree, ``"depth"`` by layers
-                passed since the input.
-            parts: number of parts that ``"depth"`` makes, as equal in sites as ties allow.
-        """
-        sites = list(self.open)
-        if by != "depth":
-            labels = [getattr(site, by) for site in sites]
-        else:
-            ranks = {
-                depth: rank
-                for rank, depth in enumerate(sorted({site.depth or 0 for site in sites}))
-            }
-            labels = [f"depth {ranks[site.depth or 0] * parts // len(ranks)}" for site in sites]
-        found: dict[str, list[str]] = {}
-        for site, label in zip(sites, labels, strict=True):
-            found.setdefault(label, []).append(site.name)
-        return found
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row a site, then one a nonlinearity that was missed, as plain data."""

@@ -1,4 +1,4 @@
-"""What a model's own modules and attributes say, before anything runs: every module or callable that may be a site."""
+"""Every module or callable of a model that may be a site, before anything runs."""
 
 from __future__ import annotations
 
@@ -32,9 +32,12 @@ class Candidate:
         path: where it stands in the model's module tree.
         module: the module; for a callable attribute one that calls it.
         kind: ``"site"``, ``"module"`` or ``"attribute"``.
-        name: what stands there, and its ``specification``.
-        site_name: the name of its site, where surgery has put it elsewhere.
-        shared: whether the same instance stands at other paths too; ``twins`` are all of them.
+        name: what stands there.
+        specification: of what stands there, where it has one.
+        requires: what an activation must have to stand there, as text.
+        inplace: whether it overwrites its input.
+        twins: all paths at which the same instance stands.
+        site_name: the name of its site, where a placement has put it elsewhere.
     """
 
     path: str
@@ -62,7 +65,7 @@ class Held(nn.Module):
 
 
 def find_candidates(model: nn.Module) -> dict[str, Candidate]:
-    """Return every module and callable attribute that may be a site, by path, in the order of the module tree."""
+    """Return what may be a site, by path, in the order of the module tree."""
     found: dict[str, Candidate] = {}
     verdicts: dict[nn.Module, Candidate | None] = {}
     inside: set[nn.Module] = set()
@@ -88,7 +91,7 @@ def find_candidates(model: nn.Module) -> dict[str, Candidate]:
 
 
 def _name_of(model: nn.Module, path: str) -> str:
-    """Return the site's name: the path, but for what surgery has put behind a switch."""
+    """Return the site's name: the path, but for what a placement has put behind a switch."""
     parent, _, last = path.rpartition(".")
     if parent and isinstance(model.get_submodule(parent), Switch):
         return parent if last == "1" else f"{parent}@{last}"
@@ -131,12 +134,12 @@ def _attributes(path: str, module: nn.Module) -> Iterator[Candidate]:
         )
 
 
-def separate(model: nn.Module, candidates: dict[str, Candidate]) -> None:
-    """Give every path its own module for the time of a trace, so that a call says which path it went through.
+def unshare(model: nn.Module, candidates: dict[str, Candidate]) -> None:
+    """Give every path its own module for the time of a trace.
 
-    Shared instances are replaced by shallow copies that share their parameters, callables by
-    modules that call them, and what works in place works out of place. The caller undoes it with
-    ``preserved``.
+    So a call says which path it went through. Shared instances are replaced by shallow copies that
+    share their parameters, callables by modules that call them, and what works in place works out
+    of place. The caller undoes it with ``preserved``.
     """
     seen: set[nn.Module] = set()
     for path, candidate in candidates.items():

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from actsearch.errors import PlacementError
-from actsearch.placement.discovery.discover import Discovery, unwrap
+from actsearch.placement.discovery.find import Discovery
 from actsearch.placement.replacement.dispatch import (
     Route,
     Switch,
@@ -19,6 +19,7 @@ from actsearch.placement.replacement.dispatch import (
     unshield,
 )
 from actsearch.placement.site import Site
+from actsearch.placement.torch_internals import is_compiled, unwrap
 
 Model = TypeVar("Model", bound=nn.Module)
 _ABSENT = "absent"
@@ -113,7 +114,7 @@ def _label(module: nn.Module) -> str:
 
 def refuse_compiled(model: nn.Module) -> None:
     """Raise where a change would not reach what runs."""
-    if hasattr(model, "_orig_mod") or unwrap(model)._compiled_call_impl is not None:
+    if is_compiled(model):
         raise PlacementError(
             "a placement must be applied before torch.compile, but got a compiled"
             f" {type(unwrap(model)).__name__}. Apply it to the model first, then compile."
@@ -153,7 +154,7 @@ class _Surgeon:
             self._unfuse(parent, parent_path, chosen[0])
             return {0: f"{key}.activation" if place.write_back else key}
         by_index = {place.index: place for place in places}
-        original = standing if isinstance(standing, nn.Module) else by_index[0].standing
+        original = standing if isinstance(standing, nn.Module) else by_index[0].module
         assert (
             original is not None
         )  # what is called at several places is a module, or was held as one

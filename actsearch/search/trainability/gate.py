@@ -19,7 +19,7 @@ from actsearch.activations.trainability import Verdict as Verdict
 from actsearch.activations.trainability import check_function as check_function
 from actsearch.errors import InvalidValueError
 from actsearch.placement import FoundSite, Placement
-from actsearch.placement.discovery.discover import Discovery, discover
+from actsearch.placement.discovery.find import Discovery, discover
 from actsearch.placement.placement import SiteEntry
 from actsearch.placement.replacement.replace import replace_sites
 from actsearch.search.trainability.rehearsal import STEPS, Course, Loss, Rehearsal, arguments_of
