@@ -160,7 +160,7 @@ class _Propagation:
         if operation.name == "input":
             return self._normal(1.0)
         if operation.call is not None:
-            return _evaluate(self.model, operation.call, values[0])
+            return _activate(self.model, operation.call, values[0])
         if operation.is_layer:
             return self._behind_layer(operation, float(values[0].square().mean()))
         rule = SIGNAL_RULES.get(operation.name)
@@ -235,11 +235,11 @@ def _can_be_scaled(module: nn.Module) -> bool:
     return bool(weight.detach().any())
 
 
-def _evaluate(model: nn.Module, call: Call, z: Tensor) -> Tensor:
-    """Return φ(z) at a site; z where φ cannot be evaluated alone."""
+def _activate(model: nn.Module, call: Call, z: Tensor) -> Tensor:
+    """Return φ(z) at a site; z where φ cannot be evaluated alone, as it needs its own shape."""
     try:
         with torch.no_grad():
-            return (_function(call) if call.functional else _standing(model, call.key))(z.clone())
+            return _function_at(model, call)(z.clone())
     except (RuntimeError, ValueError, TypeError):
         return z
 
@@ -247,27 +247,27 @@ def _evaluate(model: nn.Module, call: Call, z: Tensor) -> Tensor:
 def _squared_derivative(model: nn.Module, call: Call, z: Tensor) -> float:
     """Return E[φ'(z)²] at a site; 1 where φ cannot be evaluated alone."""
     try:
-        function = _function(call) if call.functional else _standing(model, call.key)
-        return float(derivative(function, z).square().mean())
+        return float(derivative(_function_at(model, call), z).square().mean())
     except (RuntimeError, ValueError, TypeError):
         return 1.0
 
 
-def _function(call: Call) -> Callable[[Tensor], Tensor]:
-    plain: Any = getattr(F, call.name, None) or getattr(torch, call.name)
-    return functools.partial(plain, **dict(call.parameters))
-
-
-def _standing(model: nn.Module, path: str) -> Callable[[Tensor], Tensor]:
-    holder, _, name = path.rpartition(".")
+def _function_at(model: nn.Module, call: Call) -> Callable[[Tensor], Tensor]:
+    """Return what stands at a site as a function."""
+    if call.functional:
+        plain: Any = getattr(F, call.name, None) or getattr(torch, call.name)
+        return functools.partial(plain, **dict(call.parameters))
+    holder, _, name = call.key.rpartition(".")
     value: Any = getattr(model.get_submodule(holder), name)
     value = value.activation if isinstance(value, Site) else value
     if not isinstance(value, nn.Module):
         return value  # type: ignore[no-any-return]  # a callable attribute
-    own = next(value.parameters(), None)
     if isinstance(value, Activation):
         return value.plain()
-    return (lambda x: value(x.to(own)).to(x)) if own is not None else (lambda x: value(x.clone()))
+    own = next(value.parameters(), None)
+    if own is None:
+        return lambda x: value(x.clone())
+    return lambda x: value(x.to(own)).to(x)
 
 
 def _branch_ends(graph: Graph) -> set[Operation]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from actsearch.activations import Requirement, activation, properties
 from actsearch.activations.base import Activation
@@ -37,14 +38,11 @@ class Site(nn.Module):
     ) -> None:
         super().__init__()
         self.requires = Requirement(requires)
-        self.inplace = (
-            False  # set by surgery where what stood here overwrote an input that is read again
-        )
-        self.activation = (
-            activation(name_or_module, **parameters)
-            if isinstance(name_or_module, str)
-            else name_or_module
-        )
+        self.inplace = False  # set where what stood here overwrote an input that is read again
+        if isinstance(name_or_module, str):
+            self.activation: nn.Module = activation(name_or_module, **parameters)
+        else:
+            self.activation = name_or_module
         if requires and isinstance(self.activation, Activation):
             refusal = self.requires.refusal(properties(self.activation))
             if refusal:
@@ -54,8 +52,8 @@ class Site(nn.Module):
         """Apply the activation that stands here."""
         return x.copy_(self.activation(x.clone())) if self.inplace else self.activation(x)
 
+    @override
     def extra_repr(self) -> str:
-        """Show the requirement."""
         return f"requires={self.requires.text!r}" if self.requires.text else ""
 
 
@@ -96,7 +94,7 @@ class FoundSite:
 
 
 class Sites(Sequence[FoundSite]):
-    """The sites of a model in order of their forward pass, and what was seen but cannot be replaced.
+    """The sites of a model in the order of its forward pass, and what cannot be replaced.
 
     Args:
         found: the sites.
@@ -172,7 +170,10 @@ class Sites(Sequence[FoundSite]):
         return rows
 
     def totals(self) -> dict[str, Any]:
-        """Return how many sites were found, are open, protected and missed, their elements, and how they were found."""
+        """Return how many sites were found, are open, protected and missed.
+
+        With their elements, and how they were found.
+        """
         return {
             "found": len(self),
             "open": len(self.open),

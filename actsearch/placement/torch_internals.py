@@ -1,7 +1,6 @@
 """What of torch's private side placement needs, each once; seen in torch 2.13.
 
-Elsewhere only ``_modules``, ``_parameters`` and ``_buffers`` of a module are used, which torch's own
-documentation names.
+Elsewhere only ``_modules``, ``_parameters`` and ``_buffers`` of a module are used.
 """
 
 from __future__ import annotations

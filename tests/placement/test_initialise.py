@@ -115,7 +115,8 @@ def test_the_mean_of_the_identity_is_glorots_rule():
 def test_convolutions_and_transposed_convolutions():
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(8, 32, 3, padding=1, groups=2), nn.ReLU(), nn.ConvTranspose2d(32, 16, 4, 2, 1), nn.GELU(),
+        nn.Conv2d(8, 32, 3, padding=1, groups=2), nn.ReLU(), nn.ConvTranspose2d(32, 16, 4, 2, 1),
+        nn.GELU(),
         nn.Conv2d(16, 4, 1),
     )  # fmt: skip
     initialise(model, "forward")

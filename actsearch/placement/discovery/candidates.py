@@ -9,9 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import nn
+from typing_extensions import override
 
 from actsearch.activations.base import Activation
-from actsearch.placement.discovery.lookalike import identify, is_activation, is_activation_function
+from actsearch.placement.discovery.lookalike import (
+    identify,
+    is_activation_function,
+    is_activation_module,
+)
 from actsearch.placement.discovery.torch_functions import (
     NORMALISED,
     PARAMETERS,
@@ -25,7 +30,7 @@ from actsearch.placement.site import Site
 
 
 @dataclass(eq=False)
-class Candidate:
+class SiteCandidate:
     """A module or a callable that may be a site.
 
     Args:
@@ -59,38 +64,38 @@ class Held(nn.Module):
         self.function = function
         self.__name__ = getattr(function, "__name__", "activation")
 
+    @override
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function."""
         return self.function(*args, **kwargs)
 
 
-def find_candidates(model: nn.Module) -> dict[str, Candidate]:
+def find_candidates(model: nn.Module) -> dict[str, SiteCandidate]:
     """Return what may be a site, by path, in the order of the module tree."""
-    found: dict[str, Candidate] = {}
-    verdicts: dict[nn.Module, Candidate | None] = {}
+    found: dict[str, SiteCandidate] = {}
+    verdicts: dict[nn.Module, SiteCandidate | None] = {}
     inside: set[nn.Module] = set()
     paths: dict[nn.Module, list[str]] = {}
     for path, module in model.named_modules(remove_duplicate=False):
         if module in inside or path in found:  # found: an attribute of that name hides the module
             continue
         if module not in verdicts:
-            verdicts[module] = _module(path, module) if path else None
+            verdicts[module] = _module_candidate(path, module) if path else None
             if verdicts[module] is not None:
                 inside.update(child for child in module.modules() if child is not module)
             else:
-                found |= {c.path: c for c in _attributes(path, module)}
+                found |= {c.path: c for c in _attribute_candidates(path, module)}
         known = verdicts[module]
         if known is not None:
             paths.setdefault(module, []).append(path)
             found[path] = copy.copy(known)
             found[path].path = path
-            found[path].site_name = _name_of(model, path)
+            found[path].site_name = _site_name(model, path)
     for candidate in found.values():
         candidate.twins = tuple(paths.get(candidate.module, ()))
     return found
 
 
-def _name_of(model: nn.Module, path: str) -> str:
+def _site_name(model: nn.Module, path: str) -> str:
     """Return the site's name: the path, but for what a placement has put behind a switch."""
     parent, _, last = path.rpartition(".")
     if parent and isinstance(model.get_submodule(parent), Switch):
@@ -98,24 +103,24 @@ def _name_of(model: nn.Module, path: str) -> str:
     return path
 
 
-def _module(path: str, module: nn.Module) -> Candidate | None:
+def _module_candidate(path: str, module: nn.Module) -> SiteCandidate | None:
     if isinstance(module, Site):
         name, spec = describe(module.activation)
-        return Candidate(
+        return SiteCandidate(
             path, module, "site", name, spec, module.requires.text, inplace=module.inplace
         )
     if isinstance(module, Activation) or type(module) in TORCH_MODULES:
         name, spec = describe(module)
-    elif is_activation(module):
+    elif is_activation_module(module):
         name, spec = identify(module, type(module).__name__)
     else:
         return None
-    return Candidate(
+    return SiteCandidate(
         path, module, "module", name, spec, inplace=bool(getattr(module, "inplace", False))
     )
 
 
-def _attributes(path: str, module: nn.Module) -> Iterator[Candidate]:
+def _attribute_candidates(path: str, module: nn.Module) -> Iterator[SiteCandidate]:
     for name, value in list(vars(module).items()):
         if name.startswith("_") or not callable(value) or isinstance(value, (type, nn.Module)):
             continue
@@ -129,12 +134,12 @@ def _attributes(path: str, module: nn.Module) -> Iterator[Candidate]:
             continue
         where = f"{path}.{name}" if path else name
         inplace = what is not None and what.inplace
-        yield Candidate(
+        yield SiteCandidate(
             where, Held(value), "attribute", label, spec, inplace=inplace, site_name=where
         )
 
 
-def unshare(model: nn.Module, candidates: dict[str, Candidate]) -> None:
+def unshare(model: nn.Module, candidates: dict[str, SiteCandidate]) -> None:
     """Give every path its own module for the time of a trace.
 
     So a call says which path it went through. Shared instances are replaced by shallow copies that

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from actsearch.placement.discovery import gates
-from actsearch.placement.discovery.candidates import Candidate
+from actsearch.placement.discovery.candidates import SiteCandidate
 from actsearch.placement.discovery.channels import channels_before, channels_of
 from actsearch.placement.discovery.naming import block_of, stage_of
 from actsearch.placement.discovery.place import Place
@@ -61,7 +61,7 @@ class Collector:
     def __init__(
         self,
         model: nn.Module,
-        candidates: dict[str, Candidate],
+        candidates: dict[str, SiteCandidate],
         originals: dict[str, nn.Module],
         graphs: list[Graph],
         include_gates: bool,
@@ -181,7 +181,7 @@ class Collector:
             parameters=first.parameters,
         )  # fmt: skip
 
-    def _name(self, found: _SiteCalls, candidate: Candidate | None) -> str:
+    def _name(self, found: _SiteCalls, candidate: SiteCandidate | None) -> str:
         if candidate is not None and candidate.site_name not in (candidate.path, ""):
             return candidate.site_name  # behind a switch
         nth = f"@{found.index + 1}" if found.index else ""
@@ -234,7 +234,7 @@ class Collector:
         owner = path.rpartition(".")[0]
         return not owner or owner in seen
 
-    def _never_ran(self, candidate: Candidate, traced: bool, unused: bool) -> Place:
+    def _never_ran(self, candidate: SiteCandidate, traced: bool, unused: bool) -> Place:
         path = candidate.path
         reason, protected = "", False
         if unused:
@@ -266,7 +266,7 @@ class Collector:
         return any(p.ndim >= 2 for name in after for p in parent.get_submodule(name).parameters())
 
 
-def _kind(found: _SiteCalls, candidate: Candidate | None) -> Kind:
+def _kind(found: _SiteCalls, candidate: SiteCandidate | None) -> Kind:
     if candidate is None or found.functional:
         return "functional"
     if candidate.kind == "module" and (found.of > 1 or len(candidate.twins) > 1):

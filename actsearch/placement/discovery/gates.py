@@ -130,7 +130,7 @@ def _products(operation: Operation) -> Iterator[tuple[Operation, Operation]]:
 
 
 def _is_gated_linear(operation: Operation, product: Operation, other: Operation) -> bool:
-    """Return whether the other factor comes straight from a layer that does not depend on this site."""
+    """Return whether the other factor comes straight from a layer, and not from this site."""
     if any(source.call is not None for source in _sources(other, include=True)):
         return False
     straight = [source for source in _sources(other, include=True) if source.is_layer]

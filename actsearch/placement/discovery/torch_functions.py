@@ -1,4 +1,4 @@
-"""The vocabulary of nonlinearities: every spelling of a function in torch, and the catalogue's entry for it."""
+"""Every spelling of a nonlinearity in torch, and the catalogue's entry for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from actsearch.errors import ActsearchError
 # Parameters after the input, by torch's functional name, in the order of its signature with torch's
 # defaults.
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "relu": {}, "relu6": {}, "selu": {}, "silu": {}, "mish": {}, "tanh": {}, "sigmoid": {}, "hardswish": {},
+    "relu": {}, "relu6": {}, "selu": {}, "silu": {}, "mish": {}, "tanh": {}, "sigmoid": {},
+    "hardswish": {},
     "hardsigmoid": {}, "softsign": {}, "tanhshrink": {}, "logsigmoid": {}, "sin": {}, "erf": {},
     "leaky_relu": {"negative_slope": 0.01},
     "prelu": {"weight": None},
@@ -97,12 +98,17 @@ def _spellings() -> dict[Any, Spelling]:
 SPELLINGS: Mapping[Any, Spelling] = _spellings()
 
 TORCH_MODULES: dict[type[nn.Module], str] = {
-    nn.ReLU: "relu", nn.ReLU6: "relu6", nn.SELU: "selu", nn.SiLU: "silu", nn.Mish: "mish", nn.Tanh: "tanh",
-    nn.Sigmoid: "sigmoid", nn.Hardswish: "hardswish", nn.Hardsigmoid: "hardsigmoid", nn.Softsign: "softsign",
-    nn.Tanhshrink: "tanhshrink", nn.LogSigmoid: "logsigmoid", nn.LeakyReLU: "leaky_relu", nn.PReLU: "prelu",
+    nn.ReLU: "relu", nn.ReLU6: "relu6", nn.SELU: "selu", nn.SiLU: "silu", nn.Mish: "mish",
+    nn.Tanh: "tanh",
+    nn.Sigmoid: "sigmoid", nn.Hardswish: "hardswish", nn.Hardsigmoid: "hardsigmoid",
+    nn.Softsign: "softsign",
+    nn.Tanhshrink: "tanhshrink", nn.LogSigmoid: "logsigmoid", nn.LeakyReLU: "leaky_relu",
+    nn.PReLU: "prelu",
     nn.RReLU: "rrelu", nn.ELU: "elu", nn.CELU: "celu", nn.GELU: "gelu", nn.Softplus: "softplus",
-    nn.Hardtanh: "hardtanh", nn.Hardshrink: "hardshrink", nn.Softshrink: "softshrink", nn.Threshold: "threshold",
-    nn.Softmax: "softmax", nn.LogSoftmax: "log_softmax", nn.Softmin: "softmin", nn.Softmax2d: "softmax2d",
+    nn.Hardtanh: "hardtanh", nn.Hardshrink: "hardshrink", nn.Softshrink: "softshrink",
+    nn.Threshold: "threshold",
+    nn.Softmax: "softmax", nn.LogSoftmax: "log_softmax", nn.Softmin: "softmin",
+    nn.Softmax2d: "softmax2d",
 }  # fmt: skip
 
 
@@ -207,7 +213,7 @@ def _specification(name: str, parameters: tuple[tuple[str, Any], ...]) -> dict[s
 
 
 def same_bits(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> bool:
-    """Return whether two functions agree bit for bit on a grid of single precision, wide and fine."""
+    """Return whether two functions agree bit for bit on a single-precision grid, wide and fine."""
     x = torch.cat(
         [
             torch.linspace(-30, 30, 6001),

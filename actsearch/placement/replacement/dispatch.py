@@ -1,9 +1,10 @@
-"""Send the calls that a module makes to the activations that stand at its sites: functions, and one shared instance.
+"""Send the calls that a module makes to the activations that stand at its sites.
 
-A module with such sites gets a subclass of its own class whose ``forward`` counts the calls that it
-makes itself: the n-th call of a function goes to the activation registered for it as a submodule
-under the site's name. So its parameters are in ``state_dict``, and ``copy.deepcopy``, ``pickle``,
-``torch.compile`` and threads work as before.
+Calls of functions, and of one instance that it calls several times. A module with such sites gets a
+subclass of its own class whose ``forward`` counts the calls that it makes itself: the n-th call of
+a function goes to the activation registered for it as a submodule under the site's name. So its
+parameters are in ``state_dict``, and ``copy.deepcopy``, ``pickle``, ``torch.compile`` and threads
+work as before.
 """
 
 from __future__ import annotations

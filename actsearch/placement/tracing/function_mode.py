@@ -15,7 +15,7 @@ from torch.nn.modules.module import (
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from actsearch.placement.discovery.candidates import Candidate
+from actsearch.placement.discovery.candidates import SiteCandidate
 from actsearch.placement.discovery.torch_functions import called, without_inplace
 from actsearch.placement.tracing.graph import Graph, leaves
 from actsearch.placement.tracing.operations import operation_name
@@ -100,9 +100,9 @@ def _out_of_place(function: Any, args: Any, kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
-def run(
+def run_on_example(
     model: nn.Module,
-    candidates: Mapping[str, Candidate],
+    candidates: Mapping[str, SiteCandidate],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     guess: bool = False,
@@ -136,7 +136,7 @@ def run(
 
 def run_on_meta(
     model: nn.Module,
-    candidates: Mapping[str, Candidate],
+    candidates: Mapping[str, SiteCandidate],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> Graph | None:
@@ -162,7 +162,7 @@ def run_on_meta(
                     members[name] = twin(value)
         try:
             with torch.device("meta"):
-                return run(model, candidates, *tree_map(twin, (args, dict(kwargs))))
+                return run_on_example(model, candidates, *tree_map(twin, (args, dict(kwargs))))
         except Exception:
             # Whatever a model's own code, or an operation without shapes, raises here: it then runs
             # for real, and what it raises there is told.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from typing_extensions import override
 
-from actsearch.placement.discovery.candidates import Candidate
+from actsearch.placement.discovery.candidates import SiteCandidate
 from actsearch.placement.replacement.dispatch import current, routed
 from actsearch.placement.tracing.graph import Graph, leaves
 from actsearch.placement.tracing.operations import operation_name
@@ -98,7 +98,7 @@ class _Tracer(fx.Tracer):
 
 def symbolic(
     model: nn.Module,
-    candidates: Mapping[str, Candidate],
+    candidates: Mapping[str, SiteCandidate],
     given: Mapping[str, Any] | None = None,
     part: str = "",
 ) -> Graph | None:
@@ -147,7 +147,7 @@ def _concrete(model: nn.Module, given: Mapping[str, Any] | None) -> dict[str, An
 
 
 def symbolic_parts(
-    model: nn.Module, candidates: Mapping[str, Candidate]
+    model: nn.Module, candidates: Mapping[str, SiteCandidate]
 ) -> tuple[list[Graph], list[str]]:
     """Trace the largest parts of a model that trace alone.
 

@@ -1,4 +1,4 @@
-"""What one forward pass did, as a graph: every operation, what it read, and where activations acted.
+"""What one forward pass did, as a graph: every operation, what it read, what activations did.
 
 Both tracers write it: :mod:`torch.fx` has a graph of its own, which a run under a function mode has
 not.

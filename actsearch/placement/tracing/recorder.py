@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from actsearch.placement.discovery.candidates import Candidate
+from actsearch.placement.discovery.candidates import SiteCandidate
 from actsearch.placement.discovery.torch_functions import called
 from actsearch.placement.replacement.dispatch import Switch
 from actsearch.placement.tracing.call_site import call_site
@@ -48,7 +48,7 @@ class Recorder:
         candidates: by path, what may be a site; each is one operation of the graph.
     """
 
-    def __init__(self, model: nn.Module, candidates: Mapping[str, Candidate]) -> None:
+    def __init__(self, model: nn.Module, candidates: Mapping[str, SiteCandidate]) -> None:
         self.graph = Graph()
         self.graph.constants = {id(buffer) for buffer in model.buffers()}
         self.paths = {
@@ -74,7 +74,7 @@ class Recorder:
         self.stack.pop()
 
     def site(
-        self, candidate: Candidate, reads: list[Any], result: Any, inside_leaf: bool = False
+        self, candidate: SiteCandidate, reads: list[Any], result: Any, inside_leaf: bool = False
     ) -> Operation:
         """Add the call of a module or attribute that may be a site.
 

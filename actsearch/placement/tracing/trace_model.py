@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from actsearch.errors import PlacementError
-from actsearch.placement.discovery.candidates import Candidate, find_candidates, unshare
+from actsearch.placement.discovery.candidates import SiteCandidate, find_candidates, unshare
 from actsearch.placement.torch_internals import has_own_forward, unwrap
-from actsearch.placement.tracing.function_mode import run, run_on_meta
+from actsearch.placement.tracing.function_mode import run_on_example, run_on_meta
 from actsearch.placement.tracing.fx import symbolic, symbolic_parts
 from actsearch.placement.tracing.graph import Graph, leaves
 from actsearch.placement.tracing.preserve import preserved
@@ -39,7 +39,7 @@ class Trace:
     unseen: list[tuple[str, str]] = field(default_factory=list)
 
 
-def trace_model(model: nn.Module, candidates: dict[str, Candidate], example: Any) -> Trace:
+def trace_model(model: nn.Module, candidates: dict[str, SiteCandidate], example: Any) -> Trace:
     """Trace a model by every way that adds something, and leave it as it was.
 
     Args:
@@ -55,7 +55,7 @@ def trace_model(model: nn.Module, candidates: dict[str, Candidate], example: Any
         if not has_own_forward(model):
             return _trace_parts(model, candidates)
         arguments = _arguments(model, example) if example is not None else None
-        given = _bound(model, *arguments) if arguments else None
+        given = _by_name(model, *arguments) if arguments else None
         modes = [symbolic(model.train(mode), candidates, given) for mode in (False, True)]
         graphs = [graph for graph in modes if graph is not None]
         if arguments is not None:
@@ -66,7 +66,7 @@ def trace_model(model: nn.Module, candidates: dict[str, Candidate], example: Any
 
 def _trace_on_example(
     model: nn.Module,
-    candidates: dict[str, Candidate],
+    candidates: dict[str, SiteCandidate],
     arguments: Arguments,
     graphs: list[Graph],
     traces_training: bool,
@@ -79,7 +79,7 @@ def _trace_on_example(
             if graphs and _is_costly(model, arguments)
             else None
         )
-        trace.graphs.insert(0, shapes or _run(model.eval(), candidates, arguments))
+        trace.graphs.insert(0, shapes or _run_or_explain(model.eval(), candidates, arguments))
     except PlacementError:
         if not any(p.is_meta for p in model.parameters()):
             raise
@@ -94,18 +94,18 @@ def _trace_on_example(
 
 
 def _trace_training(
-    model: nn.Module, candidates: dict[str, Candidate], arguments: Arguments, trace: Trace
+    model: nn.Module, candidates: dict[str, SiteCandidate], arguments: Arguments, trace: Trace
 ) -> None:
     """Add what forward calls while training alone."""
     try:
-        trace.graphs.append(run(model.train(), candidates, *arguments))
+        trace.graphs.append(run_on_example(model.train(), candidates, *arguments))
     except Exception as error:
         # An example of one item, say, does not do for batch normalisation: it is told, not raised.
         name = type(model).__name__
         trace.unseen.append((name, f"not seen while training: its forward raised {_told(error)}"))
 
 
-def _trace_parts(model: nn.Module, candidates: dict[str, Candidate]) -> Trace:
+def _trace_parts(model: nn.Module, candidates: dict[str, SiteCandidate]) -> Trace:
     """Trace the parts of a model that trace alone, and say what those are that do not."""
     graphs, failed = symbolic_parts(model.eval(), candidates)
     names = list(dict.fromkeys([type(model).__name__, *failed]))
@@ -127,10 +127,10 @@ def trace_whole(model: nn.Module, example_input: Any = None) -> Graph:
     with preserved(model):
         unshare(model, candidates)
         arguments = _arguments(model, example_input) if example_input is not None else None
-        given = _bound(model, *arguments) if arguments else None
+        given = _by_name(model, *arguments) if arguments else None
         graph = symbolic(model.eval(), candidates, given)
         if graph is None and arguments is not None:
-            graph = _run(model, candidates, arguments)
+            graph = _run_or_explain(model, candidates, arguments)
     if graph is not None:
         return graph
     raise PlacementError(
@@ -152,9 +152,11 @@ def called_paths(graphs: Iterable[Graph]) -> set[str]:
     return {call.key for graph in graphs for call in graph.calls if not call.functional}
 
 
-def _run(model: nn.Module, candidates: dict[str, Candidate], arguments: Arguments) -> Graph:
+def _run_or_explain(
+    model: nn.Module, candidates: dict[str, SiteCandidate], arguments: Arguments
+) -> Graph:
     try:
-        return run(model, candidates, *arguments, guess=True)
+        return run_on_example(model, candidates, *arguments, guess=True)
     except Exception as error:  # the model's own code: told with its cause
         raise PlacementError(
             f"example_input must be an input that {type(model).__name__} runs on, but it raised"
@@ -194,7 +196,7 @@ def _arguments(model: nn.Module, example: Any) -> Arguments:
     return (tuple(example), {}) if isinstance(example, (tuple, list)) else ((example,), {})
 
 
-def _bound(
+def _by_name(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any] | None:
     try:

@@ -1,4 +1,7 @@
-"""Discovery against an oracle that knows nothing of it: the operations that reach torch's dispatcher, counted."""
+"""Discovery against an oracle that knows nothing of it.
+
+The operations that reach torch's dispatcher, counted.
+"""
 
 import copy
 import functools
@@ -17,9 +20,12 @@ from actsearch.errors import PlacementError, UnknownNameError
 
 # Elementwise nonlinear operations of torch's dispatcher, by the name that a site of theirs has.
 OPERATIONS = {
-    "relu": "relu", "relu_": "relu", "gelu": "gelu", "silu": "silu", "silu_": "silu", "sigmoid": "sigmoid",
-    "sigmoid_": "sigmoid", "tanh": "tanh", "tanh_": "tanh", "hardswish": "hardswish", "hardswish_": "hardswish",
-    "hardsigmoid": "hardsigmoid", "hardtanh": "hardtanh", "leaky_relu": "leaky_relu", "leaky_relu_": "leaky_relu",
+    "relu": "relu", "relu_": "relu", "gelu": "gelu", "silu": "silu", "silu_": "silu",
+    "sigmoid": "sigmoid",
+    "sigmoid_": "sigmoid", "tanh": "tanh", "tanh_": "tanh", "hardswish": "hardswish",
+    "hardswish_": "hardswish",
+    "hardsigmoid": "hardsigmoid", "hardtanh": "hardtanh", "leaky_relu": "leaky_relu",
+    "leaky_relu_": "leaky_relu",
     "elu": "elu", "elu_": "elu", "_prelu_kernel": "prelu", "softplus": "softplus", "mish": "mish",
     "_softmax": "softmax",
 }  # fmt: skip
@@ -129,9 +135,12 @@ class Everything(nn.Module):
 def test_spellings():
     sites = find_sites(Everything(), torch.randn(2, 6))
     assert [(site.name, site.kind, site.activation) for site in sites] == [
-        ("relu", "functional", "relu"), ("relu@2", "functional", "relu"), ("relu@3", "functional", "relu"),
-        ("relu@4", "functional", "relu"), ("gelu", "functional", "gelu"), ("act", "attribute", "leaky_relu"),
-        ("nonlinearity", "attribute", "<lambda>"), ("relu@5", "functional", "relu"), ("last", "module", "gelu"),
+        ("relu", "functional", "relu"), ("relu@2", "functional", "relu"),
+        ("relu@3", "functional", "relu"),
+        ("relu@4", "functional", "relu"), ("gelu", "functional", "gelu"),
+        ("act", "attribute", "leaky_relu"),
+        ("nonlinearity", "attribute", "<lambda>"), ("relu@5", "functional", "relu"),
+        ("last", "module", "gelu"),
     ]  # fmt: skip
     assert sites.named("gelu").specification == {
         "activation": "gelu",
@@ -156,69 +165,6 @@ def test_the_same_call_twice_is_two_sites_but_a_loop_over_time_is_one():
     sites = find_sites(Siamese(), torch.randn(3, 4))
     assert [site.name for site in sites] == ["relu", "relu@2", "tanh"]
     assert sites.named("tanh").elements == 60
-
-
-class Steps(nn.Module):
-    """The same modules, functions and order of calls, by a loop or written out."""
-
-    def __init__(self, written_out):
-        super().__init__()
-        self.fc, self.written_out = nn.Linear(4, 4), written_out
-
-    def forward(self, x):
-        if self.written_out:
-            x = torch.tanh(self.fc(x))
-            return torch.tanh(self.fc(x))
-        for _ in range(2):
-            x = torch.tanh(self.fc(x))
-        return x
-
-
-@pytest.mark.parametrize("given", [True, False])
-def test_the_instruction_tells_a_loop_from_calls_written_out(given):
-    """The case that path and number of the call cannot tell: both run the same operations."""
-    x = torch.randn(3, 4) if given else None
-    names = {
-        written_out: [site.name for site in find_sites(Steps(written_out), x, include_gates=True)]
-        for written_out in (True, False)
-    }
-    assert names == {True: ["tanh", "tanh@2"], False: ["tanh"]}
-
-
-class Branches(nn.Module):
-    """Two calls of one function in the branches of one forward, and one after them."""
-
-    def __init__(self, otherwise):
-        super().__init__()
-        self.a, self.b, self.c = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
-        self.otherwise = otherwise
-
-    def forward(self, x):
-        x = F.relu(self.a(x)) if x.sum() > 0 else self.otherwise(self.b(x))
-        return F.relu(self.c(x))
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_branches_of_as_many_calls_share_their_sites(sign):
-    """Either branch makes the first call, so a placement found on one fits the other."""
-    model, x = Branches(lambda y: F.relu(y)), torch.ones(3, 4)
-    assert [site.name for site in find_sites(model, sign * x)] == ["relu", "relu@2"]
-    Placement.uniform("tanh", ["relu@2"]).apply(model, sign * x)
-    for each, layer in ((x, model.a), (-x, model.b)):
-        assert torch.equal(model(each), torch.tanh(model.c(F.relu(layer(each)))))
-
-
-def test_a_branch_of_fewer_calls_moves_those_that_follow():
-    """What counting costs: the last call is the first here, so the other site's, and stays ReLU.
-
-    Instructions would not be counted wrongly, but a forward would have to look at its own stack at
-    every call.
-    """
-    model, x = Branches(lambda y: y), torch.ones(3, 4)
-    assert [site.name for site in find_sites(model, x)] == ["relu", "relu@2"]
-    Placement.uniform("tanh", ["relu@2"]).apply(model, x)
-    assert torch.equal(model(x), torch.tanh(model.c(F.relu(model.a(x)))))
-    assert torch.equal(model(-x), F.relu(model.c(model.b(-x))))
 
 
 def test_an_error_in_the_forward_of_training_is_told():

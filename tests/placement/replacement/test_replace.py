@@ -1,4 +1,4 @@
-"""Surgery touches what it was asked to touch: checked on every model, and on the traps one by one."""
+"""Replacement touches what it was asked to touch: on every model, and on the traps one by one."""
 
 import copy
 import io
