@@ -5,8 +5,9 @@ What a user reads stands here: :mod:`.site`, :mod:`.placement`, :mod:`.initialis
 
 To follow a model that marks its places with a :class:`Site`, read :mod:`.placement`,
 :mod:`.discovery.candidates` and :mod:`.replacement.replace` (``_inside_site``): without an example
-input nothing of it is traced. For any other model :mod:`.tracing` sees what it computes, :mod:`.discovery` tells which operations are
-activations and which of these are gates, and :mod:`.replacement` puts modules there.
+input nothing of it is traced. For any other model :mod:`.tracing` sees what it computes,
+:mod:`.discovery` tells which operations are activations and which of these are gates, and
+:mod:`.replacement` puts modules there.
 """
 
 from actsearch.placement.discovery.find import find_sites as find_sites
