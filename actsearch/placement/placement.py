@@ -201,9 +201,9 @@ class Placement(BaseModel):
             if site.requires and not force:
                 check_requirement(name, entry, module, site)
             free = [key for key in module.learn if key not in entry.parameters]
-            standing = discovery.places[name].function()
-            if free and standing is not None:
-                module, differences[name] = start_at(module, standing, free)
+            current = discovery.places[name].function()
+            if free and current is not None:
+                module, differences[name] = start_at(module, current, free)
             modules[name] = module
         _refuse_unsynchronised(model, modules)
         self._warn(model, modules, discovery)

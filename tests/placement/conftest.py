@@ -1,4 +1,4 @@
-"""The models that discovery and surgery are held to, each small, with random weights."""
+"""The models that discovery and replacement are held to, each small, with random weights."""
 
 import os
 from dataclasses import dataclass

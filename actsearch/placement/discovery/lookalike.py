@@ -13,15 +13,13 @@ from torch import Tensor, nn
 
 from actsearch.placement.discovery.torch_functions import PARAMETERS, specification
 
+# Names of classes, lower case and without "act" or "activation", that are known to be activations.
 _CLASS_NAMES = {
     *(name.replace("_", "") for name in PARAMETERS if name not in ("sin", "erf", "threshold")),
     "swish", "hardswish", "hswish", "hsigmoid", "newgelu", "quickgelu", "fastgelu", "gelutanh",
-    "clippedgelu",
-    "laplace",
-    "relusquared", "memoryefficientswish", "memoryefficientmish", "swishme", "mishme", "sine",
-    "snake",
-    "hardmish", "hardswishme", "hardsigmoidme", "hardmishme", "pytorchgelutanh", "accurategelu",
-    "frelu",
+    "clippedgelu", "laplace", "relusquared", "memoryefficientswish", "memoryefficientmish",
+    "swishme", "mishme", "sine", "snake", "hardmish", "hardswishme", "hardsigmoidme", "hardmishme",
+    "pytorchgelutanh", "accurategelu", "frelu",
 }  # fmt: skip
 
 
@@ -60,9 +58,7 @@ def acts_elementwise(function: Callable[..., Any]) -> bool | None:
             moved = probe(x.flatten()[order].reshape(x.shape))
             line = torch.linspace(-6.0, 6.0, 49)
             curve = probe(line.reshape(1, 7, 7).clone()).flatten()
-    except (
-        Exception
-    ):  # whatever a stranger's code raises on a probe: it is not known to be an activation
+    except Exception:  # whatever a stranger's code raises on a probe: nothing is known of it
         return None
     if not torch.allclose(moved.flatten(), y.flatten()[order], rtol=1e-5, atol=1e-6):
         return False
