@@ -17,8 +17,8 @@ from actsearch.activations import Properties, from_spec, properties
 from actsearch.activations.base import Activation
 from actsearch.measures.functional.gradient_flow import derivative
 from actsearch.placement import FoundSite, Site, applied
-from actsearch.placement.discovery.collect import Place
-from actsearch.placement.discovery.discover import discover
+from actsearch.placement.discovery.find import discover
+from actsearch.placement.discovery.place import Place
 from actsearch.placement.replacement.replace import replace_sites
 
 _SKELETON = ("_modules", "_parameters", "_buffers")
@@ -100,7 +100,7 @@ def watched(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, Watche
     found: dict[str, WatchedSite] = {}
     made: dict[str, nn.Module] = {}
     for place in places:
-        standing = place.standing.activation if isinstance(place.standing, Site) else place.standing
+        standing = place.module.activation if isinstance(place.module, Site) else place.module
         function = standing if isinstance(standing, Activation) else place.function()
         if function is None:
             continue
@@ -160,4 +160,4 @@ def noting(model: nn.Module, paths: Iterable[str], seen: dict[str, Tensor]) -> I
 
 
 def _path(place: Place) -> str:
-    return f"{place.key}.activation" if isinstance(place.standing, Site) else place.key
+    return f"{place.key}.activation" if isinstance(place.module, Site) else place.key

@@ -1,6 +1,16 @@
-"""Where activations stand: sites found in any model, requirements, the placement file, apply."""
+"""Where activations stand: sites of any model, the placement file, and putting activations there.
 
-from actsearch.placement.discovery.discover import find_sites as find_sites
+What a user reads stands here: :mod:`.site`, :mod:`.placement`, :mod:`.initialise`,
+:mod:`.optimiser`, :mod:`.recurrent`.
+
+To follow a model that marks its places with a :class:`Site`, read :mod:`.placement`,
+:mod:`.discovery.candidates` and :mod:`.replacement.replace` (``_inside_site``): without an example
+input nothing of it is traced. For any other model :mod:`.tracing` sees what it computes,
+:mod:`.discovery` tells which operations are activations and which of these are gates, and
+:mod:`.replacement` puts modules there.
+"""
+
+from actsearch.placement.discovery.find import find_sites as find_sites
 from actsearch.placement.initialise import initialise as initialise
 from actsearch.placement.placement import Placement as Placement
 from actsearch.placement.placement import SiteEntry as SiteEntry

@@ -1,4 +1,4 @@
-"""Files of ours: written whole or not at all, fetched from MLflow, and what is wrong with one in a line."""
+"""Files of ours: written whole or not at all, fetched from MLflow, explained in one line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def download(uri: str, folder: str) -> Path:
-    """Fetch a placement from MLflow: where ``MLFLOW_TRACKING_URI`` points, else from the store in ``mlruns``.
+    """Fetch a placement from MLflow.
+
+    From where ``MLFLOW_TRACKING_URI`` points, else from the store in ``mlruns``.
 
     Raises:
         PlacementError: MLflow is not installed, or does not have it.
@@ -43,16 +45,15 @@ def download(uri: str, folder: str) -> Path:
         else None
     )
     try:
-        from mlflow.artifacts import (
-            download_artifacts,
-        )  # only where asked for: MLflow stays out of training code
+        # Only where asked for: MLflow stays out of training code.
+        from mlflow.artifacts import download_artifacts
     except ImportError:
         raise PlacementError(
             f"{uri} must be read through MLflow, which is not installed. Pass a file instead."
         ) from None
     try:
         return Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking))
-    except Exception as error:
+    except Exception as error:  # whatever a store or a server raises: told with its cause
         raise PlacementError(f"{uri} cannot be read from MLflow: {error}.") from error
 
 

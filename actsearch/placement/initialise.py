@@ -1,10 +1,10 @@
-"""Scale the weights that feed each site, so that signal or gradient keep their variance with depth."""
+"""Scale the weights that feed each site, so that signal or gradient keep their variance."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,23 +15,27 @@ from torch import Tensor, nn
 from actsearch.activations.base import Activation
 from actsearch.activations.properties.estimate import derivative
 from actsearch.errors import InvalidValueError
-from actsearch.placement.discovery.discover import run_example, trace, unwrap
-from actsearch.placement.discovery.gates import NORMS, producers
+from actsearch.placement.discovery.gates import producers
 from actsearch.placement.site import Site
-from actsearch.placement.tracing.graph import Call, Graph, Node
+from actsearch.placement.torch_internals import unwrap
+from actsearch.placement.tracing.graph import Call, Graph, Operation
+from actsearch.placement.tracing.operations import NORMS
+from actsearch.placement.tracing.trace_model import trace_whole
 
 # A standard normal sample without noise: the quantiles of equal steps of probability.
-QUANTILES: Tensor = torch.special.ndtri((torch.arange(16384, dtype=torch.float64) + 0.5) / 16384)
-Mode = Literal["forward", "backward", "mean"]
+NORMAL_SAMPLE: Tensor = torch.special.ndtri(
+    (torch.arange(16384, dtype=torch.float64) + 0.5) / 16384
+)
+ScalingMode = Literal["forward", "backward", "mean"]
 
 
 @dataclass(frozen=True)
-class Scaled:
+class RescaledLayer:
     """What was done to one layer.
 
     Args:
         layer: its path.
-        incoming: second moment of its input, assumed or measured.
+        incoming: second moment of its input, as assumed.
         variance: of its output at a site, aimed at: 1, or less at the end of a residual branch.
         factor: what its weights were multiplied with.
     """
@@ -43,8 +47,8 @@ class Scaled:
 
 
 def initialise(
-    model: nn.Module, mode: Mode = "forward", example_input: Any = None, *, measured: bool = False
-) -> list[Scaled]:
+    model: nn.Module, mode: ScalingMode = "forward", example_input: Any = None
+) -> list[RescaledLayer]:
     r"""Re-scale, in place, the weights of every layer that feeds a site.
 
     With fans n, incoming second moment :math:`E[a^2]`, and the derivative of the activation that
@@ -64,38 +68,69 @@ def initialise(
         model: a fresh model, with its activations in place.
         mode: what to keep: the signal, the gradient, or the mean of both.
         example_input: one input, or one batch; needed where the model does not trace.
-        measured: measure :math:`E[a^2]` layer by layer on the example, and do not assume
-            independent Gaussian signals.
 
     Returns:
         one row a layer, in the order of the forward pass.
 
     Raises:
-        InvalidValueError: an unknown mode, or ``measured`` without an example.
+        InvalidValueError: an unknown mode.
         PlacementError: the model neither traces nor runs.
 
     References:
         Understanding the difficulty of training deep feedforward neural networks, X. Glorot and Y.
-        Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html Delving Deep into Rectifiers,
-        K. He, X. Zhang, S. Ren and J. Sun, 2015, https://arxiv.org/abs/1502.01852 All you need is a
-        good init, D. Mishkin and J. Matas, 2015, https://arxiv.org/abs/1511.06422
+        Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html
+
+        Delving Deep into Rectifiers, K. He, X. Zhang, S. Ren and J. Sun, 2015,
+        https://arxiv.org/abs/1502.01852
     """
     if mode not in ("forward", "backward", "mean"):
         raise InvalidValueError(f"mode must be 'forward', 'backward' or 'mean', but got {mode!r}.")
-    if measured and example_input is None:
-        raise InvalidValueError(
-            "example_input must be given where measured is true, but got None. Pass one batch."
-        )
     inner = unwrap(model)
-    graph = trace(inner, example_input)
-    plan = _Plan(inner, graph, mode)
-    if not measured:
-        return plan.analytic()
-    return plan.measured(lambda: run_example(inner, example_input))
+    return _Propagation(inner, trace_whole(inner, example_input), mode).rescale()
 
 
-class _Plan:
-    def __init__(self, model: nn.Module, graph: Graph, mode: Mode) -> None:
+# What an operation on independent signals gives, by samples of one element of each signal.
+SignalRule = Callable[[list[Tensor], torch.Generator], Tensor]
+
+
+def _normalised(values: list[Tensor], generator: torch.Generator) -> Tensor:
+    return (values[0] - values[0].mean()) / values[0].std().clamp_min(1e-6)
+
+
+def _sum(values: list[Tensor], generator: torch.Generator) -> Tensor:
+    return torch.stack(values).sum(0)
+
+
+def _difference(values: list[Tensor], generator: torch.Generator) -> Tensor:
+    return values[0] - torch.stack(values[1:]).sum(0) if len(values) > 1 else values[0]
+
+
+def _product(values: list[Tensor], generator: torch.Generator) -> Tensor:
+    return torch.stack(values).prod(0)
+
+
+def _concatenation(values: list[Tensor], generator: torch.Generator) -> Tensor:
+    mixed = torch.cat(values)
+    return mixed[torch.randperm(len(mixed), generator=generator)[: len(NORMAL_SAMPLE)]]
+
+
+SIGNAL_RULES: Mapping[str, SignalRule] = {
+    **dict.fromkeys(NORMS, _normalised),
+    "add": _sum,
+    "sub": _difference,
+    "mul": _product,
+    "cat": _concatenation,
+}
+
+
+class _Propagation:
+    """Send samples of one element of each signal through a graph, rescaling layers on the way.
+
+    A signal is Gaussian behind a layer; what follows is computed from it. Samples and not moments,
+    because a skip connection carries the skewed output of an activation past a branch.
+    """
+
+    def __init__(self, model: nn.Module, graph: Graph, mode: ScalingMode) -> None:
         self.model = model
         self.graph = graph
         self.mode = mode
@@ -105,150 +140,106 @@ class _Plan:
             if isinstance(getattr(m, "weight", None), nn.Parameter)
         ]
         self.layer_of = {id(m.weight): (path, m) for path, m in owners}
-        self.fed = {layer for call in graph.calls for layer in producers(call.node)}
-        self.ends = _branch_ends(graph)
+        self.feeding = {layer for call in graph.calls for layer in producers(call.operation)}
+        self.branch_ends = _branch_ends(graph)
+        self.generator = torch.Generator().manual_seed(0)
+        self.signals: dict[Operation, Tensor] = {}
+        self.slopes: dict[Operation, float] = {}
+        self.rows: dict[str, RescaledLayer] = {}
 
-    def layer(self, node: Node) -> tuple[str, nn.Module] | None:
-        """Return the module whose weights an operation reads, where the layer feeds a site and is not all zeros."""
-        found = next((self.layer_of[w] for w in node.weights if w in self.layer_of), None)
-        if (
-            node not in self.fed
-            or found is None
-            or isinstance(found[1], (nn.Embedding, nn.EmbeddingBag))
-        ):
-            return None
-        weight: Any = found[1].weight
-        return (
-            found
-            if weight.ndim >= 2 and not weight.is_meta and bool(weight.detach().any())
-            else None
-        )
+    def rescale(self) -> list[RescaledLayer]:
+        """Rescale every layer that feeds a site."""
+        for operation in self.graph.operations:
+            values = [self._read(source) for source in operation.inputs if source.fed]
+            values = values or [self._normal(1.0)]
+            self.slopes[operation] = self._slope(operation, values[0])
+            self.signals[operation] = self._signal(operation, values)
+        return list(self.rows.values())
 
-    def analytic(self) -> list[Scaled]:
-        """Scale by samples of one element of each signal: Gaussian behind a layer, and what follows computed from it.
+    def _signal(self, operation: Operation, values: list[Tensor]) -> Tensor:
+        if operation.name == "input":
+            return self._normal(1.0)
+        if operation.call is not None:
+            return _activate(self.model, operation.call, values[0])
+        if operation.is_layer:
+            return self._behind_layer(operation, float(values[0].square().mean()))
+        rule = SIGNAL_RULES.get(operation.name)
+        return values[0] if rule is None else rule(values, self.generator)
 
-        Samples and not moments, because a skip connection carries the skewed output of an
-        activation past a branch.
-        """
-        generator = torch.Generator().manual_seed(0)
-        signals: dict[Node, Tensor] = {}
-        rows: dict[str, Scaled] = {}
-        slopes: dict[Node, float] = {}
+    def _behind_layer(self, operation: Operation, incoming: float) -> Tensor:
+        """Rescale a layer where it feeds a site, and return what comes out of it."""
+        found = next((self.layer_of[w] for w in operation.weights if w in self.layer_of), None)
+        if found is None:
+            return self._normal(incoming)
+        path, module = found
+        if operation in self.feeding and path not in self.rows and _can_be_scaled(module):
+            self.rows[path] = self._scale(operation, path, module, incoming)
+        return self._normal(_output(module, incoming))
 
-        def normal(variance: float) -> Tensor:
-            order = torch.randperm(len(QUANTILES), generator=generator)
-            return QUANTILES[order].mul(math.sqrt(variance))
+    def _normal(self, variance: float) -> Tensor:
+        order = torch.randperm(len(NORMAL_SAMPLE), generator=self.generator)
+        return NORMAL_SAMPLE[order].mul(math.sqrt(variance))
 
-        for node in self.graph.nodes:
-            values = [_of(signals, source) for source in node.inputs if source.fed] or [normal(1.0)]
-            slopes[node] = self._slope(node, slopes, values[0])
-            if node.name == "input":
-                signals[node] = normal(1.0)
-            elif node.call is not None:
-                signals[node] = _evaluate(self.model, node.call, values[0])
-            elif node.learned:
-                incoming = float(values[0].square().mean())
-                found = self.layer(node)
-                if found is not None and found[0] not in rows:
-                    rows[found[0]] = self.scale(node, *found, incoming, slopes[node])
-                module = next(
-                    (self.layer_of[w][1] for w in node.weights if w in self.layer_of), None
-                )
-                signals[node] = normal(
-                    _output(module, incoming) if module is not None else incoming
-                )
-            elif node.name in NORMS:
-                signals[node] = (values[0] - values[0].mean()) / values[0].std().clamp_min(1e-6)
-            elif node.name in ("add", "sub"):
-                signals[node] = torch.stack(values).sum(0)
-            elif node.name == "mul":
-                signals[node] = torch.stack(values).prod(0)
-            elif node.name == "cat":
-                mixed = torch.cat(values)
-                signals[node] = mixed[
-                    torch.randperm(len(mixed), generator=generator)[: len(QUANTILES)]
-                ]
-            else:
-                signals[node] = values[0]
-        return list(rows.values())
+    def _read(self, operation: Operation) -> Tensor:
+        while (
+            operation not in self.signals and operation.inputs
+        ):  # a part of what an operation returned
+            operation = operation.inputs[0]
+        return self.signals.get(operation, NORMAL_SAMPLE)
 
-    def measured(self, run: Callable[[], Any]) -> list[Scaled]:
-        """Scale each layer just before it runs, by the second moment of what really arrives."""
-        rows: dict[str, Scaled] = {}
-        slopes: dict[Node, float] = {}
-        handles = []
-        for node in self.graph.nodes:
-            slopes[node] = self._slope(node, slopes, QUANTILES)
-            found = self.layer(node) if node.learned else None
-            if found is None:
-                continue
-
-            def before(
-                module: nn.Module,
-                inputs: tuple[Tensor, ...],
-                node: Node = node,
-                path: str = found[0],
-            ) -> None:
-                if path not in rows:
-                    incoming = float(inputs[0].detach().double().square().mean())
-                    rows[path] = self.scale(node, path, module, incoming, slopes.get(node, 1.0))
-
-            handles.append(found[1].register_forward_pre_hook(before))
-        try:
-            run()
-        finally:
-            for handle in handles:
-                handle.remove()
-        return list(rows.values())
-
-    def _slope(self, node: Node, slopes: dict[Node, float], z: Tensor) -> float:
+    def _slope(self, operation: Operation, z: Tensor) -> float:
         """Return the mean squared derivative of the activation that an operation is or reads from.
 
         1 behind a layer.
         """
-        if node.call is not None:
-            return _squared_derivative(self.model, node.call, z)
+        if operation.call is not None:
+            return _squared_derivative(self.model, operation.call, z)
         read = [
-            1.0 if source.learned else slopes.get(source, 1.0)
-            for source in node.inputs
+            1.0 if source.is_layer else self.slopes.get(source, 1.0)
+            for source in operation.inputs
             if source.fed
         ]
         return max(read, default=1.0)
 
     @torch.no_grad()
-    def scale(
-        self, node: Node, path: str, module: nn.Module, incoming: float, slope: float
-    ) -> Scaled:
+    def _scale(
+        self, operation: Operation, path: str, module: nn.Module, incoming: float
+    ) -> RescaledLayer:
         """Multiply a layer's weights so that its output has the variance aimed at."""
         weight: Any = module.weight
         fan_in, fan_out = _fans(module)
-        branches = len(self.ends)
-        variance = 1.0 / branches if node in self.ends else 1.0
-        forward, backward = fan_in * max(incoming, 1e-12), fan_out * max(slope, 1e-12)
-        spread = {
-            "forward": 1 / forward,
-            "backward": 1 / backward,
-            "mean": 2 / (forward + backward),
-        }[self.mode] * variance
+        variance = 1.0 / len(self.branch_ends) if operation in self.branch_ends else 1.0
+        forward = fan_in * max(incoming, 1e-12)
+        backward = fan_out * max(self.slopes[operation], 1e-12)
+        spread = (
+            variance
+            * {
+                "forward": 1 / forward,
+                "backward": 1 / backward,
+                "mean": 2 / (forward + backward),
+            }[self.mode]
+        )
         bias: Any = getattr(module, "bias", None)
         if bias is not None and self.mode == "forward":
             spread *= max(1.0 - float(bias.double().square().mean()) / variance, 0.0) or 1.0
         factor = math.sqrt(spread / float(weight.double().square().mean()))
         weight.mul_(factor)
-        return Scaled(path, incoming, variance, factor)
+        return RescaledLayer(path, incoming, variance, factor)
 
 
-def _of(signals: dict[Node, Tensor], node: Node) -> Tensor:
-    while node not in signals and node.inputs:  # a part of what an operation returned
-        node = node.inputs[0]
-    return signals.get(node, QUANTILES)
+def _can_be_scaled(module: nn.Module) -> bool:
+    """Return whether a layer has a matrix of weights that are known, and not all zeros."""
+    weight: Any = module.weight
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) or weight.ndim < 2 or weight.is_meta:
+        return False
+    return bool(weight.detach().any())
 
 
-def _evaluate(model: nn.Module, call: Call, z: Tensor) -> Tensor:
-    """Return φ(z) at a site; z where φ cannot be evaluated alone."""
+def _activate(model: nn.Module, call: Call, z: Tensor) -> Tensor:
+    """Return φ(z) at a site; z where φ cannot be evaluated alone, as it needs its own shape."""
     try:
         with torch.no_grad():
-            return (_function(call) if call.functional else _standing(model, call.key))(z.clone())
+            return _function_at(model, call)(z.clone())
     except (RuntimeError, ValueError, TypeError):
         return z
 
@@ -256,50 +247,53 @@ def _evaluate(model: nn.Module, call: Call, z: Tensor) -> Tensor:
 def _squared_derivative(model: nn.Module, call: Call, z: Tensor) -> float:
     """Return E[φ'(z)²] at a site; 1 where φ cannot be evaluated alone."""
     try:
-        function = _function(call) if call.functional else _standing(model, call.key)
-        return float(derivative(function, z).square().mean())
+        return float(derivative(_function_at(model, call), z).square().mean())
     except (RuntimeError, ValueError, TypeError):
         return 1.0
 
 
-def _function(call: Call) -> Callable[[Tensor], Tensor]:
-    plain: Any = getattr(F, call.name, None) or getattr(torch, call.name)
-    return functools.partial(plain, **dict(call.parameters))
-
-
-def _standing(model: nn.Module, path: str) -> Callable[[Tensor], Tensor]:
-    holder, _, name = path.rpartition(".")
+def _function_at(model: nn.Module, call: Call) -> Callable[[Tensor], Tensor]:
+    """Return what stands at a site as a function."""
+    if call.functional:
+        plain: Any = getattr(F, call.name, None) or getattr(torch, call.name)
+        return functools.partial(plain, **dict(call.parameters))
+    holder, _, name = call.key.rpartition(".")
     value: Any = getattr(model.get_submodule(holder), name)
     value = value.activation if isinstance(value, Site) else value
     if not isinstance(value, nn.Module):
         return value  # type: ignore[no-any-return]  # a callable attribute
-    own = next(value.parameters(), None)
     if isinstance(value, Activation):
         return value.plain()
-    return (lambda x: value(x.to(own)).to(x)) if own is not None else (lambda x: value(x.clone()))
+    own = next(value.parameters(), None)
+    if own is None:
+        return lambda x: value(x.clone())
+    return lambda x: value(x.to(own)).to(x)
 
 
-def _branch_ends(graph: Graph) -> set[Node]:
-    """Return the layers that end a residual branch: the deepest on one side of a sum that the other side skips."""
-    ends: set[Node] = set()
-    for node in graph.nodes:
-        sides = [source for source in node.inputs if source.fed]
-        if node.name != "add" or len(sides) < 2:
+def _branch_ends(graph: Graph) -> set[Operation]:
+    """Return the layers that end a residual branch.
+
+    Each is the deepest on one side of a sum that the other side skips.
+    """
+    ends: set[Operation] = set()
+    for operation in graph.operations:
+        sides = [source for source in operation.inputs if source.fed]
+        if operation.name != "add" or len(sides) < 2:
             continue
         deepest = max(sides, key=lambda side: side.depth)
         if all(side.depth < deepest.depth for side in sides if side is not deepest):
-            layers = producers(Node("end", inputs=[deepest]))
+            layers = producers(Operation("end", inputs=[deepest]))
             if layers and not _behind_site(deepest, layers[-1]):
                 ends.add(layers[-1])
     return ends
 
 
-def _behind_site(node: Node, layer: Node) -> bool:
-    """Return whether an activation stands between a layer and a later operation that it feeds alone."""
-    while node is not layer and node.inputs:
-        if node.call is not None:
+def _behind_site(operation: Operation, layer: Operation) -> bool:
+    """Return whether an activation stands between a layer and what it feeds alone."""
+    while operation is not layer and operation.inputs:
+        if operation.call is not None:
             return True
-        node = max(node.inputs, key=lambda each: each.depth)
+        operation = max(operation.inputs, key=lambda each: each.depth)
     return False
 
 

@@ -1,9 +1,11 @@
-"""Learned parameters of activations in their own optimiser group: no weight decay, their own learning rate."""
+"""Optimiser groups for what activations learn: no weight decay, a learning rate of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ def activation_parameters(model: nn.Module) -> list[nn.Parameter]:
     ]
 
 
-def split(
+def split_group(
     group: Mapping[str, Any],
     own: Collection[int],
     *,
@@ -30,7 +32,7 @@ def split(
     overall: float = 1.0,
     decays: bool = True,
 ) -> list[dict[str, Any]]:
-    """Return an optimiser group as one or two: the weights, and the learned parameters of activations.
+    """Return an optimiser group as one or two: the weights, and what activations learn.
 
     Args:
         group: ``params`` (one parameter, several, or pairs with their names), its own options, and
@@ -49,9 +51,8 @@ def split(
     def scaled(by: float) -> dict[str, Any]:
         return {"lr": group["lr"] * by} if group.get("lr") is not None and by != 1.0 else {}
 
-    if (
-        not decays and factor == 1.0
-    ):  # nothing to tell apart, and some optimisers take one group alone, such as LBFGS
+    if not decays and factor == 1.0:
+        # Nothing to tell apart, and some optimisers take one group alone, such as LBFGS.
         return [{**group, "params": params, **scaled(overall)}]
     parts = [{**group, "params": weights, **scaled(overall)}] if weights or not learned else []
     if learned:
@@ -69,7 +70,9 @@ def optimizer_groups(
     overall: float = 1.0,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Return the groups of an optimiser on a model, those of activations apart and without weight decay.
+    """Return the groups of an optimiser on a model, those of activations apart.
+
+    They have no weight decay.
 
     Args:
         model: a model with a placement applied.
@@ -84,7 +87,7 @@ def optimizer_groups(
     given = list(model.parameters() if groups is None else groups)
     listed = given if given and isinstance(given[0], Mapping) else [{"params": given}]
     parts = [
-        split({"lr": lr, **options, **group}, own, factor=factor, overall=overall)
+        split_group({"lr": lr, **options, **group}, own, factor=factor, overall=overall)
         for group in listed
     ]
     return [part for several in parts for part in several]
@@ -106,31 +109,71 @@ def parameter_groups(
     return optimizer_groups(model, lr=lr, factor=factor, weight_decay=weight_decay)
 
 
+Splitter = Callable[[Optimizer, dict[str, Any]], list[dict[str, Any]]]
+_SPLITTER: ContextVar[Splitter | None] = ContextVar("splitter", default=None)
+
+
+class _Hook:
+    """Stand in for ``Optimizer.add_param_group`` while any thread is inside of ``own_group``.
+
+    torch has no hook for it. Where the calling thread is not inside, it does what torch does.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.original: Any = None
+
+    def enter(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.original = original = Optimizer.add_param_group
+
+                def add(optimizer: Optimizer, param_group: dict[str, Any]) -> None:
+                    splitter = _SPLITTER.get()
+                    for part in splitter(optimizer, param_group) if splitter else [param_group]:
+                        original(optimizer, part)
+
+                patched: Any = add
+                Optimizer.add_param_group = patched  # type: ignore[method-assign]  # see above
+            self.inside += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                Optimizer.add_param_group = self.original  # type: ignore[method-assign]  # as it was
+
+
+_HOOK = _Hook()
+
+
 @contextmanager
 def own_group(model: nn.Module, factor: float = 1.0, overall: float = 1.0) -> Iterator[None]:
-    """Split the activations' parameters off into a group of their own in every optimiser that is built inside.
+    """Give the activations' parameters a group of their own in every optimiser built inside.
+
+    An owner's code builds schedulers on an optimiser at once, some of which set a learning rate of
+    their own (a warm-up), and an own training loop steps it before anyone else sees it. So the
+    split happens while an optimiser is built: it adds its groups one by one through
+    :meth:`torch.optim.Optimizer.add_param_group`. Optimisers of other threads are left alone.
 
     Args:
         model: a model with a placement applied.
         factor: factor on the learning rate of the activations' parameters.
         overall: factor on the learning rate of every parameter.
-
-    A model's owner builds optimisers in their own code, and schedulers on them at once, so the
-    split must happen while an optimiser is built: it adds its groups one by one through
-    :meth:`torch.optim.Optimizer.add_param_group`.
     """
     own = {id(p) for p in activation_parameters(model)}
-    original = Optimizer.add_param_group
 
-    def add(optimizer: Optimizer, group: dict[str, Any]) -> None:
+    def splitter(optimizer: Optimizer, group: dict[str, Any]) -> list[dict[str, Any]]:
         lr = group.get("lr", optimizer.defaults.get("lr"))
         rate = {"lr": lr} if lr is not None else {}
         decays = "weight_decay" in optimizer.defaults
-        for part in split(rate | group, own, factor=factor, overall=overall, decays=decays):
-            original(optimizer, part)
+        return split_group(rate | group, own, factor=factor, overall=overall, decays=decays)
 
-    Optimizer.add_param_group = add  # type: ignore[method-assign,assignment]  # for the time of one constructor
+    token = _SPLITTER.set(splitter)
+    _HOOK.enter()
     try:
         yield
     finally:
-        Optimizer.add_param_group = original  # type: ignore[method-assign]  # as it was
+        _HOOK.leave()
+        _SPLITTER.reset(token)

@@ -1,4 +1,4 @@
-"""The assignment of an activation to every site: what a search finds, and the small file that a user reuses."""
+"""The assignment of an activation to every site: what a search finds and a user reuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from torch import nn
@@ -23,18 +23,17 @@ from actsearch.errors import (
     RequirementError,
     UnknownNameError,
 )
-from actsearch.placement.discovery.discover import Discovery, discover
+from actsearch.placement.discovery.find import Discovery, discover
 from actsearch.placement.discovery.naming import readings
 from actsearch.placement.files import download, explain, write_text
 from actsearch.placement.optimiser import optimizer_groups
-from actsearch.placement.replacement.replace import refuse_compiled, replace_sites
-from actsearch.placement.replacement.start import started
-from actsearch.placement.site import FoundSite, Sites
+from actsearch.placement.replacement.replace import ModuleT, refuse_compiled, replace_sites
+from actsearch.placement.replacement.start import start_at
+from actsearch.placement.site import FoundSite
 
 SCHEMA = 1
-MAX_BYTES = 16_000_000
-Model = TypeVar("Model", bound=nn.Module)
-Scalar = bool | int | float | str | None
+MAX_FILE_BYTES = 16_000_000
+ParameterValue = bool | int | float | str | None
 
 
 class SiteEntry(BaseModel):
@@ -43,7 +42,7 @@ class SiteEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     activation: Annotated[str, Field(min_length=1, max_length=512)]
-    parameters: dict[str, Scalar | list[Scalar]] = {}
+    parameters: dict[str, ParameterValue | list[ParameterValue]] = {}
     learn: list[str] | None = None
     share: Literal["layer", "channel"] | None = None
     channels: Annotated[int, Field(ge=1)] | None = None
@@ -75,7 +74,8 @@ class Placement(BaseModel):
             versions.
 
     >>> placement = Placement.load("best.json"); placement.apply(model)    # doctest: +SKIP
-    >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
+    >>> groups = placement.optimizer_parameters(model, lr=1e-3)             # doctest: +SKIP
+    >>> optimizer = torch.optim.AdamW(groups)                               # doctest: +SKIP
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -111,7 +111,9 @@ class Placement(BaseModel):
 
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> Self:
-        """Read a placement file, or ``runs:/<run id>/placement.json`` from MLflow (``MLFLOW_TRACKING_URI``, else ``mlruns``).
+        """Read a placement file, or ``runs:/<run id>/placement.json`` from MLflow.
+
+        MLflow is where ``MLFLOW_TRACKING_URI`` points, else in ``mlruns``.
 
         Raises:
             PlacementError: no such file, or not a placement; the message names the field.
@@ -124,9 +126,10 @@ class Placement(BaseModel):
     @classmethod
     def _read(cls, path: Path) -> Self:
         try:
-            if path.stat().st_size > MAX_BYTES:
+            if path.stat().st_size > MAX_FILE_BYTES:
                 raise PlacementError(
-                    f"a placement file must be smaller than {MAX_BYTES} bytes, but {path} is not."
+                    f"a placement file must be smaller than {MAX_FILE_BYTES} bytes, but {path}"
+                    " is not."
                 )
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except ValidationError as error:
@@ -153,7 +156,7 @@ class Placement(BaseModel):
             data["found"] = self.found
         return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
-    def apply(self, model: Model, example_input: Any = None, *, force: bool = False) -> Model:
+    def apply(self, model: ModuleT, example_input: Any = None, *, force: bool = False) -> ModuleT:
         """Put every activation at its site, in place, and return the model.
 
         A learned parameter that the placement gives no value starts at its published default; but
@@ -185,7 +188,8 @@ class Placement(BaseModel):
             RequirementError: an activation without the properties that its site requires.
 
         >>> placement = Placement.load("best.json"); placement.apply(model)    # doctest: +SKIP
-        >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
+        >>> groups = placement.optimizer_parameters(model, lr=1e-3)             # doctest: +SKIP
+        >>> optimizer = torch.optim.AdamW(groups)                               # doctest: +SKIP
         """
         refuse_compiled(model)
         discovery = discover(model, example_input, include_gates=True, only=self.sites)
@@ -197,9 +201,9 @@ class Placement(BaseModel):
             if site.requires and not force:
                 check_requirement(name, entry, module, site)
             free = [key for key in module.learn if key not in entry.parameters]
-            standing = discovery.places[name].function()
-            if free and standing is not None:
-                module, differences[name] = started(module, standing, free)
+            current = discovery.places[name].function()
+            if free and current is not None:
+                module, differences[name] = start_at(module, current, free)
             modules[name] = module
         _refuse_unsynchronised(model, modules)
         self._warn(model, modules, discovery)
@@ -209,10 +213,11 @@ class Placement(BaseModel):
     def optimizer_parameters(
         self, model: nn.Module, *, lr: float, groups: Iterable[Any] | None = None
     ) -> list[dict[str, Any]]:
-        """Return the parameter groups to train the model with as the search did, for any optimiser of torch.
+        """Return the parameter groups to train the model with as the search did.
 
-        Every learning rate is multiplied by :attr:`learning_rate_factor`; the learned parameters of
-        activations have groups of their own, without weight decay.
+        They are for any optimiser of torch. Every learning rate is multiplied by
+        :attr:`learning_rate_factor`; the learned parameters of activations have groups of their
+        own, without weight decay.
 
         Args:
             model: the model that the placement was applied to.
@@ -220,10 +225,11 @@ class Placement(BaseModel):
             groups: own groups, as an optimiser takes them, or own parameters; all of the model's
                 where not given.
 
-        ``LBFGS`` takes one group: give it ``model.parameters()`` and ``lr *
-            placement.learning_rate_factor``.
+        ``LBFGS`` takes one group: give it ``model.parameters()`` and
+        ``lr * placement.learning_rate_factor``.
 
-        >>> optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3))    # doctest: +SKIP
+        >>> groups = placement.optimizer_parameters(model, lr=1e-3)             # doctest: +SKIP
+        >>> optimizer = torch.optim.AdamW(groups)                               # doctest: +SKIP
         """
         return optimizer_groups(model, lr=lr, groups=groups, overall=self.learning_rate_factor)
 
@@ -327,12 +333,3 @@ def check_requirement(name: str, entry: SiteEntry, module: Activation, site: Fou
             f"{entry.activation} cannot stand at {name}: {refusal}. Pass force=True to place it"
             " anyway."
         )
-
-
-def of(sites: Sites) -> Placement:
-    """Return the placement of what stands there now, at every open site that has a catalogue name."""
-    return Placement(
-        sites={
-            s.name: SiteEntry.model_validate(s.specification) for s in sites.open if s.specification
-        }
-    )

@@ -1,4 +1,7 @@
-"""Recurrent layers whose hidden activations are sites: torch's own are fused, and nothing can be placed in them."""
+"""Recurrent layers whose hidden activations are sites.
+
+Torch's own are fused, and nothing can be placed in them.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from actsearch.errors import InvalidValueError
 from actsearch.placement.site import Site
 
 
 class _Recurrent(nn.Module):
-    """What the three layers share: torch's parameters under torch's names, and the walk over time, depth and direction.
+    """What the three layers share: torch's parameters, and the walk over time and depth.
+
+    Parameters have torch's names; the walk runs in both directions where asked for.
 
     Args:
         input_size: features of each step of the input.
@@ -89,7 +95,7 @@ class _Recurrent(nn.Module):
 
     @classmethod
     def from_torch(cls, layer: nn.RNNBase) -> Self:
-        """Return the layer with the parameters of torch's fused one, shared, and its activation at the sites."""
+        """Return the layer with the parameters of torch's fused one, shared, and its activation."""
         if not isinstance(layer, cls.torch_type):
             raise InvalidValueError(
                 f"layer must be an nn.{cls.torch_type.__name__}, but got {type(layer).__name__}."
@@ -99,7 +105,8 @@ class _Recurrent(nn.Module):
                 f"proj_size must be 0, but got {layer.proj_size!r}. Projections are not supported."
             )
         own = cls(
-            layer.input_size, layer.hidden_size, layer.num_layers, layer.bias, layer.batch_first, layer.dropout,
+            layer.input_size, layer.hidden_size, layer.num_layers, layer.bias, layer.batch_first,
+            layer.dropout,
             layer.bidirectional, activation=getattr(layer, "nonlinearity", "tanh"),
         )  # fmt: skip
         for name, parameter in layer.named_parameters():
@@ -165,11 +172,18 @@ class _Recurrent(nn.Module):
     def step(
         self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]
     ) -> tuple[Tensor, ...]:
-        """Return the next state from the contributions of the input, ``a``, and of the state, ``b``."""
+        """Return the next state.
+
+        Args:
+            a: what the input contributes.
+            b: what the state contributes.
+            state: the last one.
+            sites: of this layer and direction.
+        """
         raise NotImplementedError
 
+    @override
     def extra_repr(self) -> str:
-        """Show the sizes."""
         return (
             f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers},"
             f" bidirectional={self.bidirectional}"
@@ -181,7 +195,8 @@ class RNN(_Recurrent):
 
     .. math:: h_t = \varphi(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})
 
-    Args and shapes are those of :class:`torch.nn.RNN`; parameters have its names, so state dicts carry over.
+    Args and shapes are those of :class:`torch.nn.RNN`; parameters have its names, so state dicts
+    carry over.
 
     References:
         Finding Structure in Time, J. Elman, 1990, https://doi.org/10.1207/s15516709cog1402_1
@@ -194,10 +209,10 @@ class RNN(_Recurrent):
 
     torch_type = nn.RNN
 
+    @override
     def step(
         self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]
     ) -> tuple[Tensor, ...]:
-        """Return the next state."""
         return (sites[0](a + b),)
 
 
@@ -222,10 +237,10 @@ class LSTM(_Recurrent):
     torch_type = nn.LSTM
     site_names = ("candidate", "output")
 
+    @override
     def step(
         self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]
     ) -> tuple[Tensor, ...]:
-        """Return the next state and cell."""
         i, f, g, o = (a + b).chunk(4, dim=-1)
         cell = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * sites[0](g)
         return torch.sigmoid(o) * sites[1](cell), cell
@@ -235,7 +250,8 @@ class GRU(_Recurrent):
     r"""Gated recurrent unit with a site for its candidate; its two gates stay sigmoids.
 
     .. math::
-        r, z = \sigma(\cdot), \quad n = \varphi(W_{in} x_t + b_{in} + r (W_{hn} h_{t-1} + b_{hn})), \quad
+        r, z = \sigma(\cdot), \quad
+        n = \varphi(W_{in} x_t + b_{in} + r (W_{hn} h_{t-1} + b_{hn})), \quad
         h_t = (1 - z) n + z h_{t-1}
 
     Args and shapes are those of :class:`torch.nn.GRU`; parameters have its names.
@@ -249,10 +265,10 @@ class GRU(_Recurrent):
     torch_type = nn.GRU
     site_names = ("candidate",)
 
+    @override
     def step(
         self, a: Tensor, b: Tensor, state: tuple[Tensor, ...], sites: list[Any]
     ) -> tuple[Tensor, ...]:
-        """Return the next state."""
         (ar, az, an), (br, bz, bn) = a.chunk(3, dim=-1), b.chunk(3, dim=-1)
         z = torch.sigmoid(az + bz)
         candidate = sites[0](an + torch.sigmoid(ar + br) * bn)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from actsearch.activations import Requirement, activation, properties
 from actsearch.activations.base import Activation
@@ -37,14 +38,11 @@ class Site(nn.Module):
     ) -> None:
         super().__init__()
         self.requires = Requirement(requires)
-        self.inplace = (
-            False  # set by surgery where what stood here overwrote an input that is read again
-        )
-        self.activation = (
-            activation(name_or_module, **parameters)
-            if isinstance(name_or_module, str)
-            else name_or_module
-        )
+        self.inplace = False  # set where what stood here overwrote an input that is read again
+        if isinstance(name_or_module, str):
+            self.activation: nn.Module = activation(name_or_module, **parameters)
+        else:
+            self.activation = name_or_module
         if requires and isinstance(self.activation, Activation):
             refusal = self.requires.refusal(properties(self.activation))
             if refusal:
@@ -54,8 +52,8 @@ class Site(nn.Module):
         """Apply the activation that stands here."""
         return x.copy_(self.activation(x.clone())) if self.inplace else self.activation(x)
 
+    @override
     def extra_repr(self) -> str:
-        """Show the requirement."""
         return f"requires={self.requires.text!r}" if self.requires.text else ""
 
 
@@ -73,7 +71,6 @@ class FoundSite:
         requires: the requirement on properties, as text.
         block: the part of the model it belongs to, for ``granularity: block``.
         stage: the part that its block belongs to.
-        depth: layers with weights on the longest way from the input to it, where traced.
         channels: size of the channel dimension of its input, where known.
         channel_dim: the dimension that runs over channels.
         elements: elements that pass through it in one forward pass, where an example input was
@@ -89,7 +86,6 @@ class FoundSite:
     requires: str = ""
     block: str = ""
     stage: str = ""
-    depth: int | None = None
     channels: int | None = None
     channel_dim: int = 1
     elements: int | None = None
@@ -98,7 +94,7 @@ class FoundSite:
 
 
 class Sites(Sequence[FoundSite]):
-    """The sites of a model in order of their forward pass, and what was seen but cannot be replaced.
+    """The sites of a model in the order of its forward pass, and what cannot be replaced.
 
     Args:
         found: the sites.
@@ -149,30 +145,6 @@ class Sites(Sequence[FoundSite]):
         """The sites that are left alone, each with its reason."""
         return Sites([site for site in self._found if site.protected], self.method, self.missed)
 
-    def groups(
-        self, by: Literal["block", "stage", "depth"] = "block", parts: int = 4
-    ) -> dict[str, list[str]]:
-        """Return the names of the open sites by part of the model, in the order of the forward pass.
-
-        Args:
-            by: the part: ``"block"`` and ``"stage"`` by the module tree, ``"depth"`` by layers
-                passed since the input.
-            parts: number of parts that ``"depth"`` makes, as equal in sites as ties allow.
-        """
-        sites = list(self.open)
-        if by != "depth":
-            labels = [getattr(site, by) for site in sites]
-        else:
-            ranks = {
-                depth: rank
-                for rank, depth in enumerate(sorted({site.depth or 0 for site in sites}))
-            }
-            labels = [f"depth {ranks[site.depth or 0] * parts // len(ranks)}" for site in sites]
-        found: dict[str, list[str]] = {}
-        for site, label in zip(sites, labels, strict=True):
-            found.setdefault(label, []).append(site.name)
-        return found
-
     def table(self) -> list[dict[str, Any]]:
         """Return one row a site, then one a nonlinearity that was missed, as plain data."""
         total = sum(site.elements or 0 for site in self._found)
@@ -198,7 +170,10 @@ class Sites(Sequence[FoundSite]):
         return rows
 
     def totals(self) -> dict[str, Any]:
-        """Return how many sites were found, are open, protected and missed, their elements, and how they were found."""
+        """Return how many sites were found, are open, protected and missed.
+
+        With their elements, and how they were found.
+        """
         return {
             "found": len(self),
             "open": len(self.open),

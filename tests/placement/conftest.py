@@ -1,4 +1,4 @@
-"""The models that discovery and surgery are held to, each small, with random weights."""
+"""The models that discovery and replacement are held to, each small, with random weights."""
 
 import os
 from dataclasses import dataclass
@@ -69,7 +69,8 @@ def bert():
     from transformers import BertConfig, BertModel
 
     config = BertConfig(
-        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32,
         max_position_embeddings=16,
     )  # fmt: skip
     return Case(BertModel(config), {"input_ids": torch.randint(0, 50, (2, 6))}, "function mode")
@@ -79,7 +80,8 @@ def llama():
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32,
         max_position_embeddings=16, hidden_act="gelu", use_cache=False,
     )  # fmt: skip
     return Case(
@@ -94,7 +96,8 @@ def vit():
     from transformers import ViTConfig, ViTForImageClassification
 
     config = ViTConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=16, patch_size=8,
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        image_size=16, patch_size=8,
     )  # fmt: skip
     return Case(
         ViTForImageClassification(config),
@@ -121,7 +124,8 @@ def se_resnet():
     from monai.networks.nets import SENet
 
     model = SENet(
-        spatial_dims=2, in_channels=1, block="se_resnet_bottleneck", layers=(1, 1, 1, 1), groups=1, reduction=16,
+        spatial_dims=2, in_channels=1, block="se_resnet_bottleneck", layers=(1, 1, 1, 1), groups=1,
+        reduction=16,
         inplanes=64, downsample_kernel_size=1, input_3x3=False, num_classes=3,
     )  # fmt: skip
     return Case(model, torch.randn(1, 1, 32, 32), "fx")
@@ -147,7 +151,8 @@ def efficientnet():
 
     blocks = ["r1_k3_s11_e1_i32_o16_se0.25", "r2_k3_s22_e6_i16_o24_se0.25"]
     model = EfficientNet(
-        blocks, width_coefficient=0.25, depth_coefficient=1.0, image_size=32, in_channels=1, num_classes=3,
+        blocks, width_coefficient=0.25, depth_coefficient=1.0, image_size=32, in_channels=1,
+        num_classes=3,
     )  # fmt: skip
     return Case(model, torch.randn(2, 1, 32, 32), "fx", swap="mish")
 
@@ -156,7 +161,8 @@ def swin_unetr():
     from monai.networks.nets import SwinUNETR
 
     model = SwinUNETR(
-        in_channels=1, out_channels=2, feature_size=12, spatial_dims=2, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1),
+        in_channels=1, out_channels=2, feature_size=12, spatial_dims=2, depths=(1, 1, 1, 1),
+        num_heads=(1, 1, 1, 1),
         window_size=2,
     )  # fmt: skip
     return Case(model, torch.randn(1, 1, 64, 64), "function mode")
@@ -219,7 +225,8 @@ class InvertedResidual(nn.Module):
         self.block = nn.Sequential(
             nn.Conv2d(width, expanded, 1), nn.BatchNorm2d(expanded), nn.Hardswish(inplace=True),
             nn.Conv2d(expanded, expanded, 3, padding=1, groups=expanded), nn.BatchNorm2d(expanded),
-            nn.Hardswish(inplace=True), SqueezeExcitation(expanded, 4), nn.Conv2d(expanded, width, 1),
+            nn.Hardswish(inplace=True), SqueezeExcitation(expanded, 4),
+            nn.Conv2d(expanded, width, 1),
         )  # fmt: skip
 
     def forward(self, x):
@@ -241,7 +248,7 @@ def mobilenet_v3():
 
 
 class FunctionalDenseNet(nn.Module):
-    """Modules everywhere, but for one functional call before the classifier, as in torchvision's."""
+    """Modules everywhere but for one functional call at the end, as in torchvision's."""
 
     def __init__(self):
         super().__init__()
@@ -324,7 +331,8 @@ def control_flow():
 BUILDERS = {
     builder.__name__: builder
     for builder in (
-        transformer, multihead_attention, bert, llama, vit, unet, se_resnet, densenet, efficientnet, swin_unetr,
+        transformer, multihead_attention, bert, llama, vit, unet, se_resnet, densenet,
+        efficientnet, swin_unetr,
         inception, mobilenet_v3, functional_densenet, recurrent, shared_relu, control_flow,
     )
 }  # fmt: skip

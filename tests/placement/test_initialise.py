@@ -68,11 +68,35 @@ def test_twenty_mixed_layers_keep_the_variance_and_do_not_under_he():
     )  # behind ReLU, the reciprocal of its gain 2
 
 
-def test_measured_is_nearer_still():
-    model, x = tower(), torch.randn(256, 512)
-    initialise(model, "forward", x, measured=True)
-    own = variances(model, x)
-    assert float((own - 1).abs().max()) < 0.12
+class Combined(nn.Module):
+    """One layer behind what two activations give together."""
+
+    def __init__(self, combine):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.head = (nn.Linear(512, 512, bias=False) for _ in range(3))
+        self.combine = combine
+
+    def forward(self, x):
+        return torch.tanh(self.head(self.combine(torch.relu(self.a(x)), torch.relu(self.b(x)))))
+
+
+@pytest.mark.parametrize(
+    ("combine", "incoming"),
+    [
+        (torch.sub, 1 - 1 / torch.pi),  # the variances alone: the means cancel
+        (lambda p, q: p - q, 1 - 1 / torch.pi),
+        (lambda p, q: q - p, 1 - 1 / torch.pi),
+        (torch.add, 1 + 1 / torch.pi),
+        (lambda p, q: p * q, 0.25),
+        (lambda p, q: torch.cat([p, q], 1)[:, ::2], 0.5),
+    ],
+)
+def test_a_layer_behind_two_signals_has_the_variance_aimed_at(combine, incoming):
+    model, x = Combined(combine), torch.randn(512, 512)
+    rows = {row.layer: row for row in initialise(model, "forward", x)}
+    assert rows["head"].incoming == pytest.approx(incoming, rel=0.1)
+    assert float(variances(model, x)[-1]) == pytest.approx(1, abs=0.12)
 
 
 def test_backward_keeps_the_gradient():
@@ -91,7 +115,8 @@ def test_the_mean_of_the_identity_is_glorots_rule():
 def test_convolutions_and_transposed_convolutions():
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(8, 32, 3, padding=1, groups=2), nn.ReLU(), nn.ConvTranspose2d(32, 16, 4, 2, 1), nn.GELU(),
+        nn.Conv2d(8, 32, 3, padding=1, groups=2), nn.ReLU(), nn.ConvTranspose2d(32, 16, 4, 2, 1),
+        nn.GELU(),
         nn.Conv2d(16, 4, 1),
     )  # fmt: skip
     initialise(model, "forward")
@@ -147,10 +172,6 @@ def test_refuses():
         InvalidValueError, match="mode must be 'forward', 'backward' or 'mean', but got 'sideways'"
     ):
         initialise(model, "sideways")
-    with pytest.raises(
-        InvalidValueError, match="example_input must be given where measured is true"
-    ):
-        initialise(model, measured=True)
 
     class Flow(nn.Module):
         def forward(self, x):

@@ -1,6 +1,11 @@
-"""Learned parameters of activations: their own group, no weight decay, whatever optimiser and scheduler the owner builds."""
+"""Learned parameters of activations: a group of their own, without weight decay.
+
+Whatever optimiser and scheduler the owner builds.
+"""
 
 from __future__ import annotations
+
+import threading
 
 import pytest
 import torch
@@ -37,6 +42,71 @@ def test_split_off_in_the_owners_own_optimiser(model, kind):
     optimizer.step()
     scheduler.step()
     assert kind.add_param_group is torch.optim.Optimizer.add_param_group
+
+
+LR = torch.optim.lr_scheduler
+SCHEDULERS = {
+    "cosine": lambda o: LR.CosineAnnealingLR(o, 10, eta_min=1e-3),
+    "restarts": lambda o: LR.CosineAnnealingWarmRestarts(o, 4),
+    "lambda": lambda o: LR.LambdaLR(o, lambda epoch: 0.9**epoch),
+    "warm-up": lambda o: LR.LinearLR(o, 0.1, total_iters=4),
+    "sequence": lambda o: LR.SequentialLR(
+        o, [LR.LinearLR(o, 0.1, total_iters=3), LR.ExponentialLR(o, 0.8)], [3]
+    ),
+    "chain": lambda o: LR.ChainedScheduler(
+        [LR.LinearLR(o, 0.1, total_iters=3), LR.ExponentialLR(o, 0.8)]
+    ),
+    "one cycle": lambda o: LR.OneCycleLR(o, max_lr=0.5, total_steps=20),
+    "cyclic": lambda o: LR.CyclicLR(o, base_lr=0.01, max_lr=0.1, cycle_momentum=False),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_weights_follow_the_owners_schedule_as_if_alone(model, name):
+    with own_group(model, overall=0.5):
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+        scheduler = SCHEDULERS[name](optimizer)
+    alone = torch.optim.AdamW(nn.Linear(1, 1).parameters(), lr=0.05)
+    reference = SCHEDULERS[name](alone)
+    for _ in range(8):
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert rates == [alone.param_groups[0]["lr"]] * 2
+        for stepped in (optimizer, alone):
+            stepped.step()
+        for stepped in (scheduler, reference):
+            stepped.step()
+
+
+def test_a_plateau_lowers_both_groups(model):
+    with own_group(model):
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+        scheduler = LR.ReduceLROnPlateau(optimizer, patience=0, min_lr=0.02)
+    for loss in (1.0, 1.0, 1.0, 1.0):
+        scheduler.step(loss)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.02, 0.02]
+
+
+def test_optimisers_of_other_threads_are_left_alone(model):
+    original = torch.optim.Optimizer.add_param_group
+    built, entered, leave = [], threading.Event(), threading.Event()
+
+    def other():
+        built.append(torch.optim.AdamW(model.parameters(), lr=0.1))
+        with own_group(model, overall=0.5):
+            entered.set()
+            leave.wait(60)
+            built.append(torch.optim.AdamW(model.parameters(), lr=0.1))
+
+    thread = threading.Thread(target=other)
+    with own_group(model, overall=3.0):
+        thread.start()
+        assert entered.wait(60)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    leave.set()  # the first to enter was the first to leave
+    thread.join()
+    rates = [[group["lr"] for group in o.param_groups] for o in (*built, optimizer)]
+    assert rates == [[0.1], [0.05, 0.05], pytest.approx([0.3, 0.3])]
+    assert torch.optim.Optimizer.add_param_group is original
 
 
 def test_named_parameters_and_given_groups(model):

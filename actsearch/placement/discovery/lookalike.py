@@ -1,4 +1,4 @@
-"""Tell by behaviour or by class name whether a module or a callable is an activation that torch does not ship."""
+"""Tell an activation that torch does not ship, by its behaviour or else by its class name."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from torch import Tensor, nn
 
 from actsearch.placement.discovery.torch_functions import PARAMETERS, specification
 
+# Names of classes, lower case and without "act" or "activation", that are known to be activations.
 _CLASS_NAMES = {
     *(name.replace("_", "") for name in PARAMETERS if name not in ("sin", "erf", "threshold")),
-    "swish", "hardswish", "hswish", "hsigmoid", "newgelu", "quickgelu", "fastgelu", "gelutanh", "clippedgelu",
-    "laplace",
-    "relusquared", "memoryefficientswish", "memoryefficientmish", "swishme", "mishme", "sine", "snake",
-    "hardmish", "hardswishme", "hardsigmoidme", "hardmishme", "pytorchgelutanh", "accurategelu", "frelu",
+    "swish", "hardswish", "hswish", "hsigmoid", "newgelu", "quickgelu", "fastgelu", "gelutanh",
+    "clippedgelu", "laplace", "relusquared", "memoryefficientswish", "memoryefficientmish",
+    "swishme", "mishme", "sine", "snake", "hardmish", "hardswishme", "hardsigmoidme", "hardmishme",
+    "pytorchgelutanh", "accurategelu", "frelu",
 }  # fmt: skip
 
 
-def is_activation(module: nn.Module) -> bool:
-    """Return whether a module acts on every element alone and is not affine, by its behaviour or else its name."""
+def is_activation_module(module: nn.Module) -> bool:
+    """Return whether a module acts on every element alone and is not affine.
+
+    By its behaviour, or else by its name.
+    """
     if type(module).__module__.startswith("torch.nn.modules"):
         return False  # torch's own activations are known by their type
     if next(module.children(), None) is not None or not _takes_one(module.forward):
@@ -41,7 +45,7 @@ def acts_elementwise(function: Callable[..., Any]) -> bool | None:
     x = 2 * torch.randn(2, 4, 6, generator=generator)
     order = torch.randperm(x.numel(), generator=generator)
     try:
-        probe = _quiet(function)
+        probe = _without_trace(function)
         with torch.no_grad():
             y = probe(x.clone())
             if (
@@ -54,9 +58,7 @@ def acts_elementwise(function: Callable[..., Any]) -> bool | None:
             moved = probe(x.flatten()[order].reshape(x.shape))
             line = torch.linspace(-6.0, 6.0, 49)
             curve = probe(line.reshape(1, 7, 7).clone()).flatten()
-    except (
-        Exception
-    ):  # whatever a stranger's code raises on a probe: it is not known to be an activation
+    except Exception:  # whatever a stranger's code raises on a probe: nothing is known of it
         return None
     if not torch.allclose(moved.flatten(), y.flatten()[order], rtol=1e-5, atol=1e-6):
         return False
@@ -65,10 +67,13 @@ def acts_elementwise(function: Callable[..., Any]) -> bool | None:
 
 
 def identify(function: Callable[..., Any], otherwise: str) -> tuple[str, dict[str, Any]]:
-    """Return the name of the torch function that a look-alike computes, with its specification where the bits agree."""
+    """Return the name of the torch function that a look-alike computes.
+
+    With its specification where the bits agree.
+    """
     x = torch.cat([torch.linspace(-8.0, 8.0, 2001), torch.linspace(-40.0, 40.0, 4001)])
     try:
-        probe = _quiet(function)
+        probe = _without_trace(function)
         with torch.no_grad():
             y = probe(x.clone())
     except Exception:  # as above
@@ -87,8 +92,11 @@ def identify(function: Callable[..., Any], otherwise: str) -> tuple[str, dict[st
     return otherwise, {}
 
 
-def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the callable so that a probe leaves no trace in it: a copy in evaluation mode where it is a module."""
+def _without_trace(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a callable that a probe leaves no trace in.
+
+    A copy in evaluation mode where it is a module.
+    """
     return copy.deepcopy(function).eval() if isinstance(function, nn.Module) else function
 
 
@@ -110,7 +118,7 @@ def _normal(name: str) -> str:
 
 
 def is_activation_function(name: str, function: Any) -> bool:
-    """Return whether a plain function held as an attribute is an activation: named like one, and behaving like one."""
+    """Return whether a function held as an attribute is named and behaves like an activation."""
     words = ("act", "nonlin", "relu", "swish", "silu", "gelu", "mish", "squash", "sigma")
     if not any(word in name.lower() for word in words) or not _takes_one(function):
         return False

@@ -8,7 +8,9 @@ from torch import nn
 
 
 def block_of(model: nn.Module, name: str) -> str:
-    """Return the block of a site: the outermost numbered part with parts of its own, else what holds the site.
+    """Return the block of a site: the outermost numbered part with parts of its own.
+
+    Else what holds the site.
 
     ``layer1.0.relu`` is in ``layer1.0``, ``encoder.layer.3.intermediate.act`` in
     ``encoder.layer.3``, and ``features.3`` of a flat sequence in ``features``. A numbered part with
@@ -34,8 +36,9 @@ def block_of(model: nn.Module, name: str) -> str:
 
 
 def readings(names: Collection[str], known: Collection[str]) -> dict[str, dict[str, str]]:
-    """Return every way to read names as known ones: as they are, else with one prefix added to or taken from all of them.
+    """Return every way to read names as known ones.
 
+    As they are, else with one prefix added to or taken from all of them.
     A placement found in a wrapper so fits the bare model, and the reverse.
 
     >>> readings(["model.1", "model.3"], ["1", "3"])

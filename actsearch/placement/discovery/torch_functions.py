@@ -1,4 +1,4 @@
-"""The vocabulary of nonlinearities: every spelling of a function in torch, and the catalogue's entry for it."""
+"""Every spelling of a nonlinearity in torch, and the catalogue's entry for it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from actsearch.errors import ActsearchError
 # Parameters after the input, by torch's functional name, in the order of its signature with torch's
 # defaults.
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "relu": {}, "relu6": {}, "selu": {}, "silu": {}, "mish": {}, "tanh": {}, "sigmoid": {}, "hardswish": {},
-    "hardsigmoid": {}, "softsign": {}, "tanhshrink": {}, "logsigmoid": {}, "sin": {}, "erf": {},
+    "relu": {}, "relu6": {}, "selu": {}, "silu": {}, "mish": {}, "tanh": {}, "sigmoid": {},
+    "hardswish": {}, "hardsigmoid": {}, "softsign": {}, "tanhshrink": {}, "logsigmoid": {},
+    "sin": {}, "erf": {},
     "leaky_relu": {"negative_slope": 0.01},
     "prelu": {"weight": None},
     "rrelu": {"lower": 1 / 8, "upper": 1 / 3},
@@ -32,23 +33,16 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "softshrink": {"lambd": 0.5},
     "threshold": {"threshold": None, "value": None},
 }  # fmt: skip
-NORMALISED = (
-    "softmax",
-    "log_softmax",
-    "softmin",
-    "gumbel_softmax",
-    "softmax2d",
-)  # act across elements, never sites
-SQUASHING = (
-    "sigmoid",
-    "hardsigmoid",
-    "logsigmoid",
-)  # a gate where they multiply something, a head where they end
+# Act across elements: never sites.
+NORMALISED = ("softmax", "log_softmax", "softmin", "gumbel_softmax", "softmax2d")
+# A gate where they multiply something, a head where they end.
+SQUASHING = ("sigmoid", "hardsigmoid", "logsigmoid")
+# A clamp between these is an activation.
 CLAMPS: dict[tuple[Any, Any], str] = {
     (0.0, None): "relu",
     (0.0, 6.0): "relu6",
     (-1.0, 1.0): "hardtanh",
-}  # a clamp that is an activation
+}
 
 
 @dataclass(frozen=True)
@@ -97,12 +91,14 @@ def _spellings() -> dict[Any, Spelling]:
 SPELLINGS: Mapping[Any, Spelling] = _spellings()
 
 TORCH_MODULES: dict[type[nn.Module], str] = {
-    nn.ReLU: "relu", nn.ReLU6: "relu6", nn.SELU: "selu", nn.SiLU: "silu", nn.Mish: "mish", nn.Tanh: "tanh",
-    nn.Sigmoid: "sigmoid", nn.Hardswish: "hardswish", nn.Hardsigmoid: "hardsigmoid", nn.Softsign: "softsign",
-    nn.Tanhshrink: "tanhshrink", nn.LogSigmoid: "logsigmoid", nn.LeakyReLU: "leaky_relu", nn.PReLU: "prelu",
+    nn.ReLU: "relu", nn.ReLU6: "relu6", nn.SELU: "selu", nn.SiLU: "silu", nn.Mish: "mish",
+    nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.Hardswish: "hardswish",
+    nn.Hardsigmoid: "hardsigmoid", nn.Softsign: "softsign", nn.Tanhshrink: "tanhshrink",
+    nn.LogSigmoid: "logsigmoid", nn.LeakyReLU: "leaky_relu", nn.PReLU: "prelu",
     nn.RReLU: "rrelu", nn.ELU: "elu", nn.CELU: "celu", nn.GELU: "gelu", nn.Softplus: "softplus",
-    nn.Hardtanh: "hardtanh", nn.Hardshrink: "hardshrink", nn.Softshrink: "softshrink", nn.Threshold: "threshold",
-    nn.Softmax: "softmax", nn.LogSoftmax: "log_softmax", nn.Softmin: "softmin", nn.Softmax2d: "softmax2d",
+    nn.Hardtanh: "hardtanh", nn.Hardshrink: "hardshrink", nn.Softshrink: "softshrink",
+    nn.Threshold: "threshold", nn.Softmax: "softmax", nn.LogSoftmax: "log_softmax",
+    nn.Softmin: "softmin", nn.Softmax2d: "softmax2d",
 }  # fmt: skip
 
 
@@ -117,10 +113,10 @@ def called(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> C
     if spelling.name in ("clamp", "clamp_min"):
         bounds = dict(zip(("min", "max"), args[1:], strict=False)) | dict(kwargs)
         low, high = bounds.get("min"), bounds.get("max")
-        name = (
-            None if isinstance(low, Tensor) or isinstance(high, Tensor) else CLAMPS.get((low, high))
-        )
-        return Called(name, dict(PARAMETERS[name]), spelling.inplace) if name else None
+        if isinstance(low, Tensor) or isinstance(high, Tensor) or (low, high) not in CLAMPS:
+            return None
+        name = CLAMPS[low, high]
+        return Called(name, dict(PARAMETERS[name]), spelling.inplace)
     defaults = PARAMETERS.get(spelling.name, {})
     names = (*defaults, "inplace")
     given = dict(zip(names, args[1:], strict=False)) | {
@@ -145,10 +141,8 @@ def without_inplace(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, A
 def describe(module: Any) -> tuple[str, dict[str, Any]]:
     """Return the catalogue name and specification of a module.
 
-    The specification is empty where there is none.
-
     The specification is given only where the catalogue's entry gives the same bits, so that putting
-    back what stood there changes nothing.
+    back what stood there changes nothing; else it is empty.
     """
     if isinstance(module, Activation):
         spec = module.spec()
@@ -207,7 +201,7 @@ def _specification(name: str, parameters: tuple[tuple[str, Any], ...]) -> dict[s
 
 
 def same_bits(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> bool:
-    """Return whether two functions agree bit for bit on a grid of single precision, wide and fine."""
+    """Return whether two functions agree bit for bit on a single-precision grid, wide and fine."""
     x = torch.cat(
         [
             torch.linspace(-30, 30, 6001),

@@ -1,9 +1,10 @@
-"""Send the calls that a module makes to the activations that stand at its sites: functions, and one shared instance.
+"""Send the calls that a module makes to the activations that stand at its sites.
 
-A module with such sites gets a subclass of its own class whose ``forward`` counts the calls that it
-makes itself: the n-th call of a function goes to the activation registered for it as a submodule
-under the site's name. So its parameters are in ``state_dict``, and ``copy.deepcopy``, ``pickle``,
-``torch.compile`` and threads work as before.
+Calls of functions, and of one instance that it calls several times. A module with such sites gets a
+subclass of its own class whose ``forward`` counts the calls that it makes itself: the n-th call of
+a function goes to the activation registered for it as a submodule under the site's name. So its
+parameters are in ``state_dict``, and ``copy.deepcopy``, ``pickle``, ``torch.compile`` and threads
+work as before.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from actsearch.placement.discovery.torch_functions import SPELLINGS, called
+from actsearch.placement.torch_internals import has_forward_hook, remove_forward_hook
 
 _LOCAL = threading.local()
 _CLASSES: dict[type[nn.Module], type[nn.Module]] = {}
@@ -233,7 +235,7 @@ def _shield_leave(module: nn.Module, inputs: Any, output: Any) -> None:
 def shield(owner: nn.Module) -> None:
     """Keep the calls that the modules below an owner make from being counted as the owner's."""
     for module in _callers(owner):
-        if _shield_enter not in module._forward_pre_hooks.values():
+        if not has_forward_hook(module, _shield_enter):
             module.register_forward_pre_hook(_shield_enter, prepend=True)
             module.register_forward_hook(_shield_leave, always_call=True)
 
@@ -241,13 +243,8 @@ def shield(owner: nn.Module) -> None:
 def unshield(model: nn.Module) -> None:
     """Take every shield away."""
     for module in model.modules():
-        for hooks, ours in (
-            (module._forward_pre_hooks, _shield_enter),
-            (module._forward_hooks, _shield_leave),
-        ):
-            for number in [n for n, hook in hooks.items() if hook is ours]:
-                del hooks[number]
-                module._forward_hooks_always_called.pop(number, None)
+        for hook in (_shield_enter, _shield_leave):
+            remove_forward_hook(module, hook)
 
 
 def _callers(owner: nn.Module) -> Iterator[nn.Module]:

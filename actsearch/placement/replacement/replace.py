@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from torch import nn
 
 from actsearch.errors import PlacementError
-from actsearch.placement.discovery.discover import Discovery, unwrap
+from actsearch.placement.discovery.find import Discovery
+from actsearch.placement.discovery.place import Place
 from actsearch.placement.replacement.dispatch import (
     Route,
     Switch,
@@ -19,8 +20,9 @@ from actsearch.placement.replacement.dispatch import (
     unshield,
 )
 from actsearch.placement.site import Site
+from actsearch.placement.torch_internals import is_compiled, unwrap
 
-Model = TypeVar("Model", bound=nn.Module)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 _ABSENT = "absent"
 _FUSED_CODE = {"relu": 1, "gelu": 2}  # what torch's fused transformer layer can run itself
 
@@ -48,11 +50,14 @@ class _Record:
     """What stood where before, so that it can be put back.
 
     Kept in the model, so that a copy has its own.
+
+    Args:
+        attributes: by path and name, the submodule and the plain value.
+        owners: paths of the modules whose calls are redirected.
+        applied: by site, what was done.
     """
 
-    attributes: dict[tuple[str, str], tuple[Any, Any]] = field(
-        default_factory=dict
-    )  # submodule and plain value
+    attributes: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)
     owners: list[str] = field(default_factory=list)
     applied: dict[str, Applied] = field(default_factory=dict)
 
@@ -86,117 +91,125 @@ def replace_sites(
     for module in modules.values():
         if like is not None:
             module.to(device=like.device, dtype=like.dtype)
-    surgeon = _Surgeon(model, record, discovery)
+    replacer = _Replacer(model, record, discovery)
     for (owner, key, functional), names in groups.items():
         chosen = {index: modules[name] for index, name in names.items()}
-        paths = (
-            surgeon.function(owner, key, chosen)
-            if functional
-            else surgeon.module(owner, key, chosen)
-        )
+        replace = replacer.function if functional else replacer.module
+        paths = replace(owner, key, chosen)
         for index, name in names.items():
-            was = (
-                record.applied[name].was
-                if name in record.applied
-                else discovery.places[name].site.activation
-            )
+            earlier = record.applied.get(name)
+            was = earlier.was if earlier else discovery.places[name].site.activation
             difference = (differences or {}).get(name)
             record.applied[name] = Applied(
-                name, was, _label(modules[name]), paths[index], difference
+                name, was, _name_of(modules[name]), paths[index], difference
             )
-    surgeon.close()
+    replacer.close()
 
 
-def _label(module: nn.Module) -> str:
+def _name_of(module: nn.Module) -> str:
     return str(getattr(module, "name", type(module).__name__))
 
 
 def refuse_compiled(model: nn.Module) -> None:
     """Raise where a change would not reach what runs."""
-    if hasattr(model, "_orig_mod") or unwrap(model)._compiled_call_impl is not None:
+    if is_compiled(model):
         raise PlacementError(
             "a placement must be applied before torch.compile, but got a compiled"
             f" {type(unwrap(model)).__name__}. Apply it to the model first, then compile."
         )
 
 
-class _Surgeon:
+class _Replacer:
+    """Put modules at the sites of one owner and key at a time, and record what stood there."""
+
     def __init__(self, model: nn.Module, record: _Record, discovery: Discovery) -> None:
         self.model = model
         self.record = record
         self.discovery = discovery
-        self.redirected: set[str] = set()
 
     def module(self, owner: str, key: str, chosen: dict[int, nn.Module]) -> dict[int, str]:
-        """Replace what stands under a path, for all of its calls or some, and return where each module is now."""
+        """Replace what stands under a path, for all of its calls or some.
+
+        Returns:
+            by index of the site, where each module is now.
+        """
         parent_path, _, name = key.rpartition(".")
-        parent = self.model.get_submodule(parent_path)
-        standing = getattr(parent, name)
-        places = [
-            p
-            for p in self.discovery.places.values()
-            if (p.owner, p.key, p.functional) == (owner, key, False)
-        ]
-        count = len(places)
-        if isinstance(standing, Site):
-            self._keep(standing, key, "activation")
-            standing.activation = chosen[0].train(standing.training)
-            return {0: f"{key}.activation"}
-        if isinstance(standing, Switch):
-            for index, module in chosen.items():
-                standing._modules[str(index + 1)] = module.train(standing.training)
-            return {index: f"{key}.{index + 1}" for index in chosen}
-        self._keep(parent, parent_path, name)
-        if count == 1:
-            place = places[0]
-            self._set(parent, name, _writing_back(chosen[0]) if place.write_back else chosen[0])
-            self._unfuse(parent, parent_path, chosen[0])
-            return {0: f"{key}.activation" if place.write_back else key}
-        by_index = {place.index: place for place in places}
-        original = standing if isinstance(standing, nn.Module) else by_index[0].standing
-        assert (
-            original is not None
-        )  # what is called at several places is a module, or was held as one
-        members = [
-            (
-                (_writing_back(chosen[i]) if by_index[i].write_back else chosen[i])
-                if i in chosen
-                else original
-            )
-            for i in range(count)
-        ]
+        current = getattr(self.model.get_submodule(parent_path), name)
+        if isinstance(current, Site):
+            return self._inside_site(current, key, chosen[0])
+        if isinstance(current, Switch):
+            return self._inside_switch(current, key, chosen)
+        places = self._places(owner, key, functional=False)
+        if len(places) == 1:
+            return self._single(key, places[0], chosen[0])
+        return self._several(owner, key, places, chosen)
+
+    def _inside_site(self, site: Site, key: str, chosen: nn.Module) -> dict[int, str]:
+        self._keep(site, key, "activation")
+        site.activation = chosen.train(site.training)
+        return {0: f"{key}.activation"}
+
+    def _inside_switch(
+        self, switch: Switch, key: str, chosen: dict[int, nn.Module]
+    ) -> dict[int, str]:
+        for index, module in chosen.items():
+            switch._modules[str(index + 1)] = module.train(switch.training)
+        return {index: f"{key}.{index + 1}" for index in chosen}
+
+    def _single(self, key: str, place: Place, chosen: nn.Module) -> dict[int, str]:
+        """Replace what is called at one site alone."""
+        self._set(key, _writing_back(chosen) if place.write_back else chosen)
+        self._unfuse(key.rpartition(".")[0], chosen)
+        return {0: f"{key}.activation" if place.write_back else key}
+
+    def _several(
+        self, owner: str, key: str, places: dict[int, Place], chosen: dict[int, nn.Module]
+    ) -> dict[int, str]:
+        """Replace what its owner calls at several sites by a switch between them."""
+        original = places[0].module
+        assert original is not None  # what is called at several sites is a module, or held as one
+        members, paths = [], {}
+        for index in range(len(places)):
+            module = chosen.get(index, original)
+            back = index in chosen and places[index].write_back
+            members.append(_writing_back(module) if back else module)
+            if index in chosen:
+                paths[index] = f"{key}.{index + 1}" + (".activation" if back else "")
         relative = key.removeprefix(f"{owner}.") if owner else key
-        self._set(parent, name, Switch(relative, self.discovery.sequences[owner, key], members))
+        self._set(key, Switch(relative, self.discovery.sequences[owner, key], members))
         self._redirect(owner, {})
-        return {
-            i: f"{key}.{i + 1}" + (".activation" if by_index[i].write_back else "") for i in chosen
-        }
+        return paths
 
     def function(self, owner: str, key: str, chosen: dict[int, nn.Module]) -> dict[int, str]:
         """Redirect calls of a function, and return where each module is now."""
         module = self.model.get_submodule(owner)
-        places = [
-            p
-            for p in self.discovery.places.values()
-            if (p.owner, p.key, p.functional) == (owner, key, True)
-        ]
         sequence = self.discovery.sequences[owner, key]
         count = max(sequence) + 1
         earlier: Route | None = vars(module).get("_actsearch_routes", {}).get(key)
         names: list[str | None] = list(earlier.sites) if earlier else [None] * count
         back = list(earlier.write_back) if earlier else [False] * count
         paths = {}
-        for place in places:
-            if place.index in chosen:
-                name = place.site.name.removeprefix(f"{owner}.") if owner else place.site.name
-                self._keep(module, owner, name)
-                module._modules[name] = chosen[place.index].train(module.training)
-                names[place.index] = name
-                if earlier is None or earlier.sites[place.index] is None:
-                    back[place.index] = place.write_back
-                paths[place.index] = f"{owner}.{name}" if owner else name
+        for index, place in self._places(owner, key, functional=True).items():
+            if index not in chosen:
+                continue
+            path = place.site.name
+            name = path.removeprefix(f"{owner}.") if owner else path
+            self._keep(module, owner, name)
+            module._modules[name] = chosen[index].train(module.training)
+            if names[index] is None:
+                back[index] = place.write_back
+            names[index] = name
+            paths[index] = path
         self._redirect(owner, {key: Route(sequence, tuple(names), tuple(back))})
         return paths
+
+    def _places(self, owner: str, key: str, functional: bool) -> dict[int, Place]:
+        """Return every site of an owner and key, by index."""
+        return {
+            place.index: place
+            for place in self.discovery.places.values()
+            if (place.owner, place.key, place.functional) == (owner, key, functional)
+        }
 
     def close(self) -> None:
         """Shield what is called below redirected owners, once everything stands."""
@@ -220,34 +233,37 @@ class _Surgeon:
         value = (owner._modules.get(name, _ABSENT), vars(owner).get(name, _ABSENT))
         self.record.attributes.setdefault((path, name), value)
 
-    def _set(self, parent: nn.Module, name: str, module: nn.Module) -> None:
+    def _set(self, key: str, module: nn.Module) -> None:
+        parent_path, _, name = key.rpartition(".")
+        parent = self.model.get_submodule(parent_path)
+        self._keep(parent, parent_path, name)
         vars(parent).pop(name, None)
         parent._modules[name] = module.train(parent.training)
-        if isinstance(
-            parent, nn.TransformerDecoderLayer
-        ):  # its __setstate__ puts back F.relu where the attribute lacks
+        if isinstance(parent, nn.TransformerDecoderLayer):
+            # Its __setstate__ puts back F.relu where it lacks the attribute.
             vars(parent)[name] = module
 
-    def _unfuse(self, layer: nn.Module, path: str, module: nn.Module) -> None:
-        """Keep torch's fused transformer layer from passing by what stands there now."""
+    def _unfuse(self, path: str, module: nn.Module) -> None:
+        """Keep torch's fused transformer layer from passing by what stands in it now."""
+        layer = self.model.get_submodule(path)
         if not isinstance(layer, nn.TransformerEncoderLayer):
             return
-        fixed = not any(True for _ in module.parameters())
-        code = (
-            _FUSED_CODE.get(_label(module), 0)
-            if fixed and getattr(module, "values", {}).get("approximate") != "tanh"
-            else 0
-        )
         self._keep(layer, path, "activation_relu_or_gelu")
-        layer.activation_relu_or_gelu = code
-        if code:
+        layer.activation_relu_or_gelu = _fused_code(module)
+        if layer.activation_relu_or_gelu:
             return
-        for other_path, encoder in self.model.named_modules():
-            if isinstance(encoder, nn.TransformerEncoder) and any(
-                each is layer for each in encoder.layers
-            ):
-                self._keep(encoder, other_path, "use_nested_tensor")
+        for encoder_path, encoder in self.model.named_modules():
+            if isinstance(encoder, nn.TransformerEncoder) and layer in list(encoder.layers):
+                self._keep(encoder, encoder_path, "use_nested_tensor")
                 encoder.use_nested_tensor = False
+
+
+def _fused_code(module: nn.Module) -> int:
+    """Return the number by which torch's fused layer knows an activation; 0 for any other."""
+    learns = any(True for _ in module.parameters())
+    if learns or getattr(module, "values", {}).get("approximate") == "tanh":
+        return 0
+    return _FUSED_CODE.get(_name_of(module), 0)
 
 
 def _writing_back(module: nn.Module) -> Site:
@@ -256,8 +272,10 @@ def _writing_back(module: nn.Module) -> Site:
     return site
 
 
-def restore(model: Model) -> Model:
-    """Put back what stood at every site before placements were applied, in place, and return the model.
+def restore(model: ModuleT) -> ModuleT:
+    """Put back what stood at every site before placements were applied, and return the model.
+
+    In place.
 
     Parameters that stood there come back as they were; those of the activations taken out are gone.
     A model that no placement was applied to is left as it is.
@@ -274,14 +292,12 @@ def restore(model: Model) -> Model:
         for members, value in ((owner._modules, values[0]), (vars(owner), values[1])):
             if isinstance(value, str) and value == _ABSENT:
                 members.pop(name, None)
-            else:
-                members[name] = (
-                    value  # in its old position: a sequence runs in the order of its members
-                )
+            else:  # in its old position: a sequence runs in the order of its members
+                members[name] = value
     return model
 
 
 def applied(model: nn.Module) -> list[Applied]:
-    """Return what placements have put at which site of a model, in the order they were applied."""
+    """Return what placements have put at which site of a model, in the order of application."""
     record: _Record | None = vars(unwrap(model)).get("_actsearch")
     return list(record.applied.values()) if record else []

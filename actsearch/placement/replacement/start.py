@@ -1,4 +1,4 @@
-"""Start a learnable activation at the function that it replaces where its form reproduces it, else at its defaults."""
+"""Start a learnable activation at the function that it replaces, where its form reproduces it."""
 
 from __future__ import annotations
 
@@ -11,37 +11,42 @@ from torch import Tensor, nn
 from actsearch.activations.base import Activation
 from actsearch.errors import InvalidValueError
 
-REACH = 6.0  # inputs beyond six standard deviations do not count
-TOLERANCE = 1e-3
+INPUT_REACH = 6.0  # inputs beyond six standard deviations do not count
+START_TOLERANCE = 1e-3
 """Largest difference over [-6, 6] at which a form still reproduces a function."""
-ALIVE = 1e-3
+LEAST_SENSITIVITY = 1e-3
 """Least sensitivity of the output to each free parameter from which training can move it.
 
 0.07 is the catalogue's least.
 """
-QUANTILES = torch.distributions.Normal(0.0, 1.0).icdf(
+NORMAL_QUANTILES = torch.distributions.Normal(0.0, 1.0).icdf(
     (torch.arange(256, dtype=torch.float64) + 0.5) / 256
 )
 
 
-def started(
+def start_at(
     module: Activation, function: Callable[[Tensor], Any], free: Collection[str]
 ) -> tuple[Activation, float | None]:
-    r"""Return the activation started at a function that its form reproduces, else as it is, at its own defaults.
+    r"""Return the activation started at a function that its form reproduces.
+
+    Else as it is, at its own defaults.
 
     The weighted squared difference
 
     .. math:: \int_{-6}^{6} (\varphi_\theta(x) - f(x))^2 \, e^{-x^2 / 8} \, dx
 
-    is minimised in double precision over the free parameters. A rounder value is taken where it is no worse, so that
-    PReLU starts at the slope 0 where a ReLU stood, and not near it. The result counts where it differs from
-    :math:`f` by at most :data:`TOLERANCE` over [-6, 6], and where every free parameter as it is stored, without its
-    constraint, has
+    is minimised in double precision over the free parameters. A rounder value is taken where it is
+    no worse, so that PReLU starts at the slope 0 where a ReLU stood, and not near it. The result
+    counts where it differs from :math:`f` by at most :data:`START_TOLERANCE` over [-6, 6], and
+    where every free parameter as it is stored, without its constraint, has
 
-    .. math:: \sqrt{\mathbb{E}_{x \sim N(0, 1)} (\partial \varphi / \partial \theta)^2} \ge \text{ALIVE}.
+    .. math:: \sqrt{\mathbb{E}_{x \sim N(0, 1)} (\partial \varphi / \partial \theta)^2} \ge s,
 
-    A nearest function that is not near is a straight line where tanh meets swish; one without a gradient, such as swish
-    with :math:`\beta = 750` for ReLU, stays what it is however long it trains.
+    s being :data:`LEAST_SENSITIVITY`.
+
+    A nearest function that is not near is a straight line where tanh meets swish; one without a
+    gradient, such as swish with :math:`\beta = 750` for ReLU, stays what it is however long it
+    trains.
 
     Args:
         module: an activation with learned parameters.
@@ -52,8 +57,8 @@ def started(
         the activation, and its largest difference from the function over [-6, 6]; ``None`` where it
         starts as it is.
     """
-    x = torch.linspace(-REACH, REACH, 1201, dtype=torch.float64)
-    target = _evaluate(function, x)
+    x = torch.linspace(-INPUT_REACH, INPUT_REACH, 1201, dtype=torch.float64)
+    target = _values_of(function, x)
     weight = torch.exp(-x.square() / 8)
     twin = module.rebuilt(learn=sorted(free), share="layer").double()
 
@@ -84,25 +89,30 @@ def started(
         fitted = {key: float(value) for key, value in twin.current().items() if key in free}
         values = _rounded(twin, values | fitted, fitted, lambda y: float(loss(y)), x)
         difference = float((twin.function(x, **values) - target).abs().max())
-    if not difference <= TOLERANCE:  # NaN does not reproduce anything either
+    if not difference <= START_TOLERANCE:  # NaN does not reproduce anything either
         return module, None
     try:
         fresh = module.rebuilt(**values)
     except InvalidValueError:  # at the very end of its constraint, from where nothing learns
         return module, None
     return (
-        (fresh, difference) if min(sensitivities(fresh, free).values()) >= ALIVE else (module, None)
+        (fresh, difference)
+        if min(sensitivities(fresh, free).values()) >= LEAST_SENSITIVITY
+        else (module, None)
     )
 
 
 def sensitivities(module: Activation, names: Collection[str]) -> dict[str, float]:
-    """Return the root mean square of the derivative of the output by each stored parameter, over x ~ N(0, 1)."""
+    """Return the root mean square derivative of the output by each stored parameter.
+
+    Over x ~ N(0, 1).
+    """
     # A channel for each point, so that one backward pass gives the derivative at every point.
     twin = module.rebuilt(
-        learn=sorted(names), share="channel", channels=len(QUANTILES), channel_dim=0
+        learn=sorted(names), share="channel", channels=len(NORMAL_QUANTILES), channel_dim=0
     ).double()
     with torch.enable_grad():
-        torch.autograd.backward(twin(QUANTILES).sum())
+        torch.autograd.backward(twin(NORMAL_QUANTILES).sum())
     raw = {name: getattr(twin, f"raw_{name}").grad for name in names}
     return {name: float(gradient.square().mean().sqrt()) for name, gradient in raw.items()}
 
@@ -130,7 +140,7 @@ def _rounded(
     return values
 
 
-def _evaluate(function: Callable[[Tensor], Any], x: Tensor) -> Tensor:
+def _values_of(function: Callable[[Tensor], Any], x: Tensor) -> Tensor:
     own = next(function.parameters(), None) if isinstance(function, nn.Module) else None
     with torch.no_grad():  # a module in its own precision, on its own device
         return torch.as_tensor(function(x.clone() if own is None else x.to(own))).to(x)

@@ -1,4 +1,8 @@
-"""What one forward pass did, as a graph: every operation, what it read, and each place where an activation acted."""
+"""What one forward pass did, as a graph: every operation, what it read, what activations did.
+
+Both tracers write it: :mod:`torch.fx` has a graph of its own, which a run under a function mode has
+not.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +13,11 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-# Operations that hold weights over a whole input: what stands between two of them is where
-# activations belong.
-LEARNED = {
-    "linear", "bilinear", "embedding", "embedding_bag", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu",
-    "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell",
-}  # fmt: skip
-PRODUCTS = {
-    "matmul",
-    "mm",
-    "bmm",
-    "addmm",
-    "baddbmm",
-    "einsum",
-    "tensordot",
-    "mv",
-}  # learned where a parameter takes part
+from actsearch.placement.tracing.call_site import CallSite
 
 
 @dataclasses.dataclass(eq=False)
-class Node:
+class Operation:
     """One operation.
 
     Args:
@@ -38,24 +26,28 @@ class Node:
         owner: path of the innermost module that called it.
         inputs: the operations whose results it read.
         weights: identities of the parameters it read.
-        learned: whether it holds weights over its whole input.
+        is_layer: whether it holds weights over its whole input.
         shape: of its result, where known.
-        scalars: whether every other operand is a number or a parameter.
+        width: channels of its result, where the layer itself says so.
         call: the site, where it is one.
+        consumers: the operations that read its result.
+        fed: whether it depends on the model's input.
+        order: number in the order of the pass.
+        depth: layers on the longest way from the input to it, itself included.
     """
 
     name: str
     owner: str = ""
-    inputs: list[Node] = dataclasses.field(default_factory=list)
+    inputs: list[Operation] = dataclasses.field(default_factory=list)
     weights: tuple[Hashable, ...] = ()
-    learned: bool = False
+    is_layer: bool = False
     shape: tuple[int, ...] | None = None
     width: int | None = None
     call: Call | None = None
-    consumers: list[Node] = dataclasses.field(default_factory=list)
-    fed: bool = False  # depends on the model's input
+    consumers: list[Operation] = dataclasses.field(default_factory=list)
+    fed: bool = False
     order: int = 0
-    depth: int = 0  # learned operations on the longest way from the input
+    depth: int = 0
 
 
 @dataclasses.dataclass(eq=False)
@@ -67,98 +59,117 @@ class Call:
         key: path of the module called, or the name of the function.
         functional: whether it is a function call.
         execution: number of the owner's execution that it belongs to.
-        location: where in the owner's code it stands.
-        name: what stands there; ``parameters`` are its own.
-        inplace: whether it overwrites its input, and ``aliased``: whether the overwritten input is
-            read later.
+        call_site: where in the owner's code it stands; empty inside of torch's own layers.
+        name: what stands there.
+        parameters: of the function that stands there.
+        inplace: whether it overwrites its input.
+        operation: it as an operation of the graph.
         elements: of its input.
+        aliased: whether the input that it overwrites is read later.
+        checkpointed: whether it is inside a checkpointed function.
     """
 
     owner: str
     key: str
     functional: bool
     execution: int
-    location: Hashable
+    call_site: CallSite
     name: str
     parameters: Mapping[str, Any]
     inplace: bool
-    node: Node
+    operation: Operation
     elements: int | None = None
     aliased: bool = False
     checkpointed: bool = False
 
 
 class Graph:
-    """The operations in their order, the calls of nonlinearities among them, and what the pass returned."""
+    """The operations of a forward pass in their order.
+
+    Attributes:
+        operations: all of them.
+        calls: the calls of nonlinearities among them.
+        outputs: those whose results the pass returned.
+        whole: whether it is all of the model; else only a part, whose result goes on to what was
+            not traced.
+        guessed: whether a branch was taken without knowing its condition.
+        unseen: nonlinearities inside fused operations, each with the reason.
+        constants: identities of the buffers: known, and no signal.
+    """
 
     def __init__(self) -> None:
-        self.nodes: list[Node] = []
+        self.operations: list[Operation] = []
         self.calls: list[Call] = []
-        self.outputs: set[Node] = set()
-        self.guessed = False  # whether a branch was taken without knowing its condition
-        self.whole = (
-            True  # or only a part of the model, whose result goes on to what was not traced
-        )
-        self.unseen: list[
-            tuple[str, str]
-        ] = []  # nonlinearities inside fused operations, with the reason
-        self._node_of: dict[int, tuple[Any, Node]] = {}
+        self.outputs: set[Operation] = set()
+        self.whole = True
+        self.guessed = False
+        self.unseen: list[tuple[str, str]] = []
+        self.constants: set[int] = set()
+        self._maker: dict[int, tuple[Any, Operation]] = {}
         self._overwritten: dict[int, tuple[Any, Call]] = {}
-        self.constants: set[int] = set()  # identities of buffers: known, and no signal
 
-    def add(self, node: Node, reads: Iterable[Any], result: Any) -> Node:
+    def add(self, operation: Operation, reads: Iterable[Any], result: Any) -> Operation:
         """Add an operation that read these tensors (or fx nodes) and returned that."""
         for value in reads:
-            source = self.node_of(value)
-            if (
-                source is None
-            ):  # made where no one listens, such as in an autograd function: signal until proved otherwise
-                strange = isinstance(value, Tensor) and not isinstance(value, nn.Parameter)
-                node.fed = node.fed or (strange and id(value) not in self.constants)
-            if source is None or source in node.inputs:
-                continue
-            node.inputs.append(source)
-            source.consumers.append(node)
-            node.fed = node.fed or source.fed
-        node.depth = max((source.depth for source in node.inputs), default=0) + node.learned
-        node.order = len(self.nodes)
-        self.nodes.append(node)
+            self._read(operation, value)
+        depth = max((source.depth for source in operation.inputs), default=0)
+        operation.depth = depth + operation.is_layer
+        operation.order = len(self.operations)
+        self.operations.append(operation)
         values = list(leaves(result))
+        parts = len(values) > 1 and operation.name != "input"
         for value in values:
-            maker = node
-            if (
-                len(values) > 1 and node.name != "input"
-            ):  # the parts of a chunk are different signals
-                maker = Node(
-                    "getitem", node.owner, [node], fed=node.fed, order=node.order, depth=node.depth
-                )
-                node.consumers.append(maker)
-            self._node_of[id(value)] = (_reference(value), maker)
-            if node.shape is None and isinstance(value, Tensor):
-                node.shape = tuple(value.shape)
-        return node
+            maker = _part(operation) if parts else operation
+            self._maker[id(value)] = (_reference(value), maker)
+            if operation.shape is None and isinstance(value, Tensor):
+                operation.shape = tuple(value.shape)
+        return operation
+
+    def _read(self, operation: Operation, value: Any) -> None:
+        source = self.maker(value)
+        if source is None:
+            # Made where no one listens, such as in an autograd function: a signal until proved
+            # otherwise.
+            strange = isinstance(value, Tensor) and not isinstance(value, nn.Parameter)
+            operation.fed |= strange and id(value) not in self.constants
+        elif source not in operation.inputs:
+            operation.inputs.append(source)
+            source.consumers.append(operation)
+            operation.fed |= source.fed
 
     def feed(self, inputs: Any) -> None:
         """Name what the model was given."""
-        self.add(Node("input", fed=True), (), inputs)
+        self.add(Operation("input", fed=True), (), inputs)
 
     def finish(self, result: Any) -> None:
         """Name what the model returned."""
-        self.outputs = {
-            node for value in leaves(result) if (node := self.node_of(value)) is not None
-        }
+        makers = (self.maker(value) for value in leaves(result))
+        self.outputs = {maker for maker in makers if maker is not None}
 
-    def node_of(self, value: Any) -> Node | None:
-        """Return the operation that made a tensor or is behind an fx node, marking a read of what was overwritten."""
+    def maker(self, value: Any) -> Operation | None:
+        """Return the operation that made a tensor or is behind an fx node.
+
+        A read of what a call has overwritten is marked at that call.
+        """
         overwritten = self._overwritten.get(id(value))
         if overwritten is not None and _target(overwritten[0]) is value:
             overwritten[1].aliased = True
-        entry = self._node_of.get(id(value))
+        entry = self._maker.get(id(value))
         return entry[1] if entry is not None and _target(entry[0]) is value else None
 
     def overwrite(self, value: Any, call: Call) -> None:
         """Say that the call overwrites this tensor, so that a later read of it is seen."""
         self._overwritten[id(value)] = (_reference(value), call)
+
+
+def _part(operation: Operation) -> Operation:
+    """Return one part of a result of several, such as a chunk: parts are different signals."""
+    part = Operation(
+        "getitem", operation.owner, [operation],
+        fed=operation.fed, order=operation.order, depth=operation.depth,
+    )  # fmt: skip
+    operation.consumers.append(part)
+    return part
 
 
 def _reference(value: Any) -> Any:

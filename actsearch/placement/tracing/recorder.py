@@ -1,27 +1,43 @@
-"""Write what a model does to a graph, whoever listens, and put the model back as it was."""
+"""Write what a model does to a graph, whoever listens."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from actsearch.placement.discovery.candidates import Candidate
+from actsearch.placement.discovery.candidates import SiteCandidate
 from actsearch.placement.discovery.torch_functions import called
 from actsearch.placement.replacement.dispatch import Switch
-from actsearch.placement.tracing.graph import LEARNED, PRODUCTS, Call, Graph, Node, leaves
+from actsearch.placement.tracing.call_site import call_site
+from actsearch.placement.tracing.graph import Call, Graph, Operation, leaves
+from actsearch.placement.tracing.operations import LAYERS, PRODUCTS
 
-_CALL = nn.Module._call_impl.__code__
-_TORCH = str(Path(torch.__file__).parent)
-_HERE = tuple(
-    str(Path(__file__).with_name(name)) for name in ("recorder.py", "function_mode.py", "fx.py")
-)
-FUSED = (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell)
+# Nonlinearities that no one can reach, inside of one operation.
+INSIDE_FUSED = {
+    "scaled_dot_product_attention": "softmax inside the fused scaled_dot_product_attention",
+    "multi_head_attention_forward": "softmax inside multi_head_attention_forward",
+    "glu": "the sigmoid gate inside glu",
+}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One run of a module's forward.
+
+    Args:
+        owner: path of the module.
+        number: of the run, unlike that of any other.
+        caller: the frame that called the module.
+    """
+
+    owner: str = ""
+    number: int = 0
+    caller: FrameType | None = None
 
 
 class Recorder:
@@ -32,179 +48,95 @@ class Recorder:
         candidates: by path, what may be a site; each is one operation of the graph.
     """
 
-    def __init__(self, model: nn.Module, candidates: Mapping[str, Candidate]) -> None:
+    def __init__(self, model: nn.Module, candidates: Mapping[str, SiteCandidate]) -> None:
         self.graph = Graph()
         self.graph.constants = {id(buffer) for buffer in model.buffers()}
         self.paths = {
             module: path for path, module in model.named_modules() if not isinstance(module, Switch)
         }
         self.candidates = {candidate.module: candidate for candidate in candidates.values()}
-        self.stack: list[tuple[str, int, nn.Module]] = []
+        self.stack = [Execution()]
         self.executions = 0
-        self.prefix = ""  # of the part that is traced alone
-        self.inside = 0  # depth inside a candidate: what runs there is its own business
 
     @property
     def owner(self) -> str:
         """Path of the innermost module of the model that runs now."""
-        return self.stack[-1][0] if self.stack else ""
+        return self.stack[-1].owner
 
     def enter(self, module: nn.Module) -> None:
-        """Note that a module's forward begins."""
+        """Note that a module's forward begins, told by the one who calls it or by a hook."""
         self.executions += 1
-        self.stack.append((self.paths[module], self.executions, module))
+        caller = sys._getframe(2)
+        self.stack.append(Execution(self.paths[module], self.executions, caller))
 
     def leave(self) -> None:
         """Note that the innermost module's forward ends."""
         self.stack.pop()
 
     def site(
-        self, candidate: Candidate, reads: list[Any], result: Any, location: Hashable, shape: Any
-    ) -> None:
-        """Add the call of a module or attribute that may be a site."""
-        node = Node(candidate.name, self.owner, shape=shape)
-        call = self._call(
-            candidate.path, False, location, candidate.name, {}, candidate.inplace, node
-        )
-        self.graph.add(node, reads[:1], result)
-        if call.inplace and reads:
-            self.graph.overwrite(reads[0], call)
+        self, candidate: SiteCandidate, reads: list[Any], result: Any, inside_leaf: bool = False
+    ) -> Operation:
+        """Add the call of a module or attribute that may be a site.
 
-    def function(
-        self,
-        name: str,
-        function: Any,
-        args: Any,
-        kwargs: Any,
-        result: Any,
-        location: Callable[[], Any],
-    ) -> None:
-        """Add a function call; the call of a site where it is one of the vocabulary."""
+        Args:
+            candidate: what is called.
+            reads: what it read.
+            result: what it returned.
+            inside_leaf: whether it runs inside of what is not traced.
+        """
+        where = () if inside_leaf else call_site(self.stack[-1].caller)[0]
+        operation = Operation(candidate.name, self.owner)
+        call = Call(
+            self.owner, candidate.path, False, self.stack[-1].number, where, candidate.name, {},
+            candidate.inplace, operation,
+        )  # fmt: skip
+        return self._add_call(call, reads, result)
+
+    def function(self, function: Any, name: str, args: Any, kwargs: Any, result: Any) -> bool:
+        """Add a function call, and return whether it is the call of a site.
+
+        Args:
+            function: what is called.
+            name: of the operation.
+            args: its arguments by position.
+            kwargs: its arguments by name.
+            result: what it returned.
+        """
         reads = list(leaves((args, kwargs)))
-        results = list(leaves(result))
-        if not results:
-            return
+        if next(leaves(result), None) is None:
+            return False
         what = called(function, args, kwargs)
-        weights = tuple(id(v) for v in reads if isinstance(v, nn.Parameter))
-        if what is not None and what.name != "glu" and _floating(reads):
-            node = Node(what.name, self.owner)
-            place = location()
-            call = self._call(
-                what.name, True, place, what.name, what.parameters, what.inplace, node
-            )
-            call.checkpointed = any("checkpoint.py" in part[0] for part in place)
-            self.graph.add(node, reads[:1], result)
-            if what.inplace and reads:
-                self.graph.overwrite(reads[0], call)
-            return
-        self.operation(name, reads, result, weights)
+        if what is None or what.name == "glu" or not _floating(reads):
+            weights = tuple(id(v) for v in reads if isinstance(v, nn.Parameter))
+            self.operation(name, reads, result, weights)
+            return False
+        where, checkpointed = call_site(self.stack[-1].caller)
+        operation = Operation(what.name, self.owner)
+        call = Call(
+            self.owner, what.name, True, self.stack[-1].number, where, what.name, what.parameters,
+            what.inplace, operation, checkpointed=checkpointed,
+        )  # fmt: skip
+        self._add_call(call, reads, result)
+        return True
 
     def operation(
         self, name: str, reads: list[Any], result: Any, weights: tuple[Hashable, ...] = ()
-    ) -> Node:
+    ) -> Operation:
         """Add an operation that is not a site."""
-        learned = name in LEARNED or (name in PRODUCTS and bool(weights))
-        if name == "scaled_dot_product_attention":
-            self.graph.unseen.append(
-                (self.owner, "softmax inside the fused scaled_dot_product_attention")
-            )
-        elif name in ("glu", "multi_head_attention_forward"):
-            reason = (
-                "the sigmoid gate inside glu"
-                if name == "glu"
-                else "softmax inside multi_head_attention_forward"
-            )
-            self.graph.unseen.append((self.owner, reason))
-        node = Node(name, self.owner, weights=weights, learned=learned)
-        return self.graph.add(node, reads, result)
+        if name in INSIDE_FUSED:
+            self.graph.unseen.append((self.owner, INSIDE_FUSED[name]))
+        is_layer = name in LAYERS or (name in PRODUCTS and bool(weights))
+        operation = Operation(name, self.owner, weights=weights, is_layer=is_layer)
+        return self.graph.add(operation, reads, result)
 
-    def _call(
-        self,
-        key: str,
-        functional: bool,
-        location: Any,
-        name: str,
-        parameters: Any,
-        inplace: bool,
-        node: Node,
-    ) -> Call:
-        execution = self.stack[-1][1] if self.stack else 0
-        call = Call(
-            self.owner, key, functional, execution, location, name, parameters, inplace, node
-        )
-        node.call = call
+    def _add_call(self, call: Call, reads: list[Any], result: Any) -> Operation:
+        call.operation.call = call
         self.graph.calls.append(call)
-        return call
+        self.graph.add(call.operation, reads[:1], result)
+        if call.inplace and reads:
+            self.graph.overwrite(reads[0], call)
+        return call.operation
 
 
 def _floating(reads: list[Any]) -> bool:
     return bool(reads) and (not isinstance(reads[0], Tensor) or reads[0].is_floating_point())
-
-
-def location(skip: int = 0) -> tuple[tuple[str, int], ...]:
-    """Return where in its owner's code a call stands: file and instruction of every frame up to the owner's call.
-
-    Args:
-        skip: calls of modules to pass first: one where the call is that of a module.
-    """
-    frame = sys._getframe(1)
-    parts: list[tuple[str, int]] = []
-    while frame is not None:
-        code = frame.f_code
-        if code is _CALL:
-            if not skip:
-                break
-            skip -= 1
-        elif code.co_filename not in _HERE and (
-            not code.co_filename.startswith(_TORCH) or "checkpoint.py" in code.co_filename
-        ):
-            parts.append((f"{code.co_filename}:{code.co_name}", frame.f_lasti))
-        frame = frame.f_back  # type: ignore[assignment]  # None ends the walk
-    return tuple(parts)
-
-
-def operation_name(function: Any) -> str:
-    """Return an operation's name, one for all of its spellings: ``mul`` for ``*``, ``*=`` and ``torch.multiply``."""
-    name: str = (
-        function
-        if isinstance(function, str)
-        else getattr(function, "__name__", type(function).__name__)
-    )
-    name = name.strip("_")
-    return _SAME.get(name, name)
-
-
-_SAME = {
-    "rmul": "mul", "imul": "mul", "multiply": "mul", "radd": "add", "iadd": "add", "rsub": "sub", "isub": "sub",
-    "subtract": "sub", "truediv": "div", "rtruediv": "div", "itruediv": "div", "divide": "div", "get": "view",
-    "concat": "cat", "concatenate": "cat", "rmatmul": "matmul",
-}  # fmt: skip
-
-
-@contextlib.contextmanager
-def preserved(model: nn.Module) -> Iterator[None]:
-    """Put everything back as it was: attributes, buffers, training mode, random state."""
-    state = [
-        (m, dict(vars(m)), dict(m._modules), dict(m._parameters), dict(m._buffers))
-        for m in model.modules()
-    ]
-    values = [(b, b.clone()) for b in model.buffers() if not b.is_meta]
-    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        for module, attributes, modules, parameters, buffers in state:
-            vars(module).clear()
-            vars(module).update(attributes)
-            for name, members in (
-                ("_modules", modules),
-                ("_parameters", parameters),
-                ("_buffers", buffers),
-            ):
-                vars(module)[name].clear()
-                vars(module)[name].update(members)
-        with torch.no_grad():
-            for buffer, value in values:
-                if not torch.equal(buffer, value):
-                    buffer.copy_(value)

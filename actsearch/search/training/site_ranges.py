@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actsearch.placement.discovery.discover import discover
+from actsearch.placement.discovery.find import discover
 from actsearch.placement.replacement.replace import replace_sites
 
 WIDENED = 1.5

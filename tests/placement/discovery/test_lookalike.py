@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from actsearch.placement.discovery.lookalike import identify, is_activation
+from actsearch.placement.discovery.lookalike import identify, is_activation_module
 from actsearch.placement.discovery.torch_functions import SPELLINGS, called, describe, specification
 
 
@@ -59,7 +59,7 @@ class PReLU(nn.Module):
 
 @pytest.mark.parametrize("module", [Swish(), Kink(), Counter(), PReLU()])
 def test_activations(module):
-    assert is_activation(module)
+    assert is_activation_module(module)
     assert getattr(module, "calls", 0) == 0
 
 
@@ -68,7 +68,7 @@ def test_activations(module):
     [Scale(), Rows(), Loss(), Broken(), nn.Identity(), nn.Dropout(), nn.Flatten(), nn.LayerNorm(6)],
 )
 def test_others(module):
-    assert not is_activation(module)
+    assert not is_activation_module(module)
 
 
 def test_identify():
@@ -89,7 +89,7 @@ def test_transformers_table_of_activations():
         if name == "xielu":  # warns of a missing kernel
             continue
         module = ACT2FN[name]
-        found = is_activation(module) or describe(module)[0] != type(module).__name__
+        found = is_activation_module(module) or describe(module)[0] != type(module).__name__
         assert found == (name not in linear), name
 
 

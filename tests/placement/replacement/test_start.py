@@ -13,7 +13,12 @@ from torch import nn
 from actsearch import Placement, activation
 from actsearch.activations import catalogue
 from actsearch.placement import applied
-from actsearch.placement.replacement.start import ALIVE, TOLERANCE, sensitivities, started
+from actsearch.placement.replacement.start import (
+    LEAST_SENSITIVITY,
+    START_TOLERANCE,
+    sensitivities,
+    start_at,
+)
 
 STANDING = {
     "tanh": nn.Tanh,
@@ -76,8 +81,8 @@ def test_the_start_is_near_and_alive_or_the_default(name, standing):
     else:
         x = torch.linspace(-6, 6, 1201, dtype=torch.float64)
         with torch.no_grad():
-            assert (model[1].plain()(x) - STANDING[standing]()(x)).abs().max() <= TOLERANCE
-        assert min(sensitivities(model[1], model[1].learn).values()) >= ALIVE
+            assert (model[1].plain()(x) - STANDING[standing]()(x)).abs().max() <= START_TOLERANCE
+        assert min(sensitivities(model[1], model[1].learn).values()) >= LEAST_SENSITIVITY
 
 
 @pytest.mark.parametrize(
@@ -100,29 +105,29 @@ def test_sensitivities_are_derivatives():
     [(F.relu, 0.0), (lambda x: F.leaky_relu(x, 0.01), 0.01), (lambda x: F.leaky_relu(x, 0.2), 0.2)],
 )
 def test_exact_where_the_form_can(function, slope):
-    fresh, difference = started(activation("prelu"), function, ["negative_slope"])
+    fresh, difference = start_at(activation("prelu"), function, ["negative_slope"])
     assert fresh.values == {"negative_slope": slope}
     assert difference == 0.0
 
 
 def test_sharing_is_kept():
     module = activation("prelu", share="channel", channels=3, channel_dim=-1)
-    fresh, _ = started(module, F.relu, ["negative_slope"])
+    fresh, _ = start_at(module, F.relu, ["negative_slope"])
     assert fresh.spec() == module.spec() | {"parameters": {"negative_slope": 0.0}}
     assert fresh.raw_negative_slope.shape == (3,)
 
 
 def test_a_slope_that_may_not_be_zero_starts_at_its_default():
     module = activation("learnable_leaky_relu")
-    assert started(module, F.relu, module.learn) == (module, None)
-    fresh, difference = started(module, lambda x: F.leaky_relu(x, 0.01), module.learn)
+    assert start_at(module, F.relu, module.learn) == (module, None)
+    fresh, difference = start_at(module, lambda x: F.leaky_relu(x, 0.01), module.learn)
     assert fresh.values == {"negative_slope": 0.01}
     assert difference == 0.0
 
 
 def test_what_is_given_stays():
     module = activation("tempered_tanh", scale=2.0)
-    fresh, difference = started(
+    fresh, difference = start_at(
         module, lambda x: 2 * torch.tanh(0.5 * x), ["temperature", "offset"]
     )
     assert {k: abs(v) for k, v in fresh.values.items()} == {
@@ -131,11 +136,11 @@ def test_what_is_given_stays():
         "offset": 0.0,
     }
     assert difference < 1e-12
-    assert started(module, torch.tanh, ["temperature", "offset"]) == (module, None)
+    assert start_at(module, torch.tanh, ["temperature", "offset"]) == (module, None)
 
 
 def test_a_tempered_tanh_starts_at_tanh_exactly():
-    fresh, difference = started(
+    fresh, difference = start_at(
         activation("tempered_tanh", scale=0.7, offset=0.2),
         torch.tanh,
         ["scale", "temperature", "offset"],
@@ -149,12 +154,12 @@ def test_a_tempered_tanh_starts_at_tanh_exactly():
 
 
 def test_an_expression_starts_as_a_name_does():
-    fresh, difference = started(activation("mul(x,sigmoid(mul(a,x)))"), F.silu, ["a"])
+    fresh, difference = start_at(activation("mul(x,sigmoid(mul(a,x)))"), F.silu, ["a"])
     assert fresh.values == {"a": 1.0}
     assert difference < 1e-12
     module = activation("mul(a,tanh(x))", a=3.0)
-    fresh, difference = started(module, torch.tanh, ["a"])
+    fresh, difference = start_at(module, torch.tanh, ["a"])
     assert fresh.values == {"a": 1.0}
-    assert started(module, F.relu, ["a"]) == (module, None)
+    assert start_at(module, F.relu, ["a"]) == (module, None)
     never = activation("log(mul(a,x))")  # NaN below 0
-    assert started(never, F.relu, ["a"]) == (never, None)
+    assert start_at(never, F.relu, ["a"]) == (never, None)
