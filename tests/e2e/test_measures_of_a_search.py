@@ -78,8 +78,8 @@ def test_a_costly_measure_is_of_what_is_confirmed_alone(own):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objectives": ["nonsense:min"]}, "metric 'nonsense' must be logged by own.Own, but it"),
-        ({"measures": ["alignment"]}, "alignment must have views, but own.Own has none: .* can ha"),
+        ({"objectives": ["nonsense:min"]}, "metric 'nonsense' must be logged by Own, but it"),
+        ({"measures": ["alignment"]}, "alignment must have views, but Own has none: .* can ha"),
         ({"measures": ["isotrop"]}, "unknown measure 'isotrop'; nearest: isotropy"),
         ({"measures": {"certified_accuracy": {"rad": 1}}}, "unknown option of certified_accuracy"),
         ({"objectives": ["gradient_flow/no:min"]}, "'gradient_flow/no' must be a value of grad"),

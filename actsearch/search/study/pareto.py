@@ -19,7 +19,7 @@ def front(points: Sequence[Sequence[float]], signs: Sequence[int]) -> list[int]:
     >>> front([[1, 5], [2, 2], [3, 3], [4, 1]], [1, 1])
     [0, 1, 3]
     """
-    values = np.asarray(points, dtype=float).reshape(len(points), -1) * np.asarray(signs)
+    values = np.asarray(points, dtype=float).reshape(-1, len(signs)) * np.asarray(signs)
     chosen: list[int] = []
     for index, value in enumerate(values):
         beaten = (values <= value).all(axis=1) & (values < value).any(axis=1)

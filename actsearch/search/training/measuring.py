@@ -64,13 +64,14 @@ class Measuring:
             TaskError: a name that is neither logged nor a measure's.
             MeasureError: a measure that the module cannot have, or that comes too late.
         """
-        fitted = Fitted(module, data, example=example, name=self.job.task)
+        called = self.job.task if self.job.model else type(module).__name__
+        fitted = Fitted(module, data, example=example, name=called)
         check(fitted, self.measures)
         each_epoch = {measure.name for measure in self.measures if measure.when == "epoch"}
         logged = {name for name in metrics if name.partition("/")[0] not in each_epoch}
         names = [name for name in self.job.objectives if name not in logged]
         for name in names:
-            measure = self._measure_of(name, metrics)
+            measure = self._measure_of(name, metrics, called)
             if measure.when == "confirm":
                 raise MeasureError(
                     f"{measure.name} must be cheap to be an objective or a bound, but it is"
@@ -84,7 +85,7 @@ class Measuring:
                 )
         return names
 
-    def _measure_of(self, name: str, metrics: Mapping[str, float]) -> Measure:
+    def _measure_of(self, name: str, metrics: Mapping[str, float], called: str) -> Measure:
         head = name.partition("/")[0]
         for measure in self.measures:
             if measure.name == head:
@@ -92,7 +93,7 @@ class Measuring:
         try:
             return build(head)
         except ActsearchError:
-            require(metrics, [name], self.job.task)
+            require(metrics, [name], called)
             raise
 
 
