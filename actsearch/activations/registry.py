@@ -70,7 +70,7 @@ def family(entry: type[Activation]) -> str:
     """Return the family of an activation: the file, or the folder, of ``families`` that it stands in.
 
     >>> family(catalogue()["relu"])
-    'fixed'
+    'rectifiers'
     """
     return entry.__module__.removeprefix(f"{families.__name__}.").partition(".")[0]
 

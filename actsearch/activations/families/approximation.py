@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from actsearch.activations.base import Activation
-from actsearch.activations.families.fixed.gated import SiLU, gated
+from actsearch.activations.families.gated.cumulative import SiLU, gated
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 

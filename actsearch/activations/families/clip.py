@@ -1,4 +1,4 @@
-"""Clips: the identity between two bounds. Input and output have shape ``(*)``."""
+"""Clips: a line between two bounds, constant beyond. Input and output have shape ``(*)``."""
 
 from __future__ import annotations
 
@@ -82,6 +82,33 @@ class ClippedReLU(Activation):
 
 
 @register
+class ReLU6(Activation):
+    r"""Rectified linear unit capped at six.
+
+    .. math:: \varphi(x) = \min(\max(0, x), 6)
+
+    References:
+        MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, A.
+        Howard et al., 2017, https://arxiv.org/abs/1704.04861
+    """
+
+    name = "relu6"
+    formula = "min(max(0, x), 6)"
+    facts: ClassVar = known(
+        "monotone zero_preserving",
+        smoothness=0,
+        slope=1,
+        values=(0, 6),
+        asymptotes=(0, 0),
+        pieces=3,
+    )
+
+    def function(self, x: Tensor) -> Tensor:
+        """Return ``min(max(0, x), 6)``."""
+        return F.relu6(x)
+
+
+@register
 class Hardtanh(Activation):
     r"""Piecewise linear stand-in for tanh: a clip between two bounds.
 
@@ -126,3 +153,24 @@ class Hardtanh(Activation):
             asymptotes=(0, 0),
             pieces=3,
         )
+
+
+@register
+class Hardsigmoid(Activation):
+    r"""Piecewise linear stand-in for the sigmoid.
+
+    .. math:: \varphi(x) = \min(\max(x / 6 + 1/2, 0), 1)
+
+    References:
+        Searching for MobileNetV3, A. Howard et al., 2019, https://arxiv.org/abs/1905.02244
+    """
+
+    name = "hardsigmoid"
+    formula = "min(max(x/6 + 1/2, 0), 1)"
+    facts: ClassVar = known(
+        "monotone", smoothness=0, slope=1 / 6, values=(0, 1), asymptotes=(0, 0), pieces=3
+    )
+
+    def function(self, x: Tensor) -> Tensor:
+        """Return ``clip(x/6 + 1/2, 0, 1)``."""
+        return F.hardsigmoid(x)

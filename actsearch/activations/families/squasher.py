@@ -1,7 +1,4 @@
-"""Squashers: smooth or once smooth bijections of the real line onto (-1, 1).
-
-Input and output have shape ``(*)``.
-"""
+"""Squashers: bijections of the real line onto (-1, 1). Input and output have shape ``(*)``."""
 
 from __future__ import annotations
 
@@ -84,6 +81,39 @@ class Softsign(Bijective):
     def log_slope(self, x: Tensor) -> Tensor:
         """Return ``-2 log(1 + |x|)``."""
         return -2 * torch.log1p(x.abs())
+
+
+@register
+class ParametricSoftsign(Bijective):
+    r"""Soft sign with a learned width; a bijection onto (-1, 1).
+
+    .. math:: \varphi(x) = \frac{x}{a + |x|}
+
+    Args:
+        width: :math:`a`, positive, in units of x; the slope at 0 is 1/a.
+    """
+
+    name = "parametric_softsign"
+    formula = "x/(a + abs(x))"
+    arguments: ClassVar = {"width": Parameter(1.0, constraints.positive, learn=True, symbol="a")}
+
+    def function(self, x: Tensor, width: Value) -> Tensor:
+        """Return ``x / (a + |x|)``."""
+        return fused.apply(fused.Softsign, x, width)
+
+    def inverse_function(self, y: Tensor, width: Value) -> Tensor:
+        """Return ``ay / (1 - |y|)``."""
+        return width * y / (1 - y.abs())
+
+    def log_slope(self, x: Tensor, width: Value) -> Tensor:
+        """Return ``log a - 2 log(a + |x|)``."""
+        a = torch.as_tensor(width, dtype=x.dtype, device=x.device)
+        return a.log() - 2 * torch.log(a + x.abs())
+
+    @classmethod
+    def declare(cls, width: float) -> dict[str, Any]:
+        """Return the analytic facts."""
+        return squashing(1, 1 / width)
 
 
 @register

@@ -1,4 +1,4 @@
-"""Self-gated activations, x times a gate in x. Input and output have shape ``(*)``."""
+"""x times a gate composed of several functions. Input and output have shape ``(*)``."""
 
 from __future__ import annotations
 
@@ -8,70 +8,13 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.distributions import constraints
 
-from actsearch.activations.base import Activation, Option
+from actsearch.activations.base import Activation, Parameter, Value
+from actsearch.activations.families.gated.cumulative import gated
 from actsearch.activations.kernels import fused, scaled
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
-
-EXP_SATURATES = 4.0  # tanh(exp(4)) is 1 in float64 too; further on, exp would overflow and its gradient be 0 · inf
-
-
-def gated(minimum: float, slope: float, right: float = 1.0) -> dict[str, Any]:
-    """Return the facts that smooth self-gated activations share: not monotone, 0 at 0, from 0 to a multiple of x."""
-    return known(
-        "zero_preserving", smoothness=inf, slope=slope, values=(minimum, inf), asymptotes=(0, right)
-    )
-
-
-@register
-class SiLU(Activation):
-    r"""Sigmoid linear unit; Swish with β = 1.
-
-    .. math:: \varphi(x) = x \, \sigma(x)
-
-    References:
-        Sigmoid-Weighted Linear Units for Neural Network Function Approximation in Reinforcement
-        Learning, S. Elfwing, E. Uchibe and K. Doya, 2017, https://arxiv.org/abs/1702.03118
-    """
-
-    name = "silu"
-    formula = "x*sigmoid(x)"
-    facts: ClassVar = gated(-0.278464542761074, 1.099839320128867)
-
-    def function(self, x: Tensor) -> Tensor:
-        """Return ``x σ(x)``."""
-        return F.silu(x)
-
-
-@register
-class GELU(Activation):
-    r"""Gaussian error linear unit.
-
-    .. math:: \varphi(x) = \frac{x}{2} \left(1 + \operatorname{erf}(x / \sqrt 2)\right)
-
-    Args:
-        approximate: ``"none"``, or ``"tanh"`` for the approximation by tanh (largest error 4.8e-4).
-
-    References:
-        Gaussian Error Linear Units (GELUs), D. Hendrycks and K. Gimpel, 2016,
-        https://arxiv.org/abs/1606.08415
-    """
-
-    name = "gelu"
-    formula = "x/2 * (1 + erf(x/sqrt(2)))"
-    arguments: ClassVar = {"approximate": Option("none", ("none", "tanh"))}
-
-    def function(self, x: Tensor, approximate: str) -> Tensor:
-        """Return ``x Φ(x)``."""
-        return F.gelu(x, approximate=approximate)
-
-    @classmethod
-    def declare(cls, approximate: str) -> dict[str, Any]:
-        """Return the analytic facts."""
-        if approximate == "tanh":
-            return gated(-0.170040750571254, 1.128993068658772)
-        return gated(-0.169971207479904, 1.128904145185155)
 
 
 @register
@@ -98,29 +41,33 @@ class Mish(Activation):
 
 
 @register
-class ELiSH(Activation):
-    r"""Exponential linear sigmoid squashing.
+class ParametricMish(Activation):
+    r"""Mish with learned sharpness.
 
-    .. math:: \varphi(x) = \sigma(x) \cdot (x \text{ if } x \ge 0 \text{ else } e^x - 1)
+    .. math:: \varphi(x) = x \tanh(\log(1 + e^{\beta x}))
+
+    It is computed through :math:`s = \sigma(\beta x)` alone, as :math:`x h / (1 - h)` with :math:`h = s - s^2/2`.
+
+    Args:
+        beta: :math:`\beta`, positive, in inverse units of x; 1 is Mish, large values approach ReLU.
 
     References:
-        The Quest for the Golden Activation Function, M. Basirat and P. Roth, 2018,
-        https://arxiv.org/abs/1808.00783
+        Mish: A Self Regularized Non-Monotonic Activation Function, D. Misra, 2019,
+            https://arxiv.org/abs/1908.08681
     """
 
-    name = "elish"
-    formula = "sigmoid(x) * (x if x >= 0 else expm1(x))"
-    facts: ClassVar = known(
-        "zero_preserving",
-        smoothness=1,
-        slope=1.099839320128867,
-        values=(-0.171572875253810, inf),
-        asymptotes=(0, 1),
-    )
+    name = "parametric_mish"
+    formula = "x*tanh(softplus(β*x))"
+    arguments: ClassVar = {"beta": Parameter(1.0, constraints.positive, learn=True, symbol="β")}
 
-    def function(self, x: Tensor) -> Tensor:
-        """Return the formula; ``elu`` is its second factor."""
-        return torch.sigmoid(x) * F.elu(x)
+    def function(self, x: Tensor, beta: Value) -> Tensor:
+        """Return ``x tanh(softplus(βx))``."""
+        return fused.apply(scaled.Mish, x, beta)
+
+    @classmethod
+    def declare(cls, beta: float) -> dict[str, Any]:
+        """Return the analytic facts."""
+        return gated(Mish.facts["minimum"] / beta, Mish.facts["derivative_bound"])
 
 
 @register
@@ -203,6 +150,9 @@ class Phish(Activation):
         return x * torch.tanh(F.gelu(x))
 
 
+EXP_SATURATES = 4.0  # tanh(exp(4)) is 1 in float64 too; further on, exp would overflow and its gradient be 0 · inf
+
+
 @register
 class TanhExp(Activation):
     r"""Tanh exponential.
@@ -223,3 +173,55 @@ class TanhExp(Activation):
     def function(self, x: Tensor) -> Tensor:
         """Return ``x tanh(exp(x))``."""
         return x * torch.tanh(torch.exp(torch.clamp(x, max=EXP_SATURATES)))
+
+
+@register
+class ELiSH(Activation):
+    r"""Exponential linear sigmoid squashing.
+
+    .. math:: \varphi(x) = \sigma(x) \cdot (x \text{ if } x \ge 0 \text{ else } e^x - 1)
+
+    References:
+        The Quest for the Golden Activation Function, M. Basirat and P. Roth, 2018,
+        https://arxiv.org/abs/1808.00783
+    """
+
+    name = "elish"
+    formula = "sigmoid(x) * (x if x >= 0 else expm1(x))"
+    facts: ClassVar = known(
+        "zero_preserving",
+        smoothness=1,
+        slope=1.099839320128867,
+        values=(-0.171572875253810, inf),
+        asymptotes=(0, 1),
+    )
+
+    def function(self, x: Tensor) -> Tensor:
+        """Return the formula; ``elu`` is its second factor."""
+        return torch.sigmoid(x) * F.elu(x)
+
+
+@register
+class HardELiSH(Activation):
+    r"""Hard exponential linear sigmoid squashing.
+
+    .. math:: \varphi(x) = \min(\max((x + 1)/2, 0), 1) \cdot (x \text{ if } x \ge 0 \text{ else } e^x - 1)
+
+    References:
+        The Quest for the Golden Activation Function, M. Basirat and P. Roth, 2018,
+        https://arxiv.org/abs/1808.00783
+    """
+
+    name = "hard_elish"
+    formula = "min(max((x + 1)/2, 0), 1) * (x if x >= 0 else expm1(x))"
+    facts: ClassVar = known(
+        "zero_preserving",
+        smoothness=0,
+        slope=1.5,
+        values=(-0.0996731515287426, inf),
+        asymptotes=(0, 1),
+    )
+
+    def function(self, x: Tensor) -> Tensor:
+        """Return the formula; ``elu`` is its second factor."""
+        return F.hardtanh((x + 1) / 2, 0.0, 1.0) * F.elu(x)
