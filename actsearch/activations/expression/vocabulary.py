@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actsearch.activations.kernels import fused, scaled
+from actsearch.activations.kernels.blockwise import evaluate_rule
+from actsearch.activations.kernels.rules import MishRule
 
 Operand = Tensor | float
 
@@ -48,7 +49,7 @@ def _elish(x: Tensor) -> Tensor:
 
 def _mish(x: Tensor) -> Tensor:
     # The second derivative of torch's own is NaN where eˣ overflows.
-    return fused.apply(scaled.Mish, x, 1.0)
+    return evaluate_rule(MishRule, x, 1.0)
 
 
 def _maximum(x: Operand, y: Operand) -> Tensor:

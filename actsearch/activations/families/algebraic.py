@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Parameter, Value
-from actsearch.activations.kernels import fused
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -64,7 +63,7 @@ class Squareplus(Activation):
 
     .. math:: \varphi(x) = \tfrac12 \left(x + \sqrt{x^2 + b}\right)
 
-    For negative x the equal form :math:`b / (2(\sqrt{x^2 + b} - x))` is used, which does not cancel.
+    It is computed as :math:`\max(0, x) + \tfrac b2 / (\sqrt{x^2 + b} + |x|)`, which does not cancel.
 
     Args:
         b: :math:`b`, positive; the size of the bend.
@@ -79,8 +78,13 @@ class Squareplus(Activation):
     arguments: ClassVar = {"b": Parameter(4.0, constraints.positive, symbol="b")}
 
     def function(self, x: Tensor, b: Value) -> Tensor:
-        """Return the formula as rectifier plus even remainder, which cancels nowhere."""
-        return fused.apply(fused.Squareplus, x, b)
+        """Return the rectifier plus an even remainder, which cancels nowhere.
+
+        The parts of |x| have the slopes 1 and 0 at 0, so that φ' and φ'' are right there.
+        """
+        negative = F.relu(-x)
+        positive = x + negative
+        return positive + 0.5 * b / (torch.sqrt(x * x + b) + (positive + negative))
 
     @classmethod
     def declare(cls, b: float) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Parameter, Value
-from actsearch.activations.kernels import fused
+from actsearch.activations.kernels.blockwise import evaluate_rule
+from actsearch.activations.kernels.rules import ClipRule
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 from actsearch.errors import InvalidValueError
@@ -32,7 +33,7 @@ class Clip(Activation):
     def function(self, x: Tensor, bound: Value) -> Tensor:
         """Return the formula; the native kernel where c is a number."""
         if isinstance(bound, Tensor):
-            return fused.apply(fused.Symmetric, x, bound)
+            return evaluate_rule(ClipRule, x, bound)
         return F.hardtanh(x, -bound, bound)
 
     @classmethod
@@ -65,7 +66,7 @@ class ClippedReLU(Activation):
     def function(self, x: Tensor, ceiling: Value) -> Tensor:
         """Return the formula; the native kernel where c is a number."""
         if isinstance(ceiling, Tensor):
-            return fused.apply(fused.Ceiling, x, ceiling)
+            return F.relu(x).clamp(max=ceiling)
         return F.hardtanh(x, 0.0, ceiling)
 
     @classmethod

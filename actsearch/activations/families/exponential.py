@@ -12,7 +12,8 @@ from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.bijective import Bijective
-from actsearch.activations.kernels import fused, scaled
+from actsearch.activations.kernels.blockwise import evaluate_rule
+from actsearch.activations.kernels.rules import CELURule, ELURule, SoftplusRule, softplus
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -38,7 +39,7 @@ class ELU(Activation):
     def function(self, x: Tensor, alpha: Value) -> Tensor:
         """Return the formula; the native kernel where α is a number."""
         if isinstance(alpha, Tensor):
-            return fused.apply(fused.Exponential, x, alpha)
+            return evaluate_rule(ELURule, x, alpha)
         return F.elu(x, alpha)
 
     @classmethod
@@ -71,7 +72,7 @@ class CELU(Activation):
     def function(self, x: Tensor, alpha: Value) -> Tensor:
         """Return the formula; the native kernel where α is a number."""
         if isinstance(alpha, Tensor):
-            return fused.apply(fused.ScaledExponential, x, alpha)
+            return evaluate_rule(CELURule, x, alpha)
         return F.celu(x, alpha)
 
     @classmethod
@@ -135,8 +136,8 @@ class Softplus(Bijective):
     def function(self, x: Tensor, beta: Value) -> Tensor:
         """Return ``log(1 + exp(βx)) / β``."""
         if isinstance(beta, Tensor):
-            return fused.apply(scaled.Softplus, x, beta)
-        return scaled.softplus(x, beta)
+            return evaluate_rule(SoftplusRule, x, beta)
+        return softplus(x, beta)
 
     def inverse_function(self, y: Tensor, beta: Value) -> Tensor:
         """Return ``y + log(1 - exp(-βy)) / β``."""

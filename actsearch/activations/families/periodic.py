@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Parameter, Value
-from actsearch.activations.kernels import fused, scaled
+from actsearch.activations.kernels.rules import not_zero
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -86,8 +86,9 @@ class Snake(Activation):
     }
 
     def function(self, x: Tensor, frequency: Value) -> Tensor:
-        """Return ``x + sin²(ax) / a``."""
-        return fused.apply(scaled.Snake, x, frequency)
+        """Return the formula; a learned frequency may come down to 0."""
+        a = not_zero(frequency) if isinstance(frequency, Tensor) else frequency
+        return x + torch.sin(a * x).square() / a
 
     @classmethod
     def declare(cls, frequency: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from actsearch.activations.base import Option
 from actsearch.activations.flexible import Flexible, positive, whole
+from actsearch.activations.kernels.recomputed import InPlaceRule, evaluate_in_place
 from actsearch.activations.registry import activation, register
 
 
@@ -62,10 +63,7 @@ class Rational(Flexible):
     def function(self, x: Tensor, coefficients: Tensor, numerator: int, **options: Any) -> Tensor:
         """Return the formula."""
         p, q = coefficients[: numerator + 1], coefficients[numerator + 1 :]
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            result: Tensor = _Recomputed.apply(x, p, q)  # type: ignore[no-untyped-call]  # torch's own
-            return result
-        return quotient(x, p, q)
+        return evaluate_in_place(QUOTIENT, x, p, q)
 
     @classmethod
     def declare(cls, **values: Any) -> dict[str, Any]:
@@ -84,55 +82,40 @@ def quotient(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
     return above / (1 + below.abs())
 
 
-class _Recomputed(torch.autograd.Function):
-    """The quotient with a backward pass that recomputes.
+def _quotient_in_place(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    above = x * p[-1]
+    above += p[-2]
+    for c in p.flip(0)[2:]:
+        above.mul_(x).add_(c)
+    below = x * q[-1]
+    for c in q.flip(0)[1:]:
+        below.add_(c).mul_(x)
+    return above.div_(below.abs_().add_(1))
 
-    By plain operations for a second derivative.
-    """
 
-    generate_vmap_rule = True  # so that torch.func, per-sample gradients among it, passes through
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
-        above = x * p[-1]
-        above += p[-2]
-        for c in p.flip(0)[2:]:
-            above.mul_(x).add_(c)
-        below = x * q[-1]
-        for c in q.flip(0)[1:]:
-            below.add_(c).mul_(x)
-        return above.div_(below.abs_().add_(1))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (g,) = gradients
-        x, p, q = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            wanted = [
-                t for t, needed in zip((x, p, q), ctx.needs_input_grad, strict=True) if needed
-            ]
-            found = iter(torch.autograd.grad(quotient(x, p, q), wanted, g, create_graph=True))
-            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
-        above, above_slope = x * p[-1], p[-1].expand_as(x).clone()
-        above += p[-2]
-        for c in p.flip(0)[2:]:
-            above_slope.mul_(x).add_(above)
-            above.mul_(x).add_(c)
-        # below = 1 + |s|; with s = x r the derivative of s is r + x r'.
-        r, r_slope = q[-1].expand_as(x).clone(), torch.zeros_like(x)
-        for c in q.flip(0)[1:]:
-            r_slope.mul_(x).add_(r)
-            r.mul_(x).add_(c)
-        s = r * x
+def _quotient_gradients(
+    gradient: Tensor, inputs: tuple[Tensor, ...], needed: tuple[bool, ...]
+) -> tuple[Tensor | None, ...]:
+    x, p, q = inputs
+    above, above_slope = x * p[-1], p[-1].expand_as(x).clone()
+    above += p[-2]
+    for c in p.flip(0)[2:]:
+        above_slope.mul_(x).add_(above)
+        above.mul_(x).add_(c)
+    # below = 1 + |s|; with s = x r the derivative of s is r + x r'.
+    r, r_slope = q[-1].expand_as(x).clone(), torch.zeros_like(x)
+    for c in q.flip(0)[1:]:
         r_slope.mul_(x).add_(r)
-        share = g / s.abs().add_(1)  # g / Q
-        pull = above.div_(s.abs().add_(1)).mul_(s.sign_()).mul_(share)  # g P sign(s) / Q²
-        gx = above_slope.mul_(share).sub_(r_slope.mul_(pull)) if ctx.needs_input_grad[0] else None
-        return gx, _moments(share, x, p, first=0), _moments(pull, x, q, first=1).neg_()
+        r.mul_(x).add_(c)
+    s = r * x
+    r_slope.mul_(x).add_(r)
+    weight = gradient / s.abs().add_(1)  # g / Q
+    pull = above.div_(s.abs().add_(1)).mul_(s.sign_()).mul_(weight)  # g P sign(s) / Q²
+    for_x = above_slope.mul_(weight).sub_(r_slope.mul_(pull)) if needed[0] else None
+    return for_x, _moments(weight, x, p, first=0), _moments(pull, x, q, first=1).neg_()
+
+
+QUOTIENT = InPlaceRule(quotient, _quotient_in_place, _quotient_gradients)
 
 
 def _moments(weight: Tensor, x: Tensor, like: Tensor, first: int) -> Tensor:

@@ -12,7 +12,8 @@ from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.bijective import Bijective
-from actsearch.activations.kernels import fused
+from actsearch.activations.kernels.blockwise import evaluate_rule
+from actsearch.activations.kernels.rules import LeakyRule
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 from actsearch.errors import InvalidValueError
@@ -178,7 +179,7 @@ class LeakyReLU(Bijective):
     def function(self, x: Tensor, negative_slope: Value) -> Tensor:
         """Return the formula; the native kernel where the slope is a number."""
         if isinstance(negative_slope, Tensor):
-            return fused.apply(fused.Leaky, x, negative_slope)
+            return evaluate_rule(LeakyRule, x, negative_slope)
         return F.leaky_relu(x, negative_slope)
 
     def inverse_function(self, y: Tensor, negative_slope: Value) -> Tensor:

@@ -12,7 +12,6 @@ from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.families.rectifiers import LeakyReLU
-from actsearch.activations.kernels import fused
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -77,7 +76,7 @@ class Softshrink(Activation):
     def function(self, x: Tensor, lambd: Value) -> Tensor:
         """Return the formula; the native kernel where λ is a number."""
         if isinstance(lambd, Tensor):
-            return fused.apply(fused.Shrink, x, lambd)
+            return F.relu(x - lambd) - F.relu(-x - lambd)
         return F.softshrink(x, lambd)
 
     @classmethod

@@ -12,7 +12,6 @@ from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Option, Parameter, Value
 from actsearch.activations.bijective import Bijective
-from actsearch.activations.kernels import fused
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import activation, catalogue, register
 
@@ -227,8 +226,6 @@ class AdaptiveSlope(Activation):
 
     def function(self, x: Tensor, base: str, factor: float, slope: Value) -> Tensor:
         """Return ``f(nax)``."""
-        if base == "tanh":
-            return fused.apply(fused.Tanh, x, factor * slope)
         result: Tensor = self.base(factor * slope * x)
         return result
 

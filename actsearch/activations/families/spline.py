@@ -14,6 +14,7 @@ from torch import Tensor
 
 from actsearch.activations.base import Option
 from actsearch.activations.flexible import Flexible, pick, positive, whole
+from actsearch.activations.kernels.recomputed import InPlaceRule, evaluate_in_place
 from actsearch.activations.registry import activation, register
 
 
@@ -84,10 +85,7 @@ class BSpline(Flexible):
         t = (
             x + (bound + (degree - 1) * step)
         ) / step  # in steps from the left end of the first polynomial's interval
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            result: Tensor = _Recomputed.apply(t, table)  # type: ignore[no-untyped-call]  # torch's own
-            return result
-        return piecewise(t, table)
+        return evaluate_in_place(PIECEWISE, t, table)
 
     @classmethod
     def declare(cls, degree: int = 1, **values: Any) -> dict[str, Any]:
@@ -189,44 +187,29 @@ def piecewise(t: Tensor, table: Tensor) -> Tensor:
     return value
 
 
-class _Recomputed(torch.autograd.Function):
-    """The polynomials with a backward pass that recomputes.
+def _piecewise_in_place(t: Tensor, table: Tensor) -> Tensor:
+    index, u = _locate(t, table.shape[1])
+    value = pick(table[-1], index)
+    for row in table.flip(0)[1:]:
+        value.mul_(u).add_(pick(row, index))
+    return value
 
-    By plain operations for a second derivative.
-    """
 
-    generate_vmap_rule = True  # so that torch.func, per-sample gradients among it, passes through
+def _piecewise_gradients(
+    gradient: Tensor, inputs: tuple[Tensor, ...], needed: tuple[bool, ...]
+) -> tuple[Tensor | None, ...]:
+    t, table = inputs
+    index, u = _locate(t, table.shape[1])
+    for_t = None
+    if needed[0]:
+        for_t = pick(table[-1], index).mul_(len(table) - 1)
+        for power in range(len(table) - 2, 0, -1):
+            for_t.mul_(u).add_(pick(table[power], index), alpha=power)
+        for_t.mul_(gradient)
+    return for_t, _collect(gradient, u, index, table) if needed[1] else None
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
-    @staticmethod
-    def forward(t: Tensor, table: Tensor) -> Tensor:
-        index, u = _locate(t, table.shape[1])
-        value = pick(table[-1], index)
-        for row in table.flip(0)[1:]:
-            value.mul_(u).add_(pick(row, index))
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (g,) = gradients
-        t, table = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            wanted = [
-                v for v, needed in zip((t, table), ctx.needs_input_grad, strict=True) if needed
-            ]
-            found = iter(torch.autograd.grad(piecewise(t, table), wanted, g, create_graph=True))
-            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
-        index, u = _locate(t, table.shape[1])
-        gt = None
-        if ctx.needs_input_grad[0]:
-            gt = pick(table[-1], index).mul_(len(table) - 1)
-            for power in range(len(table) - 2, 0, -1):
-                gt.mul_(u).add_(pick(table[power], index), alpha=power)
-            gt.mul_(g)
-        return gt, _collect(g, u, index, table) if ctx.needs_input_grad[1] else None
+PIECEWISE = InPlaceRule(piecewise, _piecewise_in_place, _piecewise_gradients)
 
 
 def _collect(g: Tensor, u: Tensor, index: Tensor, table: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from torch.distributions import constraints
 
 from actsearch.activations.base import Parameter, Value
 from actsearch.activations.bijective import Bijective
-from actsearch.activations.kernels import fused
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -99,7 +98,7 @@ class ParametricSoftsign(Bijective):
 
     def function(self, x: Tensor, width: Value) -> Tensor:
         """Return ``x / (a + |x|)``."""
-        return fused.apply(fused.Softsign, x, width)
+        return x / (width + x.abs())
 
     def inverse_function(self, y: Tensor, width: Value) -> Tensor:
         """Return ``ay / (1 - |y|)``."""
@@ -184,7 +183,7 @@ class ISRU(Bijective):
 
     def function(self, x: Tensor, alpha: Value) -> Tensor:
         """Return ``x / √(1 + αx²)``."""
-        return fused.apply(fused.InverseSquareRoot, x, alpha)
+        return x * torch.rsqrt(1 + alpha * (x * x))
 
     def inverse_function(self, y: Tensor, alpha: Value) -> Tensor:
         """Return ``y / √(1 - αy²)``."""

@@ -20,7 +20,8 @@ from torch.autograd.function import FunctionCtx
 from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Parameter, Value
-from actsearch.activations.kernels import fused
+from actsearch.activations.kernels.blockwise import evaluate_rule
+from actsearch.activations.kernels.rules import ClipRule
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -110,11 +111,8 @@ class TriangularSurrogate(Surrogate):
     def soft_step(self, x: Tensor, sharpness: Value) -> Tensor:
         """Return the integral of the triangle."""
         end = 1 / sharpness
-        inside = (
-            fused.apply(fused.Symmetric, x, end)
-            if isinstance(end, Tensor)
-            else F.hardtanh(x, -end, end)
-        )
+        learned = isinstance(end, Tensor)
+        inside = evaluate_rule(ClipRule, x, end) if learned else F.hardtanh(x, -end, end)
         return inside - 0.5 * sharpness * inside * inside.abs()
 
 

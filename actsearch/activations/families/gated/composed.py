@@ -12,7 +12,8 @@ from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.families.gated.cumulative import gated
-from actsearch.activations.kernels import fused, scaled
+from actsearch.activations.kernels.blockwise import evaluate_rule
+from actsearch.activations.kernels.rules import MishRule
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -37,7 +38,7 @@ class Mish(Activation):
 
     def function(self, x: Tensor) -> Tensor:
         """Return ``x tanh(softplus(x))``."""
-        return fused.apply(scaled.Mish, x, 1.0)
+        return evaluate_rule(MishRule, x, 1.0)
 
 
 @register
@@ -62,7 +63,7 @@ class ParametricMish(Activation):
 
     def function(self, x: Tensor, beta: Value) -> Tensor:
         """Return ``x tanh(softplus(βx))``."""
-        return fused.apply(scaled.Mish, x, beta)
+        return evaluate_rule(MishRule, x, beta)
 
     @classmethod
     def declare(cls, beta: float) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from actsearch.activations.base import Activation, Option, Parameter, Value
-from actsearch.activations.kernels import fused, scaled
+from actsearch.activations.kernels.blockwise import evaluate_rule
+from actsearch.activations.kernels.rules import GELURule, SwishRule
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -69,11 +70,9 @@ class Swish(Activation):
 
     def function(self, x: Tensor, beta: Value) -> Tensor:
         """Return ``x σ(βx)``."""
-        return (
-            F.silu(x)
-            if not isinstance(beta, Tensor) and beta == 1
-            else fused.apply(scaled.Swish, x, beta)
-        )
+        if not isinstance(beta, Tensor) and beta == 1:
+            return F.silu(x)
+        return evaluate_rule(SwishRule, x, beta)
 
     @classmethod
     def declare(cls, beta: float) -> dict[str, Any]:
@@ -202,7 +201,7 @@ class ParametricGELU(Activation):
         """Return ``x Φ(x/σ)``."""
         if not isinstance(sigma, Tensor) and sigma == 1:
             return F.gelu(x)
-        return fused.apply(scaled.GELU, x, 1 / sigma)
+        return evaluate_rule(GELURule, x, 1 / sigma)
 
     @classmethod
     def declare(cls, sigma: float) -> dict[str, Any]:
