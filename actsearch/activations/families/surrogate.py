@@ -111,8 +111,11 @@ class TriangularSurrogate(Surrogate):
     def soft_step(self, x: Tensor, sharpness: Value) -> Tensor:
         """Return the integral of the triangle."""
         end = 1 / sharpness
-        learned = isinstance(end, Tensor)
-        inside = evaluate_rule(ClipRule, x, end) if learned else F.hardtanh(x, -end, end)
+        inside = (
+            evaluate_rule(ClipRule, x, end)
+            if isinstance(end, Tensor)
+            else F.hardtanh(x, -end, end)
+        )
         return inside - 0.5 * sharpness * inside * inside.abs()
 
 
