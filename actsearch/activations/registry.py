@@ -1,4 +1,4 @@
-"""From a name or an expression to a module: every family's file is found, none is listed by hand."""
+"""From a name or an expression to a module; every family's file is found, none is listed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _letters(name: str) -> str:
 
 
 def family(entry: type[Activation]) -> str:
-    """Return the family of an activation: the file, or the folder, of ``families`` that it stands in.
+    """Return the family of an activation: the file or folder of ``families`` that it stands in.
 
     >>> family(catalogue()["relu"])
     'rectifiers'

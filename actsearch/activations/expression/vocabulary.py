@@ -1,4 +1,4 @@
-"""The closed vocabulary of expressions: each word, and the one torch function that it stands for."""
+"""The closed vocabulary of expressions: each word, and the torch function that it stands for."""
 
 from __future__ import annotations
 
@@ -123,7 +123,10 @@ UNARY: MappingProxyType[str, Callable[[Tensor], Tensor]] = MappingProxyType(
         "softsign": F.softsign,
     }
 )
-"""Words of one argument: ``gaussian`` is exp(-x²), ``sinc`` is sin(x)/x, ``leaky_relu`` has slope 0.01."""
+"""Words of one argument.
+
+``gaussian`` is exp(-x²), ``sinc`` is sin(x)/x, ``leaky_relu`` has the slope 0.01.
+"""
 
 BINARY: MappingProxyType[str, Callable[..., Operand]] = MappingProxyType(
     {

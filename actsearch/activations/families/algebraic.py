@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.properties.properties import known
@@ -32,8 +33,8 @@ class Square(Activation):
         asymptotes=(-inf, inf),
     )
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x²``."""
         return x.square()
 
 
@@ -63,7 +64,8 @@ class Squareplus(Activation):
 
     .. math:: \varphi(x) = \tfrac12 \left(x + \sqrt{x^2 + b}\right)
 
-    It is computed as :math:`\max(0, x) + \tfrac b2 / (\sqrt{x^2 + b} + |x|)`, which does not cancel.
+    It is computed as :math:`\max(0, x) + \tfrac b2 / (\sqrt{x^2 + b} + |x|)`, which does not
+    cancel.
 
     Args:
         b: :math:`b`, positive; the size of the bend.
@@ -87,8 +89,8 @@ class Squareplus(Activation):
         return positive + 0.5 * b / (torch.sqrt(x * x + b) + (positive + negative))
 
     @classmethod
+    @override
     def declare(cls, b: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
             "monotone convex bijective", smoothness=inf, slope=1, values=(0, inf), asymptotes=(0, 1)
         )

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.kernels.blockwise import evaluate_rule
@@ -37,8 +38,8 @@ class Clip(Activation):
         return F.hardtanh(x, -bound, bound)
 
     @classmethod
+    @override
     def declare(cls, bound: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
             "monotone odd zero_preserving",
             smoothness=0,
@@ -70,8 +71,8 @@ class ClippedReLU(Activation):
         return F.hardtanh(x, 0.0, ceiling)
 
     @classmethod
+    @override
     def declare(cls, ceiling: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
             "monotone zero_preserving",
             smoothness=0,
@@ -104,8 +105,8 @@ class ReLU6(Activation):
         pieces=3,
     )
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``min(max(0, x), 6)``."""
         return F.relu6(x)
 
 
@@ -142,12 +143,12 @@ class Hardtanh(Activation):
         return F.hardtanh(x, min_val, max_val)
 
     @classmethod
+    @override
     def declare(cls, min_val: float, max_val: float) -> dict[str, Any]:
-        """Return the analytic facts."""
-        odd = "odd " if min_val == -max_val else ""
-        zero = "zero_preserving " if min_val <= 0 <= max_val else ""
         return known(
-            f"{odd}{zero}monotone",
+            "monotone",
+            odd=min_val == -max_val,
+            zero_preserving=min_val <= 0 <= max_val,
             smoothness=0,
             slope=1,
             values=(min_val, max_val),
@@ -172,6 +173,6 @@ class Hardsigmoid(Activation):
         "monotone", smoothness=0, slope=1 / 6, values=(0, 1), asymptotes=(0, 0), pieces=3
     )
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``clip(x/6 + 1/2, 0, 1)``."""
         return F.hardsigmoid(x)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.bijective import Bijective
@@ -43,12 +44,16 @@ class ELU(Activation):
         return F.elu(x, alpha)
 
     @classmethod
+    @override
     def declare(cls, alpha: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
-            "monotone zero_preserving bijective" + " convex" * (alpha <= 1), smoothness=1 if alpha == 1 else 0,
-            slope=max(1.0, alpha), values=(-alpha, inf), asymptotes=(0, 1),
-        )  # fmt: skip
+            "monotone zero_preserving bijective",
+            convex=alpha <= 1,
+            smoothness=1 if alpha == 1 else 0,
+            slope=max(1.0, alpha),
+            values=(-alpha, inf),
+            asymptotes=(0, 1),
+        )
 
 
 @register
@@ -76,8 +81,8 @@ class CELU(Activation):
         return F.celu(x, alpha)
 
     @classmethod
+    @override
     def declare(cls, alpha: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
             "monotone zero_preserving bijective convex",
             smoothness=1,
@@ -133,8 +138,8 @@ class Softplus(Bijective):
     formula = "softplus(β*x)/β"
     arguments: ClassVar = {"beta": Parameter(1.0, constraints.positive, symbol="β")}
 
+    @override
     def function(self, x: Tensor, beta: Value) -> Tensor:
-        """Return ``log(1 + exp(βx)) / β``."""
         if isinstance(beta, Tensor):
             return evaluate_rule(SoftplusRule, x, beta)
         return softplus(x, beta)
@@ -148,8 +153,8 @@ class Softplus(Bijective):
         return F.logsigmoid(beta * x)
 
     @classmethod
+    @override
     def declare(cls, beta: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
             "monotone convex bijective", smoothness=inf, slope=1, values=(0, inf), asymptotes=(0, 1)
         )
@@ -168,8 +173,8 @@ class LogSigmoid(Activation):
         "monotone bijective", smoothness=inf, slope=1, values=(-inf, 0), asymptotes=(1, 0)
     )
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``log σ(x)``."""
         return F.logsigmoid(x)
 
 
@@ -186,8 +191,8 @@ class Log1pAbs(Activation):
         "even zero_preserving", smoothness=0, slope=1, values=(0, inf), asymptotes=(0, 0)
     )
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``log(1 + |x|)``."""
         return torch.log1p(x.abs())
 
 
@@ -205,8 +210,8 @@ class Arcsinh(Bijective):
         smoothness=inf, slope=1, values=(-inf, inf), asymptotes=(0, 0),
     )  # fmt: skip
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``arcsinh(x)``."""
         return torch.asinh(x)
 
     def inverse_function(self, y: Tensor) -> Tensor:
@@ -231,6 +236,6 @@ class Gaussian(Activation):
         "even", smoothness=inf, slope=sqrt(2) * exp(-0.5), values=(0, 1), asymptotes=(0, 0)
     )
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``exp(-x²)``."""
         return torch.exp(-x.square())

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.kernels.rules import not_zero
@@ -33,13 +34,13 @@ class Sine(Activation):
     formula = "sin(ω*x)"
     arguments: ClassVar = {"frequency": Parameter(1.0, constraints.positive, symbol="ω")}
 
+    @override
     def function(self, x: Tensor, frequency: Value) -> Tensor:
-        """Return ``sin(ωx)``."""
         return torch.sin(x if isinstance(frequency, float) and frequency == 1 else frequency * x)
 
     @classmethod
+    @override
     def declare(cls, frequency: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
             "odd zero_preserving",
             smoothness=inf,
@@ -60,8 +61,8 @@ class Cosine(Activation):
     formula = "cos(x)"
     facts: ClassVar = known("even", smoothness=inf, slope=1, values=(-1, 1), asymptotes=(0, 0))
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``cos(x)``."""
         return torch.cos(x)
 
 

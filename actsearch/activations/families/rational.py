@@ -1,7 +1,4 @@
-"""Rational activation: a quotient of learned polynomials that has no pole.
-
-Input and output have shape ``(*)``.
-"""
+"""Rational activation: learned polynomials over one another. Input and output are ``(*)``."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from actsearch.activations.base import Option
 from actsearch.activations.flexible import Flexible, positive, whole
@@ -23,8 +21,9 @@ class Rational(Flexible):
 
     .. math:: \varphi(x) = \frac{\sum_{i=0}^{n} p_i x^i}{1 + \left|\sum_{j=1}^{m} q_j x^j\right|}
 
-    The coefficients start at the least-squares fit of a named activation on [-bound, bound]; ``start_error`` says how
-    far the start is from it there. The derivative jumps where the sum below changes sign.
+    The coefficients start at the least-squares fit of a named activation on [-bound, bound];
+    ``start_error`` says how far the start is from it there. The derivative jumps where the sum
+    below changes sign.
 
     Numerics: the coefficients' gradients are recomputed from x in the backward pass, which keeps no
     intermediate value. Half precision is evaluated in single. Single precision overflows for
@@ -53,15 +52,15 @@ class Rational(Flexible):
 
     def start(self) -> Tensor:
         """Return the fitted coefficients: those of the numerator, then those of the denominator."""
-        return fitted(
+        return fitted_rational(
             self.values["like"],
             whole("numerator", self.values["numerator"], 1, 8),
             whole("denominator", self.values["denominator"], 1, 8),
             positive("bound", self.values["bound"]),
         )
 
+    @override
     def function(self, x: Tensor, coefficients: Tensor, numerator: int, **options: Any) -> Tensor:
-        """Return the formula."""
         p, q = coefficients[: numerator + 1], coefficients[numerator + 1 :]
         return evaluate_in_place(QUOTIENT, x, p, q)
 
@@ -132,12 +131,13 @@ def _moments(weight: Tensor, x: Tensor, like: Tensor, first: int) -> Tensor:
 
 
 @cache
-def fitted(like: str, numerator: int, denominator: int, bound: float) -> Tensor:
+def fitted_rational(like: str, numerator: int, denominator: int, bound: float) -> Tensor:
     r"""Return the coefficients nearest to a named activation in the mean square on [-bound, bound].
 
     .. math:: \min_{p, q} \sum_k \left(\frac{P(x_k)}{1 + |S(x_k)|} - f(x_k)\right)^2
 
-    Gauss-Newton steps with damping (Levenberg and Marquardt), from several starts; the best is kept.
+    Gauss-Newton steps with damping (Levenberg and Marquardt), from several starts; the best is
+    kept.
     """
     x = torch.linspace(-bound, bound, 1001, dtype=torch.float64)
     target = activation(like).plain()(x).detach()

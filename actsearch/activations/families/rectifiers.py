@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.bijective import Bijective
@@ -33,8 +34,8 @@ class Identity(Bijective):
         smoothness=inf, slope=1, values=(-inf, inf), asymptotes=(1, 1), pieces=1,
     )  # fmt: skip
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x``."""
         return x
 
     def inverse_function(self, y: Tensor) -> Tensor:
@@ -64,8 +65,8 @@ class ReLU(Activation):
         smoothness=0, slope=1, values=(0, inf), asymptotes=(0, 1), pieces=2,
     )  # fmt: skip
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``max(0, x)``."""
         return F.relu(x)
 
 
@@ -90,8 +91,8 @@ class SquaredReLU(Activation):
         asymptotes=(0, inf),
     )
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``max(0, x)²``."""
         return F.relu(x).square()
 
 
@@ -116,16 +117,16 @@ class StarReLU(Activation):
         "bias": Parameter(-0.4472, symbol="b"),
     }
 
+    @override
     def function(self, x: Tensor, scale: Value, bias: Value) -> Tensor:
-        """Return ``s max(0, x)² + b``."""
         return scale * F.relu(x).square() + bias
 
     @classmethod
+    @override
     def declare(cls, scale: float, bias: float) -> dict[str, Any]:
-        """Return the analytic facts."""
-        zero = " zero_preserving" if bias == 0 else ""
         return known(
-            "monotone convex" + zero,
+            "monotone convex",
+            zero_preserving=bias == 0,
             smoothness=1,
             slope=inf,
             values=(bias, inf),
@@ -151,8 +152,8 @@ class Absolute(Activation):
         smoothness=0, slope=1, values=(0, inf), asymptotes=(-1, 1), pieces=2,
     )  # fmt: skip
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``|x|``."""
         return torch.abs(x)
 
 
@@ -162,7 +163,8 @@ class LeakyReLU(Bijective):
 
     .. math:: \varphi(x) = \max(0, x) + \alpha \min(0, x)
 
-    For :math:`\alpha > 0` it is a bijection; its log-derivative summed is (number of negatives) · log α.
+    For :math:`\alpha > 0` it is a bijection; its log-derivative summed is (number of negatives) ·
+    log α.
 
     Args:
         negative_slope: :math:`\alpha`, the slope left of zero.
@@ -196,17 +198,23 @@ class LeakyReLU(Bijective):
         return (x < 0) * slope.abs().log()
 
     @classmethod
+    @override
     def declare(cls, negative_slope: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         α = negative_slope
-        holds = [
-            "zero_preserving positively_homogeneous",
-            "monotone" * (α >= 0), "odd" * (α == 1), "even" * (α == -1), "convex" * (α <= 1), "bijective" * (α > 0),
-        ]  # fmt: skip
+        straight = α == 1
         return known(
-            " ".join(holds), smoothness=inf if α == 1 else 0, slope=max(1.0, abs(α)),
-            values=(-inf if α > 0 else 0.0, inf), asymptotes=(α, 1), pieces=1 if α == 1 else 2,
-        )  # fmt: skip
+            "zero_preserving positively_homogeneous",
+            monotone=α >= 0,
+            odd=straight,
+            even=α == -1,
+            convex=α <= 1,
+            bijective=α > 0,
+            smoothness=inf if straight else 0,
+            slope=max(1.0, abs(α)),
+            values=(-inf if α > 0 else 0.0, inf),
+            asymptotes=(α, 1),
+            pieces=1 if straight else 2,
+        )
 
 
 @register
@@ -246,7 +254,9 @@ class LearnableLeakyReLU(LeakyReLU):
 
 @register
 class RReLU(Activation):
-    r"""Randomized leaky ReLU: a random slope for every element in training, the mean slope in evaluation.
+    r"""Randomized leaky ReLU: a random slope for every element.
+
+    That is in training; in evaluation it has the mean slope.
 
     .. math:: \varphi(x) = \max(0, x) + a \min(0, x), \quad a \sim U(l, u)
 
@@ -282,8 +292,8 @@ class RReLU(Activation):
         return F.relu(x) + torch.empty_like(x).uniform_(lower, upper) * x.clamp_max(0)
 
     @classmethod
+    @override
     def declare(cls, lower: float, upper: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return LeakyReLU.declare((lower + upper) / 2) | {
             "derivative_bound": max(1.0, abs(lower), abs(upper))
         }

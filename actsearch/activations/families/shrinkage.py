@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.families.rectifiers import LeakyReLU
@@ -43,17 +44,21 @@ class Threshold(Activation):
         )
 
     @classmethod
+    @override
     def declare(cls, threshold: float, value: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         t, v = threshold, value
-        holds = [
-            "monotone" * (v <= t), "zero_preserving" * (t < 0 or v == 0), "convex" * (v == t),
-            "positively_homogeneous" * (v == t == 0),
-        ]  # fmt: skip
+        continuous = v == t
         return known(
-            " ".join(holds), smoothness=0 if v == t else -1, slope=1 if v == t else inf, values=(min(t, v), inf),
-            asymptotes=(0, 1), pieces=2,
-        )  # fmt: skip
+            monotone=v <= t,
+            zero_preserving=t < 0 or v == 0,
+            convex=continuous,
+            positively_homogeneous=v == t == 0,
+            smoothness=0 if continuous else -1,
+            slope=1 if continuous else inf,
+            values=(min(t, v), inf),
+            asymptotes=(0, 1),
+            pieces=2,
+        )
 
 
 @register
@@ -80,8 +85,8 @@ class Softshrink(Activation):
         return F.softshrink(x, lambd)
 
     @classmethod
+    @override
     def declare(cls, lambd: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         if lambd == 0:
             return _identity()
         return known(
@@ -115,13 +120,13 @@ class Hardshrink(Activation):
         "lambd": Parameter(0.5, constraints.nonnegative, symbol="λ", learnable=False)
     }
 
+    @override
     def function(self, x: Tensor, lambd: float) -> Tensor:
-        """Return the formula."""
         return F.hardshrink(x, lambd)
 
     @classmethod
+    @override
     def declare(cls, lambd: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         if lambd == 0:
             return _identity()
         return known(
@@ -152,8 +157,8 @@ class SmoothHardshrink(Activation):
         "sharpness": Parameter(10.0, constraints.positive, symbol="k"),
     }
 
+    @override
     def function(self, x: Tensor, lambd: Value, sharpness: Value) -> Tensor:
-        """Return the formula."""
         return x * torch.sigmoid(sharpness * (x.square() - lambd**2))
 
     @classmethod
@@ -188,8 +193,8 @@ class Tanhshrink(Activation):
         smoothness=inf, slope=1, values=(-inf, inf), asymptotes=(1, 1),
     )  # fmt: skip
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x - tanh(x)``."""
         return F.tanhshrink(x)
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Option, Parameter, Value
 from actsearch.activations.bijective import Bijective
@@ -29,8 +30,8 @@ class Sigmoid(Bijective):
         "monotone bijective", smoothness=inf, slope=0.25, values=(0, 1), asymptotes=(0, 0)
     )
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``σ(x)``."""
         return torch.sigmoid(x)
 
     def inverse_function(self, y: Tensor) -> Tensor:
@@ -56,8 +57,8 @@ class Arctan(Bijective):
         smoothness=inf, slope=1, values=(-pi / 2, pi / 2), asymptotes=(0, 0),
     )  # fmt: skip
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``arctan(x)``."""
         return torch.atan(x)
 
     def inverse_function(self, y: Tensor) -> Tensor:
@@ -71,9 +72,12 @@ class Arctan(Bijective):
 
 @register
 class Laplace(Activation):
-    r"""Laplace: a Gaussian distribution function that approximates the squared ReLU where it matters.
+    r"""Laplace: a Gaussian distribution function.
 
-    .. math:: \varphi(x) = \tfrac12 \left(1 + \operatorname{erf}\frac{x - \mu}{\sigma \sqrt 2}\right),
+    It approximates the squared ReLU where that matters.
+
+    .. math:: \varphi(x)
+        = \tfrac12 \left(1 + \operatorname{erf}\frac{x - \mu}{\sigma \sqrt 2}\right),
         \quad \mu = \sqrt{1/2}, \; \sigma = \sqrt{1/(4\pi)}
 
     References:
@@ -88,7 +92,7 @@ class Laplace(Activation):
     )
 
     def function(self, x: Tensor) -> Tensor:
-        """Return half the complementary error function of the mirrored argument, accurate in the left tail."""
+        """Return the formula by the complementary error function, accurate in the left tail."""
         return 0.5 * torch.erfc((sqrt(0.5) - x) * sqrt(2 * pi))
 
 
@@ -146,18 +150,23 @@ class TemperedSigmoid(Activation):
     formula = "s*sigmoid(T*x) - o"
     arguments: ClassVar = _tempered()
 
+    @override
     def function(self, x: Tensor, scale: Value, temperature: Value, offset: Value) -> Tensor:
-        """Return the formula."""
         return scale * torch.sigmoid(temperature * x) - offset
 
     @classmethod
+    @override
     def declare(cls, scale: float, temperature: float, offset: float) -> dict[str, Any]:
-        """Return the analytic facts."""
-        odd = " odd zero_preserving" * (offset == scale / 2)
+        odd = offset == scale / 2
         return known(
-            "monotone bijective" + odd, smoothness=inf, slope=scale * temperature / 4,
-            values=(-offset, scale - offset), asymptotes=(0, 0),
-        )  # fmt: skip
+            "monotone bijective",
+            odd=odd,
+            zero_preserving=odd,
+            smoothness=inf,
+            slope=scale * temperature / 4,
+            values=(-offset, scale - offset),
+            asymptotes=(0, 0),
+        )
 
 
 @register
@@ -180,18 +189,23 @@ class TemperedTanh(Activation):
     formula = "s*tanh(T*x) - o"
     arguments: ClassVar = _tempered()
 
+    @override
     def function(self, x: Tensor, scale: Value, temperature: Value, offset: Value) -> Tensor:
-        """Return the formula."""
         return scale * torch.tanh(temperature * x) - offset
 
     @classmethod
+    @override
     def declare(cls, scale: float, temperature: float, offset: float) -> dict[str, Any]:
-        """Return the analytic facts."""
-        odd = " odd zero_preserving" * (offset == 0)
+        odd = offset == 0
         return known(
-            "monotone bijective" + odd, smoothness=inf, slope=scale * temperature,
-            values=(-scale - offset, scale - offset), asymptotes=(0, 0),
-        )  # fmt: skip
+            "monotone bijective",
+            odd=odd,
+            zero_preserving=odd,
+            smoothness=inf,
+            slope=scale * temperature,
+            values=(-scale - offset, scale - offset),
+            asymptotes=(0, 0),
+        )
 
 
 @register
@@ -224,8 +238,8 @@ class AdaptiveSlope(Activation):
         super().__init__(**values)
         self.base = activation(str(self.values["base"]))
 
+    @override
     def function(self, x: Tensor, base: str, factor: float, slope: Value) -> Tensor:
-        """Return ``f(nax)``."""
         result: Tensor = self.base(factor * slope * x)
         return result
 

@@ -36,7 +36,7 @@ from actsearch.errors import InvalidValueError
 
 Scope = Literal["every value", "initial value"]
 SATURATED = 0.01  # |φ'| below which a unit counts as saturated
-FAR = torch.tensor([1e4, 1e6, 1e8], dtype=torch.float64)
+TAIL = torch.tensor([1e4, 1e6, 1e8], dtype=torch.float64)
 
 
 def properties(
@@ -171,7 +171,10 @@ def _at_start(entry: Activation) -> dict[str, Any]:
 
 
 def _differentiated(φ: Function, order: int) -> tuple[Tensor, list[Tensor]]:
-    """Return the grid, without tails where φ overflows, and the derivatives on it, up to the order that torch has."""
+    """Return the grid, and the derivatives on it up to the order that torch has.
+
+    The grid ends where φ overflows.
+    """
     x = grid()
     try:
         values = derivatives(φ, x, order)
@@ -236,7 +239,7 @@ def shape(φ: Function) -> dict[str, Any]:
 def _shape_from(
     φ: Function, x: Tensor, values: list[Tensor], breaks: list[Break]
 ) -> dict[str, Any]:
-    """Return facts of shape from what is known on the grid, at the breaks, and from values far away."""
+    """Return facts of shape, from values on the grid, at the breaks and far away."""
     y, slope = values[0], values[1]
     finite = bool(y.isfinite().all())
     smooth = (
@@ -246,7 +249,7 @@ def _shape_from(
         [end for found in breaks for end in (found.below, found.above)], dtype=torch.float64
     )
     zoomed = [_around(x, values) for values in (y, -y, slope, -slope)]
-    points = torch.cat([*zoomed, ends, torch.zeros(1, dtype=torch.float64), -FAR, FAR])
+    points = torch.cat([*zoomed, ends, torch.zeros(1, dtype=torch.float64), -TAIL, TAIL])
     more, more_slope = derivatives(φ, points, 1)
     left_far, right_far = more[-6:-3], more[-3:]
     sample = torch.linspace(0.0137, 40, 257, dtype=torch.float64)
@@ -279,8 +282,8 @@ def _shape_from(
         "bijective": smooth >= 0 and (rising or falling) and strict,
         "positively_homogeneous": _same(double, 2 * torch.cat([at, mirrored])),
         "pieces": _pieces(x, y, slope, breaks) if finite else None,
-        "left": _limit(left_far / -FAR),
-        "right": _limit(right_far / FAR),
+        "left": _limit(left_far / -TAIL),
+        "right": _limit(right_far / TAIL),
     }
 
 
@@ -315,7 +318,10 @@ def _bound(values: Tensor, *tails: Tensor) -> float:
 
 
 def _limit(tail: Tensor) -> float:
-    """Return the limit of values at 10⁴, 10⁶, 10⁸: extrapolated, infinite, or nan where there is none."""
+    """Return the limit of values at 10⁴, 10⁶, 10⁸, extrapolated.
+
+    It is infinite where they grow, and nan where there is none.
+    """
     a, b, c = tail.tolist()
     if not math.isfinite(c):
         return c if math.isinf(c) else math.nan

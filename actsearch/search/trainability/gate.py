@@ -15,7 +15,7 @@ from actsearch.activations import Requirement, properties
 from actsearch.activations.base import Activation
 from actsearch.activations.expression.equivalence import fingerprint
 from actsearch.activations.trainability import PASSED as PASSED
-from actsearch.activations.trainability import Verdict as Verdict
+from actsearch.activations.trainability import Trainability as Trainability
 from actsearch.activations.trainability import check_function as check_function
 from actsearch.errors import InvalidValueError
 from actsearch.placement import FoundSite, Placement
@@ -146,7 +146,7 @@ class Gate:
         self.state = copy.deepcopy(self.model.state_dict())
         self.baseline = self._baseline()
 
-    def check(self, candidate: Placement | Activation | Mapping[str, Any] | str) -> Verdict:
+    def check(self, candidate: Placement | Activation | Mapping[str, Any] | str) -> Trainability:
         """Return the verdict on a placement, or on one activation at every open site.
 
         Raises:
@@ -160,12 +160,12 @@ class Gate:
             function = entry if isinstance(entry, Activation) else self._build(entry, site)
             requires = site.requires if site is not None else ""
             if requires and (refusal := Requirement(requires).refusal(properties(function))):
-                return Verdict(False, f"requirement: {name} requires {requires!r}: {refusal}")
+                return Trainability(False, f"requirement: {name} requires {requires!r}: {refusal}")
             functions[name] = function
         functions = {
             name: f for name, f in functions.items() if name in self.sites
         }  # gates asked for have no range here
-        seen: dict[tuple[Any, ...], Verdict] = {}
+        seen: dict[tuple[Any, ...], Trainability] = {}
         for name, function in functions.items():
             (low, high), zero = self.ranges[name], self.zeros[name]
             shown = id(function) if isinstance(candidate, Activation) else repr(function)
@@ -173,14 +173,14 @@ class Gate:
             if key not in seen:
                 seen[key] = check_function(function, low, high, self.dtype, self.order, zero)
             if not seen[key]:
-                return Verdict(False, f"{seen[key].reason}, at site {name}")
+                return Trainability(False, f"{seen[key].reason}, at site {name}")
         keys = (
             tuple(fingerprint(function) for _, function in sorted(functions.items()))
             if self.unique
             else ()
         )
         if keys and keys in self.accepted:
-            return Verdict(False, f"duplicate: equal to {self.accepted[keys]}")
+            return Trainability(False, f"duplicate: equal to {self.accepted[keys]}")
         verdict = self._compare(self._measure(self.own | functions, self.learning_rate))
         if verdict and keys:
             self.accepted[keys] = ", ".join(dict.fromkeys(f.name for f in functions.values()))
@@ -219,44 +219,44 @@ class Gate:
         finally:
             self.model.load_state_dict(self.state, strict=False)
 
-    def _compare(self, course: Course) -> Verdict:
+    def _compare(self, course: Course) -> Trainability:
         base, first = self.baseline, course.losses[0]
         figures = {"loss": first / max(abs(base.losses[0]), 1e-12)}
         if not math.isfinite(first):
-            return Verdict(False, f"signal: the loss at initialisation is {first}", figures)
+            return Trainability(False, f"signal: the loss at initialisation is {first}", figures)
         if abs(figures["loss"]) > self.bounds.loss:
-            return Verdict(
+            return Trainability(
                 False,
                 f"signal: the loss at initialisation is {figures['loss']:.2g} times the baseline's",
                 figures,
             )
         if not math.isfinite(course.gradient):
-            return Verdict(False, "gradient: it is not finite at initialisation", figures)
+            return Trainability(False, "gradient: it is not finite at initialisation", figures)
         figures["gradient"] = course.gradient / max(base.gradient, 1e-12)
         low, high = self.bounds.gradient
         if not low <= figures["gradient"] <= high:
             word = "vanishes" if figures["gradient"] < low else "explodes"
-            return Verdict(
+            return Trainability(
                 False,
                 f"gradient: it {word} to {figures['gradient']:.2g} times the baseline's",
                 figures,
             )
         if not math.isfinite(course.losses[-1]):
             steps = len(course.losses) - 1
-            return Verdict(
+            return Trainability(
                 False, f"rehearsal: the loss is {course.losses[-1]} after {steps} steps", figures
             )
         chance = self.rehearsal.chance
         if chance is None or chance - base.late < LEARNED * abs(
             chance
         ):  # the baseline has not learned either
-            return Verdict(True, "", figures)
+            return Trainability(True, "", figures)
         figures["progress"] = (chance - course.late) / (chance - base.late)
         if figures["progress"] < self.bounds.progress:
             found = f"the loss is {course.late:.4g} after {self.rehearsal.steps} steps"
             way = f"a constant output has {chance:.4g}, the baseline {base.late:.4g}"
-            return Verdict(False, f"rehearsal: {found}, where {way}", figures)
-        return Verdict(True, "", figures)
+            return Trainability(False, f"rehearsal: {found}, where {way}", figures)
+        return Trainability(True, "", figures)
 
 
 def site_ranges(model: nn.Module, example: Any) -> dict[str, tuple[float, float, bool]]:

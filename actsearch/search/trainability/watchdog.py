@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from actsearch.activations.trainability import PASSED, Verdict
+from actsearch.activations.trainability import PASSED, Trainability
 from actsearch.errors import InvalidValueError
 
 LEARNED = 0.05
@@ -56,11 +56,11 @@ class Watchdog:
         self.losses: list[float] = []
         self.step = -1
 
-    def update(self, loss: float) -> Verdict:
+    def update(self, loss: float) -> Trainability:
         """Take the loss of the next step, and say whether the training is worth going on."""
         self.step += 1
         if not math.isfinite(loss):
-            return Verdict(False, f"diverged: the loss is {loss} at step {self.step}")
+            return Trainability(False, f"diverged: the loss is {loss} at step {self.step}")
         if self.step >= self.window:
             return PASSED
         self.losses.append(loss)
@@ -69,7 +69,7 @@ class Watchdog:
         late = _late(self.losses)
         if max(self.chance, _late(self.losses[::-1])) - late < PROGRESS * self.gain:
             by = f"where the baseline has fallen by {self.gain:.3g}"
-            return Verdict(
+            return Trainability(
                 False,
                 f"no better than chance: the loss is {late:.3g} after {self.window} steps, {by}",
             )

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.families.gated.cumulative import gated
@@ -24,8 +25,8 @@ class Mish(Activation):
 
     .. math:: \varphi(x) = x \tanh(\log(1 + e^x))
 
-    It is computed as :math:`x h / (1 - h)`, :math:`h = s - s^2/2`, :math:`s = \sigma(x)`; torch's own kernel takes longer, and its
-    second derivative is NaN where eˣ overflows.
+    It is computed as :math:`x h / (1 - h)`, :math:`h = s - s^2/2`, :math:`s = \sigma(x)`; torch's
+    own kernel takes longer, and its second derivative is NaN where eˣ overflows.
 
     References:
         Mish: A Self Regularized Non-Monotonic Activation Function, D. Misra, 2019,
@@ -36,8 +37,8 @@ class Mish(Activation):
     formula = "x*tanh(softplus(x))"
     facts: ClassVar = gated(-0.308843413017250, 1.088498161251728)
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x tanh(softplus(x))``."""
         return evaluate_rule(MishRule, x, 1.0)
 
 
@@ -47,7 +48,8 @@ class ParametricMish(Activation):
 
     .. math:: \varphi(x) = x \tanh(\log(1 + e^{\beta x}))
 
-    It is computed through :math:`s = \sigma(\beta x)` alone, as :math:`x h / (1 - h)` with :math:`h = s - s^2/2`.
+    It is computed through :math:`s = \sigma(\beta x)` alone, as :math:`x h / (1 - h)` with
+    :math:`h = s - s^2/2`.
 
     Args:
         beta: :math:`\beta`, positive, in inverse units of x; 1 is Mish, large values approach ReLU.
@@ -61,13 +63,13 @@ class ParametricMish(Activation):
     formula = "x*tanh(softplus(β*x))"
     arguments: ClassVar = {"beta": Parameter(1.0, constraints.positive, learn=True, symbol="β")}
 
+    @override
     def function(self, x: Tensor, beta: Value) -> Tensor:
-        """Return ``x tanh(softplus(βx))``."""
         return evaluate_rule(MishRule, x, beta)
 
     @classmethod
+    @override
     def declare(cls, beta: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return gated(Mish.facts["minimum"] / beta, Mish.facts["derivative_bound"])
 
 
@@ -86,8 +88,8 @@ class Serf(Activation):
     formula = "x*erf(softplus(x))"
     facts: ClassVar = gated(-0.348437458759606, 1.086125444150997)
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x erf(softplus(x))``."""
         return x * torch.erf(F.softplus(x))
 
 
@@ -106,8 +108,8 @@ class Logish(Activation):
     formula = "x*log1p(sigmoid(x))"
     facts: ClassVar = gated(-0.252768816789440, 0.746311180412740, log(2))
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x log(1 + σ(x))``."""
         return x * torch.log1p(torch.sigmoid(x))
 
 
@@ -126,8 +128,8 @@ class Smish(Activation):
     formula = "x*tanh(log1p(sigmoid(x)))"
     facts: ClassVar = gated(-0.249993663660130, 0.636884222881226, 0.6)
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x tanh(log(1 + σ(x)))``."""
         return x * torch.tanh(torch.log1p(torch.sigmoid(x)))
 
 
@@ -146,12 +148,13 @@ class Phish(Activation):
     formula = "x*tanh(x/2 * (1 + erf(x/sqrt(2))))"
     facts: ClassVar = gated(0.0, 1.298306673305812)
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x tanh(gelu(x))``."""
         return x * torch.tanh(F.gelu(x))
 
 
-EXP_SATURATES = 4.0  # tanh(exp(4)) is 1 in float64 too; further on, exp would overflow and its gradient be 0 · inf
+EXP_SATURATES = 4.0
+"""tanh(exp(4)) is 1 in float64 too; further on, exp would overflow, its gradient be 0 · inf."""
 
 
 @register
@@ -171,8 +174,8 @@ class TanhExp(Activation):
     formula = "x*tanh(exp(x))"
     facts: ClassVar = gated(-0.353285777848211, 1.061975308717916)
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x tanh(exp(x))``."""
         return x * torch.tanh(torch.exp(torch.clamp(x, max=EXP_SATURATES)))
 
 
@@ -206,7 +209,8 @@ class ELiSH(Activation):
 class HardELiSH(Activation):
     r"""Hard exponential linear sigmoid squashing.
 
-    .. math:: \varphi(x) = \min(\max((x + 1)/2, 0), 1) \cdot (x \text{ if } x \ge 0 \text{ else } e^x - 1)
+    .. math:: \varphi(x) = \min(\max((x + 1)/2, 0), 1)
+        \cdot (x \text{ if } x \ge 0 \text{ else } e^x - 1)
 
     References:
         The Quest for the Golden Activation Function, M. Basirat and P. Roth, 2018,

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Option, Parameter, Value
 from actsearch.activations.kernels.blockwise import evaluate_rule
@@ -18,7 +19,10 @@ from actsearch.activations.registry import register
 
 
 def gated(minimum: float, slope: float, right: float = 1.0) -> dict[str, Any]:
-    """Return the facts that smooth self-gated activations share: not monotone, 0 at 0, from 0 to a multiple of x."""
+    """Return the facts that smooth self-gated activations share.
+
+    They are not monotone, 0 at 0, and go from 0 to a multiple of x.
+    """
     return known(
         "zero_preserving", smoothness=inf, slope=slope, values=(minimum, inf), asymptotes=(0, right)
     )
@@ -39,8 +43,8 @@ class SiLU(Activation):
     formula = "x*sigmoid(x)"
     facts: ClassVar = gated(-0.278464542761074, 1.099839320128867)
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x σ(x)``."""
         return F.silu(x)
 
 
@@ -53,7 +57,7 @@ class Swish(Activation):
 
     .. math:: \varphi(x) = x \, \sigma(\beta x)
 
-    It is computed as silu(βx)/β, which uses the fused kernel.
+    It is computed as silu(βx)/β, for which torch has a kernel.
 
     Args:
         beta: :math:`\beta`, positive, in inverse units of x; 1 is the SiLU, large values approach
@@ -68,15 +72,15 @@ class Swish(Activation):
     formula = "x*sigmoid(β*x)"
     arguments: ClassVar = {"beta": Parameter(1.0, constraints.positive, learn=True, symbol="β")}
 
+    @override
     def function(self, x: Tensor, beta: Value) -> Tensor:
-        """Return ``x σ(βx)``."""
         if not isinstance(beta, Tensor) and beta == 1:
             return F.silu(x)
         return evaluate_rule(SwishRule, x, beta)
 
     @classmethod
+    @override
     def declare(cls, beta: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return gated(SILU_MINIMUM / beta, SILU_SLOPE)
 
 
@@ -106,8 +110,8 @@ class ACONC(Activation):
         "beta": Parameter(1.0, constraints.positive, learn=True, symbol="β"),
     }
 
+    @override
     def function(self, x: Tensor, p1: Value, p2: Value, beta: Value) -> Tensor:
-        """Return the formula."""
         difference = (p1 - p2) * x
         return difference * torch.sigmoid(beta * difference) + p2 * x
 
@@ -115,30 +119,42 @@ class ACONC(Activation):
     def declare(cls, p1: float, p2: float, beta: float) -> dict[str, Any]:
         """Return the analytic facts: with d = p₁ - p₂, φ(x) = silu(βdx)/β + p₂x."""
         left, right, d = min(p1, p2), max(p1, p2), p1 - p2
-        steepest, flattest = right + (SILU_SLOPE - 1) * abs(d), left - (SILU_SLOPE - 1) * abs(d)
         if d == 0:
-            linear = "odd convex positively_homogeneous zero_preserving"
-            holds = (
-                linear + " monotone" * (p1 >= 0) + " bijective" * (p1 != 0) + " even" * (p1 == 0)
-            )
-            values = (0.0, 0.0) if p1 == 0 else (-inf, inf)
-            return known(
-                holds, smoothness=inf, slope=abs(p1), values=values, asymptotes=(p1, p1), pieces=1
-            )
-        holds = (
-            "zero_preserving"
-            + " monotone" * (flattest >= 0)
-            + " bijective" * (flattest >= 0 or steepest <= 0)
-        )
-        minimum = -inf if left > 0 or right < 0 else _lowest(-left / abs(d)) / beta
+            return _line(p1)
+        bend = (SILU_SLOPE - 1) * abs(d)
+        steepest, flattest = right + bend, left - bend
         return known(
-            holds, smoothness=inf, slope=max(abs(steepest), abs(flattest)),
-            values=(minimum, inf), asymptotes=(left, right),
-        )  # fmt: skip
+            "zero_preserving",
+            monotone=flattest >= 0,
+            bijective=flattest >= 0 or steepest <= 0,
+            smoothness=inf,
+            slope=max(abs(steepest), abs(flattest)),
+            values=(-inf if left > 0 or right < 0 else _lowest(-left / abs(d)) / beta, inf),
+            asymptotes=(left, right),
+        )
+
+
+def _line(slope: float) -> dict[str, Any]:
+    """Return the facts of a straight line through the origin."""
+    flat = slope == 0
+    return known(
+        "odd convex positively_homogeneous zero_preserving",
+        monotone=slope >= 0,
+        bijective=not flat,
+        even=flat,
+        smoothness=inf,
+        slope=abs(slope),
+        values=(0.0, 0.0) if flat else (-inf, inf),
+        asymptotes=(slope, slope),
+        pieces=1,
+    )
 
 
 def _lowest(slope: float) -> float:
-    """Return the minimum over u of silu(u) - slope·u, for 0 ≤ slope ≤ 1, where silu' = slope has one root of rising silu'."""
+    """Return the minimum over u of silu(u) - slope·u, for 0 ≤ slope ≤ 1.
+
+    There silu' = slope has one root of rising silu'.
+    """
     if slope == 1:  # silu(u) - u = silu(-u)
         return float(SILU_MINIMUM)
     low, high = -2.399357280520468, 2.399357280520468
@@ -167,13 +183,13 @@ class GELU(Activation):
     formula = "x/2 * (1 + erf(x/sqrt(2)))"
     arguments: ClassVar = {"approximate": Option("none", ("none", "tanh"))}
 
+    @override
     def function(self, x: Tensor, approximate: str) -> Tensor:
-        """Return ``x Φ(x)``."""
         return F.gelu(x, approximate=approximate)
 
     @classmethod
+    @override
     def declare(cls, approximate: str) -> dict[str, Any]:
-        """Return the analytic facts."""
         if approximate == "tanh":
             return gated(-0.170040750571254, 1.128993068658772)
         return gated(-0.169971207479904, 1.128904145185155)
@@ -197,15 +213,15 @@ class ParametricGELU(Activation):
     formula = "x/2 * (1 + erf(x/(σ*sqrt(2))))"
     arguments: ClassVar = {"sigma": Parameter(1.0, constraints.positive, learn=True, symbol="σ")}
 
+    @override
     def function(self, x: Tensor, sigma: Value) -> Tensor:
-        """Return ``x Φ(x/σ)``."""
         if not isinstance(sigma, Tensor) and sigma == 1:
             return F.gelu(x)
         return evaluate_rule(GELURule, x, 1 / sigma)
 
     @classmethod
+    @override
     def declare(cls, sigma: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         standard = GELU.declare("none")
         return gated(standard["minimum"] * sigma, standard["derivative_bound"])
 
@@ -226,6 +242,6 @@ class Hardswish(Activation):
         "zero_preserving", smoothness=0, slope=1.5, values=(-0.375, inf), asymptotes=(0, 1)
     )
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x clip(x/6 + 1/2, 0, 1)``."""
         return F.hardswish(x)
