@@ -1,4 +1,4 @@
-"""Flexible activations: formula, gradients, smoothness, start, sharing, serialisation, compilation."""
+"""Flexible activations, from their formula and gradients to their compilation."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""An expression is an activation like any other: value, gradient, constants, serialisation, compilation."""
+"""An expression is an activation like any other, from its value to its compilation."""
 
 import copy
 import pickle
