@@ -240,7 +240,7 @@ class Activation(nn.Module):
 
     @classmethod
     def declare(cls, *args: Any, **values: Any) -> dict[str, Any]:
-        """Return the facts known analytically at these values, as :class:`Properties` names them."""
+        """Return the facts known analytically at these values, named as in :class:`Properties`."""
         return dict(cls.facts)
 
     def current(self, ndim: int = 0) -> dict[str, Any]:
