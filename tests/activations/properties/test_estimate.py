@@ -8,8 +8,9 @@ import torch
 
 from actsearch.activations import Activation, activation, catalogue, properties
 from actsearch.activations.families.surrogate import Surrogate
-from actsearch.activations.properties.estimate import derivative, moments, shape
+from actsearch.activations.properties.estimate import derivative, moments
 from actsearch.activations.properties.properties import STRUCTURAL
+from actsearch.activations.properties.shape import shape
 from actsearch.errors import InvalidValueError, UnknownNameError
 
 
