@@ -28,7 +28,7 @@ The start, and a point of no symmetry.
 """
 
 
-def _grid() -> Tensor:
+def _golden_points() -> Tensor:
     # Multiples of the golden ratio fill the interval evenly with no symmetry and without 0, where
     # x/x has no value.
     golden = (1 + 5**0.5) / 2
@@ -37,7 +37,7 @@ def _grid() -> Tensor:
     return torch.cat([near, far])
 
 
-COMPARED_AT = _grid()
+COMPARED_AT = _golden_points()
 """80 points: 64 in (-5, 5), 16 in (-20, 20)."""
 
 

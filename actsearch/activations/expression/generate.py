@@ -138,10 +138,10 @@ def _check_depth(depth: int) -> None:
 def _leaf(rng: Random, learnable: bool) -> Node:
     if rng.random() < 0.75:
         return X
-    return Node(rng.choice(LEARNABLE)) if learnable and rng.random() < 0.5 else _number(rng)
+    return Node(rng.choice(LEARNABLE)) if learnable and rng.random() < 0.5 else _random_number(rng)
 
 
-def _number(rng: Random) -> Node:
+def _random_number(rng: Random) -> Node:
     return constant(rng.choice((-2.0, -1.0, -0.5, 0.1, 0.5, 1.0, 2.0, 3.0)))
 
 
@@ -152,13 +152,13 @@ def _grow(rng: Random, depth: int, learnable: bool, *, root: bool = False) -> No
         node = Node(rng.choice(_UNARY), (_grow(rng, depth - 1, learnable),))
     else:
         word = rng.choice(_BINARY)
-        second = _number(rng) if word == "pow" else _grow(rng, depth - 1, learnable)
+        second = _random_number(rng) if word == "pow" else _grow(rng, depth - 1, learnable)
         node = Node(word, (_grow(rng, depth - 1, learnable), second))
     # A function of numbers alone is a number: a leaf says it shorter.
     return (
         node
         if root or any(n.name == "x" or n.name in LEARNABLE for n in node.walk())
-        else _number(rng)
+        else _random_number(rng)
     )
 
 
@@ -194,7 +194,9 @@ def _wrap(tree: Node, rng: Random, learnable: bool) -> Node:
         if rng.random() < 0.5:
             return Node(rng.choice(_UNARY), (node,))
         word = rng.choice(_BINARY)
-        return Node(word, (node, _number(rng) if word == "pow" else _grow(rng, 1, learnable)))
+        return Node(
+            word, (node, _random_number(rng) if word == "pow" else _grow(rng, 1, learnable))
+        )
 
     return _at(tree, rng.randrange(_size(tree)), wrapped)
 

@@ -12,7 +12,7 @@ from torch.distributions import constraints
 from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, Value
-from actsearch.activations.families.rectifiers import LeakyReLU
+from actsearch.activations.families.rectifiers import Identity
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -88,7 +88,7 @@ class Softshrink(Activation):
     @override
     def declare(cls, lambd: float) -> dict[str, Any]:
         if lambd == 0:
-            return _identity()
+            return Identity.declare()
         return known(
             "monotone odd zero_preserving",
             smoothness=0,
@@ -128,7 +128,7 @@ class Hardshrink(Activation):
     @override
     def declare(cls, lambd: float) -> dict[str, Any]:
         if lambd == 0:
-            return _identity()
+            return Identity.declare()
         return known(
             "monotone odd zero_preserving",
             smoothness=-1,
@@ -196,7 +196,3 @@ class Tanhshrink(Activation):
     @override
     def function(self, x: Tensor) -> Tensor:
         return F.tanhshrink(x)
-
-
-def _identity() -> dict[str, Any]:
-    return LeakyReLU.declare(1.0)

@@ -49,9 +49,9 @@ def shape_from(φ: Function, x: Tensor, values: list[Tensor], breaks: list[Break
     probed = torch.cat([sample, -sample, 2 * sample, -2 * sample, torch.zeros_like(sample[:1])])
     at, mirrored, double, zero = φ(probed).detach().split([257, 257, 514, 1])
     near, near_slope = torch.cat([y, more[:-6]]), torch.cat([slope, more_slope[:-6]])
-    lowest = _bound(-near, -left_far, -right_far)
-    highest = _bound(near, left_far, right_far)
-    steepest = _bound(near_slope.abs(), more_slope[-6:-3].abs(), more_slope[-3:].abs())
+    lowest = _least_upper_bound(-near, -left_far, -right_far)
+    highest = _least_upper_bound(near, left_far, right_far)
+    steepest = _least_upper_bound(near_slope.abs(), more_slope[-6:-3].abs(), more_slope[-3:].abs())
     scale = 1e-9 * (1 + slope.abs())
     rounding = 1e-12 * (1 + y[1:].abs())
     rising, falling = bool((y.diff() >= -rounding).all()), bool((y.diff() <= rounding).all())
@@ -109,7 +109,7 @@ def _around(x: Tensor, value: Tensor) -> Tensor:
     )
 
 
-def _bound(values: Tensor, *tails: Tensor) -> float:
+def _least_upper_bound(values: Tensor, *tails: Tensor) -> float:
     """Return the least upper bound: the largest value, or a limit, or infinity."""
     known = values[values.isfinite()]
     near = float(known.max()) if len(known) else math.nan
