@@ -1,12 +1,12 @@
-"""Speed of the flexible activations beside the packages that have them, as ratios measured in one run.
+"""Speed of the flexible activations beside the packages that have them, as ratios in one run.
 
 Forward plus backward (input and coefficients), float32, 10⁶ elements, one thread; the contestants
 take turns, and the least time of each counts. Run: ``python benchmarks/flexible.py``.
 
 References:
     rational-activations 0.2.0, versions A and B of its PyTorch evaluation,
-    https://pypi.org/project/rational-activations efficient-kan, ``KANLinear.b_splines``,
-    https://github.com/Blealtan/efficient-kan
+    https://pypi.org/project/rational-activations
+    efficient-kan, ``KANLinear.b_splines``, https://github.com/Blealtan/efficient-kan
 
 """
 
@@ -54,7 +54,10 @@ class PackagedRational(nn.Module):
 
 
 class AllBases(nn.Module):
-    """The way of efficient-kan: every basis function by the recursion of Cox and de Boor, then a linear map."""
+    """The way of efficient-kan: every basis function, then a linear map.
+
+    The bases come by the recursion of Cox and de Boor.
+    """
 
     def __init__(self, degree: int = 3, intervals: int = 8, bound: float = 4.0) -> None:
         super().__init__()

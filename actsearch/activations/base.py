@@ -1,4 +1,4 @@
-"""What an activation is: a named elementwise function with parameters, any of which may be learned."""
+"""What an activation is: a named elementwise function with parameters, fixed or learned."""
 
 from __future__ import annotations
 
@@ -49,7 +49,11 @@ class Parameter:
         return float(low), float(high)
 
     def check(self, name: str, value: object) -> float:
-        """Return ``value`` as a float, or raise :class:`InvalidValueError` with the rule that it breaks."""
+        """Return ``value`` as a float.
+
+        Raises:
+            InvalidValueError: a value that breaks a rule, which the message says.
+        """
         if (
             isinstance(value, bool)
             or not isinstance(value, (int, float))
@@ -67,7 +71,9 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Option:
-    """A structural choice of an activation (a degree, a list of members): never learned, part of its identity.
+    """A structural choice of an activation, such as a degree or a list of members.
+
+    It is never learned, and part of what the activation is.
 
     Args:
         default: value when none is given.
@@ -113,14 +119,14 @@ class Activation(nn.Module):
     A member of the catalogue is a subclass, decorated with
     :func:`actsearch.activations.registry.register`, that states
 
-    - ``name``: the field's standard name; the family is the stem of its file;
+    - ``name``: the field's standard name; the family is the file or folder that it stands in;
     - ``arguments``: its parameters and options, by name;
     - ``formula``: one line of text in Python's notation, with ``x`` and the parameters' symbols;
       ``reference`` is taken from the docstring's References;
     - :meth:`function`: the formula as code;
     - ``facts``, or :meth:`declare` where they depend on parameters: what is known analytically, by
-    the names of
-      :class:`Properties`. A learnable member declares for every value that its constraints allow.
+      the names of :class:`Properties`. A learnable member declares for every value that its
+      constraints allow.
 
     Laws, checked for every member by ``tests/laws``: shape, dtype and device of the input are kept;
     the function acts on each element alone (a per-channel parameter aside); every declared fact
@@ -152,12 +158,8 @@ class Activation(nn.Module):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "reference" not in cls.__dict__:  # written once, in the docstring
-            _, _, listed = (
-                (inspect.getdoc(cls) or "").partition("References:\n")
-                if cls.__doc__
-                else ("", "", "")
-            )
-            cls.reference = " ".join(listed.split())
+            own = inspect.cleandoc(cls.__doc__ or "")
+            cls.reference = " ".join(own.partition("References:\n")[2].split())
 
     def __init__(
         self,
@@ -215,26 +217,30 @@ class Activation(nn.Module):
         return self.function(x, **self.values_for(x))
 
     def values_for(self, x: Tensor) -> dict[str, Any]:
-        """Return :meth:`current` in the dtype of ``x``, so that the output keeps it, under autocast too."""
+        """Return :meth:`current` in the dtype of ``x``.
+
+        So the output keeps that dtype, under autocast too.
+        """
         present = self.current(x.ndim)
         if present is self.values:
             return present
         for key, value in present.items():
             if isinstance(value, Tensor):
-                present[key] = (
-                    value.to(x.dtype)
-                    if x.ndim or value.numel() > 1
-                    else value.to(x.dtype).reshape(())
-                )
+                value = value.to(x.dtype)
+                one_number = not x.ndim and value.numel() == 1
+                present[key] = value.reshape(()) if one_number else value
         return present
 
     def function(self, x: Tensor, *args: Any, **values: Any) -> Tensor:
-        """Evaluate the formula on ``x`` with parameters as numbers, or as tensors that broadcast against ``x``."""
+        """Evaluate the formula on ``x``.
+
+        Parameters are numbers, or tensors that broadcast against ``x``.
+        """
         raise NotImplementedError
 
     @classmethod
     def declare(cls, *args: Any, **values: Any) -> dict[str, Any]:
-        """Return the facts known analytically at these values, keyed by the fields of :class:`Properties`."""
+        """Return the facts known analytically at these values, named as in :class:`Properties`."""
         return dict(cls.facts)
 
     def current(self, ndim: int = 0) -> dict[str, Any]:
@@ -259,7 +265,10 @@ class Activation(nn.Module):
         return present
 
     def spec(self) -> dict[str, Any]:
-        """Return the name, the start values and the sharing as plain data, from which the registry rebuilds it."""
+        """Return the name, the start values and the sharing as plain data.
+
+        The registry rebuilds it from these.
+        """
         spec: dict[str, Any] = {"activation": self.name}
         if self.values:
             spec |= {"parameters": dict(self.values), "learn": list(self.learn)}
@@ -274,11 +283,11 @@ class Activation(nn.Module):
         return any(True for _ in self.parameters(recurse=True))
 
     def rebuilt(self, **changes: Any) -> Self:
-        """Return it built anew from its :meth:`spec`, with some of its arguments or values changed."""
+        """Return it built anew from its :meth:`spec`, some arguments or values changed."""
         return type(self)(**arguments_of(self.spec()) | changes)
 
     def plain(self) -> Self:
-        """Return the function at its start values with nothing learned, in float64, for numeric study."""
+        """Return the function at its start values, nothing learned, in float64."""
         return self.rebuilt(learn=(), share="layer").double()
 
     def extra_repr(self) -> str:

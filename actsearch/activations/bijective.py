@@ -1,4 +1,4 @@
-"""Activations that are one to one: with an inverse and a log-derivative, usable as a change of variables."""
+"""Activations that are one to one, with an inverse and a log-derivative."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Bijective(Activation):
 
     - :meth:`inverse_function`: the inverse on the interval that ``declare`` states;
     - :meth:`log_slope`: :math:`\log|\varphi'(x)|`, written so that it stays finite and accurate
-    where φ saturates.
+      where φ saturates.
 
     Laws: ``inverse(φ(x)) = x`` to 1e-5 (float32, relative to the conditioning of φ) and 1e-10
     (float64); ``log_abs_derivative`` equals the logarithm of autograd's derivative; both are
@@ -54,7 +54,7 @@ class Bijective(Activation):
 
 
 class ActivationTransform(Transform):
-    """A :class:`Bijective` activation as a :class:`torch.distributions.Transform` of event dimension 0.
+    """A :class:`Bijective` activation as a change of variables of event dimension 0.
 
     Args:
         activation: the bijection; its range is the codomain, its direction the sign.

@@ -1,4 +1,4 @@
-"""Activations whose shape itself is learned: a tensor of coefficients instead of a few named numbers."""
+"""Activations whose shape itself is learned, by a tensor of coefficients."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Share
 from actsearch.activations.registry import activation
@@ -17,20 +18,19 @@ COEFFICIENTS = "coefficients"
 
 
 class Flexible(Activation):
-    r"""An activation :math:`y = \varphi(x.
+    r"""An activation :math:`y = \varphi(x; c)` with learned coefficients per layer or per channel.
 
-    C)` with :math:`n` learned coefficients per layer or per channel.
+    There are :math:`n` coefficients in a vector.
 
     A member states, beside what :class:`Activation` asks for (its ``arguments`` are options),
 
     - :meth:`start`: the coefficients to begin with;
     - :meth:`Activation.function`, which takes ``coefficients`` of shape :math:`(n)` or, with one
-    vector a channel,
-      :math:`(n, 1, \dots, C, \dots, 1)`: in either case ``coefficients[i]`` broadcasts against
-      ``x``.
+      vector a channel, :math:`(n, 1, \dots, C, \dots, 1)`: in either case ``coefficients[i]``
+      broadcasts against ``x``.
 
     Numerics: evaluated in the wider of the dtypes of input and coefficients, returned in that of
-        the input.
+    the input.
 
     Args:
         learn: ``["coefficients"]`` (also where not given), or ``[]`` for a fixed function.
@@ -74,8 +74,8 @@ class Flexible(Activation):
         """Return the coefficients to begin with, in float64, of shape :math:`(n)`."""
         raise NotImplementedError
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the function to every element of ``x``."""
         dtype = torch.promote_types(x.dtype, self.coefficients.dtype)
         return self.function(x.to(dtype), **self.current(x.ndim)).to(x.dtype)
 
@@ -92,7 +92,10 @@ class Flexible(Activation):
 
     @property
     def start_error(self) -> float | None:
-        """Largest difference on [-bound, bound] between the start and the activation that it is ``like``, if any."""
+        """Largest difference between the start and the activation that it is ``like``, if any.
+
+        It is looked for on [-bound, bound].
+        """
         options: dict[str, Any] = self.values
         like, bound = options.get("like"), options.get("bound", 5.0)
         if like is None:
@@ -101,12 +104,12 @@ class Flexible(Activation):
         with torch.no_grad():
             return float((self.plain()(x) - activation(like).plain()(x)).abs().max())
 
+    @override
     def spec(self) -> dict[str, Any]:
-        """Return the name, the options and the sharing as plain data, from which the registry rebuilds it."""
         return super().spec() | {"learn": [COEFFICIENTS] if self.has_learned() else []}
 
+    @override
     def plain(self) -> Self:
-        """Return the function at its start with nothing learned, in float64, for numeric study."""
         fixed = super().plain()
         fixed.coefficients.copy_(fixed.start())
         return fixed

@@ -1,4 +1,4 @@
-"""From a name or an expression to a module: every family's file is found, none is listed by hand."""
+"""From a name or an expression to a module; every family's file is found, none is listed."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def _letters(name: str) -> str:
 
 
 def family(entry: type[Activation]) -> str:
-    """Return the family of an activation: the file, or the folder, of ``families`` that it stands in.
+    """Return the family of an activation: the file or folder of ``families`` that it stands in.
 
     >>> family(catalogue()["relu"])
-    'fixed'
+    'rectifiers'
     """
     return entry.__module__.removeprefix(f"{families.__name__}.").partition(".")[0]
 

@@ -1,4 +1,11 @@
-"""Whether a function can be trained through, by what it is on a range of inputs: the gate's check of one activation."""
+"""Whether a function can be trained through, by what it is on a range of inputs.
+
+:func:`check_function` judges one candidate of a search, at a site's own range and in the training's
+dtype, and says why. :func:`usable` sifts drawn expressions, many at once, on one range. They share
+what a pole is; for the rest they are two, because one seed must go on giving one pool of
+expressions, and of 1,727 drawn ones they disagree on six (nearly flat, or steep beyond single
+precision at one point of one of the grids).
+"""
 
 from __future__ import annotations
 
@@ -11,17 +18,29 @@ import torch
 from torch import Tensor, nn
 
 from actsearch.activations.base import Activation
+from actsearch.activations.expression.evaluate import evaluate
 from actsearch.activations.registry import activation
 from actsearch.errors import InvalidValueError
 
-POINTS = 1001
+GRID_POINTS = 1001
+"""Points on which one candidate is judged."""
+
+STEEP = 10.0
+"""A slope from which on a pole is looked for."""
+
+FINER = 8
 SHARPER = 4.0
-"""A slope this much steeper on a grid eight times as fine is a pole, not a steep place."""
+"""A slope this much steeper on a grid ``FINER`` times as fine is a pole, not a steep place."""
+
+USABLE_RANGE = 5.0
+"""A usable expression is so on [-5, 5]: what a normalised layer feeds it."""
+
+LARGEST_SINGLE = float(torch.finfo(torch.float32).max)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the gate says of a candidate.
+class Trainability:
+    """Whether a candidate can be trained through.
 
     Args:
         passed: whether it is worth a training.
@@ -37,7 +56,7 @@ class Verdict:
         return self.passed
 
 
-PASSED = Verdict(True)
+PASSED = Trainability(True)
 
 
 def check_function(
@@ -47,12 +66,14 @@ def check_function(
     dtype: torch.dtype = torch.float32,
     order: int = 1,
     zero: bool = True,
-) -> Verdict:
-    """Whether a function can be trained through: finite with its derivatives on a range, no pole there, not constant.
+) -> Trainability:
+    """Whether a function can be trained through on a range.
 
-    Numerics: judged on 1,001 points in the training dtype (float32 for half
-    precision, in which autocast computes what is not a matrix product). A pole between two points
-    shows as a slope that grows with the number of points.
+    It is finite there with its derivatives, has no pole, and is not constant.
+
+    Numerics: judged on 1,001 points in the training dtype (float32 for half precision, in which
+    autocast computes what is not a matrix product). A pole between two points shows as a slope that
+    grows with the number of points.
 
     Args:
         candidate: a name, an expression, or an activation.
@@ -78,37 +99,66 @@ def check_function(
         raise InvalidValueError(f"order must be 1 or 2, but got {order!r}.")
     function = activation(candidate) if isinstance(candidate, str) else candidate
     function = copy.deepcopy(function).to(dtype if dtype.itemsize >= 4 else torch.float32)
-    grid = _grid(low, high, POINTS, dtype if dtype.itemsize >= 4 else torch.float32, zero)
+    grid = _grid(low, high, GRID_POINTS, dtype if dtype.itemsize >= 4 else torch.float32, zero)
     found = _derivatives(function, grid, order)
     for name, values in zip(("value", "derivative", "second derivative"), found, strict=False):
         if not bool(values.isfinite().all()):
             at = int((~values.isfinite()).nonzero()[0])
-            return Verdict(
+            return Trainability(
                 False, f"not finite: the {name} is {float(values[at])} at {float(grid[at]):.4g}"
             )
     value, slope = found[:2]
     size = max(1.0, float(value.abs().max()))
     if float(value.max() - value.min()) <= 1e-6 * size:
-        return Verdict(
+        return Trainability(
             False,
             f"constant: its values on [{low:.3g}, {high:.3g}] span"
             f" {float(value.max() - value.min()):.2g}",
         )
     steepest = float(slope.abs().max())
     if float((slope.abs() > 1e-6 * steepest).double().mean()) < 0.01:
-        return Verdict(
+        return Trainability(
             False, f"flat: its derivative is 0 nearly everywhere on [{low:.3g}, {high:.3g}]"
         )
-    if steepest > 10:
-        finer = _derivatives(function, _grid(low, high, 8 * POINTS, grid.dtype, zero), 1)[1]
+    if steepest > STEEP:
+        fine_grid = _grid(low, high, FINER * GRID_POINTS, grid.dtype, zero)
+        finer = _derivatives(function, fine_grid, 1)[1]
         sharpest = float(finer.nan_to_num(nan=math.inf).abs().max())
         if sharpest > SHARPER * steepest:
-            return Verdict(
+            return Trainability(
                 False,
                 f"pole: its slope on [{low:.3g}, {high:.3g}] reaches {sharpest:.2g} and grows with"
                 " the grid",
             )
     return PASSED
+
+
+def usable(texts: list[str]) -> list[str]:
+    """Return the expressions that are finite in value and derivative on [-5, 5], and vary there.
+
+    Numerics: judged on 201 points, 0 among them. A pole between two points shows as a derivative
+    that grows with the number of points: where the steepest one of 201 exceeds 10, 1,601 points
+    must not find one four times as steep.
+
+    >>> usable(["tanh(x)", "log(x)", "min(-9,x)"])
+    ['tanh(x)']
+    """
+    if not texts:
+        return []
+    values, slopes = evaluate(texts, _symmetric_grid(100))
+    bounded = (values.abs() <= LARGEST_SINGLE).all(1)  # false for NaN too
+    finite = bounded & (slopes.abs() <= LARGEST_SINGLE).all(1)
+    varies = values.amax(1) - values.amin(1) > 1e-6
+    steepest = slopes.abs().amax(1)
+    steep = (finite & varies & (steepest > STEEP)).nonzero().flatten().tolist()
+    _, finer = evaluate([texts[i] for i in steep], _symmetric_grid(FINER * 100))
+    finite[steep] = finer.abs().amax(1) < SHARPER * steepest[steep]
+    return [text for text, good in zip(texts, (finite & varies).tolist(), strict=True) if good]
+
+
+def _symmetric_grid(points: int) -> Tensor:
+    # 0 is one of the points: it is where reciprocal, log and sqrtabs break.
+    return torch.arange(-points, points + 1, dtype=torch.float64) * (USABLE_RANGE / points)
 
 
 def _grid(low: float, high: float, points: int, dtype: torch.dtype, zero: bool) -> Tensor:

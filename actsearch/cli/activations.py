@@ -91,7 +91,9 @@ def run(arguments: list[str]) -> int:
 def _chosen(where: str, wanted: str) -> dict[str, Activation]:
     families = sorted({family(entry) for entry in catalogue().values()})
     if wanted and wanted not in families:
-        raise UnknownNameError.among("family", wanted, families)
+        raise UnknownNameError.among(
+            "family", wanted, families, "`actsearch activations` shows each."
+        )
     requirement = Requirement(where)
     entries = {
         name: activation(name)

@@ -15,7 +15,7 @@ NAMES = [name for name, entry in catalogue().items() if issubclass(entry, Biject
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 def test_round_trip(name, dtype, tolerance):
-    """Where φ is nearly flat no dtype can hold the input: there the error of y over the slope counts."""
+    """Where φ is nearly flat no dtype can hold the input: there the error of y counts."""
     φ = activation(name).to(dtype)
     x = (
         torch.linspace(-4, 4, 401, dtype=dtype)

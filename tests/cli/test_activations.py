@@ -47,7 +47,7 @@ def test_picture(actsearch, tmp_path):
             "unknown fact of an activation 'smoothnes'; nearest: smoothness",
         ),
         (["--where", "__import__('os')"], "a requirement must join facts"),
-        (["--family", "fixd"], "unknown family 'fixd'; nearest: fixed"),
+        (["--family", "rectified"], "unknown family 'rectified'; nearest: rectifiers"),
         (["--picture", "nowhere/sheet.png"], "picture must be a file that can be written"),
         (["--nothing"], "unrecognized arguments: --nothing"),
     ],

@@ -6,59 +6,79 @@ import json
 import pytest
 import torch
 
-from actsearch.activations import Parameter, activation, catalogue, from_spec
+from actsearch.activations import Parameter, catalogue, from_spec
 from actsearch.activations.families.surrogate import Surrogate
 from actsearch.activations.properties.breaks import derivatives, find_breaks, grid
 from actsearch.activations.registry import family
 from actsearch.errors import UnknownNameError
 
 FAMILIES = {
+    "algebraic": [
+        "bent_identity", "isrlu", "square", "squareplus",
+    ],
     "approximation": [
-        "pade_tanh", "piecewise_linear_gelu", "piecewise_linear_sigmoid", "piecewise_linear_tanh", "plan_sigmoid",
-        "quadratic_gelu", "quadratic_sigmoid", "quadratic_tanh", "quick_gelu",
+        "pade_tanh", "piecewise_linear_gelu", "piecewise_linear_sigmoid",
+        "piecewise_linear_tanh", "plan_sigmoid", "quadratic_gelu", "quadratic_sigmoid",
+        "quadratic_tanh", "quick_gelu",
     ],
     "bijection": [
-        "elu_linear_tail", "monotone_cubic", "rational_quadratic_spline", "sinh_arcsinh", "tanh_skip",
+        "elu_linear_tail", "monotone_cubic", "rational_quadratic_spline", "sinh_arcsinh",
+        "tanh_skip",
     ],
     "clip": [
-        "clip", "clipped_relu", "hardtanh",
+        "clip", "clipped_relu", "hardsigmoid", "hardtanh", "relu6",
     ],
-    "fixed": [
-        "abs", "arcsinh", "arctan", "bent_identity", "cosine", "elish", "gaussian", "gelu", "hard_elish",
-        "hardsigmoid", "hardswish", "identity", "isrlu", "laplace", "log1pabs", "logish", "logsigmoid", "mish",
-        "penalized_tanh", "phish", "relu", "relu6", "selu", "serf", "sigmoid", "silu", "sine", "smish", "square",
-        "squared_relu", "squareplus", "star_relu", "tanhexp", "tanhshrink",
+    "exponential": [
+        "arcsinh", "celu", "elu", "gaussian", "log1pabs", "logsigmoid", "selu",
+        "softplus",
     ],
-    "flexible": [
-        "bspline", "mixture", "piecewise_linear", "rational",
+    "gated": [
+        "acon_c", "elish", "gelu", "hard_elish", "hardswish", "logish", "mish",
+        "parametric_gelu", "parametric_mish", "phish", "serf", "silu", "smish", "swish",
+        "tanhexp",
     ],
-    "learnable": [
-        "acon_c", "adaptive_slope", "celu", "elu", "hardshrink", "leaky_relu", "learnable_leaky_relu",
-        "parametric_gelu", "parametric_mish", "parametric_softsign", "prelu", "rrelu", "smooth_hardshrink",
-        "snake", "softplus", "softshrink", "swish", "tempered_sigmoid", "tempered_tanh", "threshold",
+    "mixture": [
+        "mixture",
+    ],
+    "periodic": [
+        "cosine", "sine", "snake",
     ],
     "physical": [
         "attenuation", "coulomb_step", "gaussian_radial", "hill", "soft_coulomb",
     ],
+    "rational": [
+        "rational",
+    ],
+    "rectifiers": [
+        "abs", "identity", "leaky_relu", "learnable_leaky_relu", "prelu", "relu", "rrelu",
+        "squared_relu", "star_relu",
+    ],
+    "shrinkage": [
+        "hardshrink", "smooth_hardshrink", "softshrink", "tanhshrink", "threshold",
+    ],
+    "sigmoidal": [
+        "adaptive_slope", "arctan", "laplace", "penalized_tanh", "sigmoid",
+        "tempered_sigmoid", "tempered_tanh",
+    ],
+    "spline": [
+        "bspline", "piecewise_linear",
+    ],
     "squasher": [
-        "erf", "isru", "scaled_arctan", "softsign", "tanh",
+        "erf", "isru", "parametric_softsign", "scaled_arctan", "softsign", "tanh",
     ],
     "surrogate": [
-        "arctan_surrogate", "fast_sigmoid_surrogate", "gaussian_surrogate", "multi_gaussian_surrogate",
-        "rectangular_surrogate", "sigmoid_surrogate", "straight_through", "triangular_surrogate",
+        "arctan_surrogate", "fast_sigmoid_surrogate", "gaussian_surrogate",
+        "multi_gaussian_surrogate", "rectangular_surrogate", "sigmoid_surrogate",
+        "straight_through", "triangular_surrogate",
     ],
 }  # fmt: skip
 POINTS = (0.0, 1e-6, -1e-6, 50.0, -50.0, 100.0, -100.0, 1e4, -1e4)
-NO_SECOND_DERIVATIVE_KERNEL = {
-    "hardsigmoid"
-}  # torch has no derivative of hardsigmoid_backward; its φ'' is 0 or a jump
 
 
 def everything_learned(entry, **options):
     names = [key for key, a in entry.arguments.items() if isinstance(a, Parameter) and a.learnable]
-    return entry(
-        learn=names or None, **options
-    )  # what has no parameter with a name may still learn coefficients
+    # What has no parameter with a name may still learn coefficients.
+    return entry(learn=names or None, **options)
 
 
 def smooth_points(φ, count=24):
@@ -99,11 +119,11 @@ def test_shape_dtype_and_device_are_kept(entry, dtype):
 
 
 @pytest.mark.parametrize("channel_dim", [1, -1])
-def test_a_channel_has_its_own_parameters(entry, channel_dim):
-    layer = everything_learned(entry)
-    if not layer.learn:
-        return
-    module = everything_learned(entry, share="channel", channels=3, channel_dim=channel_dim)
+def test_a_channel_has_its_own_parameters(entry_with_parameters, channel_dim):
+    layer = everything_learned(entry_with_parameters)
+    module = everything_learned(
+        entry_with_parameters, share="channel", channels=3, channel_dim=channel_dim
+    )
     x = torch.randn(2, 3, 5, 3)
     torch.testing.assert_close(module(x), layer(x))
     with torch.no_grad():
@@ -133,16 +153,10 @@ def test_value_and_gradient_are_finite(entry):
             assert gradient[there].isfinite().all()
 
 
-def test_gradients_of_parameters_are_finite(entry):
-    module = everything_learned(entry).eval()
-    if not module.has_learned():
-        return
-    x = torch.cat(
-        [
-            torch.tensor([p for p in POINTS if entry.name != "attenuation" or abs(p) <= 50]),
-            torch.randn(20),
-        ]
-    )
+def test_gradients_of_parameters_are_finite(entry_that_learns):
+    module = everything_learned(entry_that_learns).eval()
+    far = 50 if module.name == "attenuation" else max(POINTS)
+    x = torch.cat([torch.tensor([p for p in POINTS if abs(p) <= far]), torch.randn(20)])
     (module(x) * torch.rand_like(x)).sum().backward()
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
@@ -150,10 +164,8 @@ def test_gradients_of_parameters_are_finite(entry):
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_gradient_is_that_of_the_value(entry):
-    if issubclass(entry, Surrogate):
-        return  # its gradient is another function's; see test_formula
-    module = everything_learned(entry).double().eval()
+def test_gradient_is_that_of_the_value(entry_with_own_gradient):
+    module = everything_learned(entry_with_own_gradient).double().eval()
     x = smooth_points(module).requires_grad_()
     names = [name for name, _ in module.named_parameters()]
 
@@ -164,25 +176,23 @@ def test_gradient_is_that_of_the_value(entry):
     assert torch.autograd.gradcheck(function, (x, *parameters), fast_mode=True)
 
 
-def test_second_derivative_is_that_of_the_gradient(entry):
-    if issubclass(entry, Surrogate) or entry.name in NO_SECOND_DERIVATIVE_KERNEL:
-        return
-    module = everything_learned(entry).double().eval()
+def test_second_derivative_is_that_of_the_gradient(entry_differentiable_twice):
+    module = everything_learned(entry_differentiable_twice).double().eval()
     x = smooth_points(module).requires_grad_()
     assert torch.autograd.gradgradcheck(module, (x,), fast_mode=True, atol=1e-4)
     far = torch.tensor([0.0, 60.0, -60.0, 1e3, -1e3], requires_grad=True)
-    (first,) = torch.autograd.grad(entry().eval()(far).sum(), far, create_graph=True)
+    function = entry_differentiable_twice().eval()
+    (first,) = torch.autograd.grad(function(far).sum(), far, create_graph=True)
     if first.requires_grad and bool(first.isfinite().all()):
         (second,) = torch.autograd.grad(first.sum(), far)
         assert not second.isnan().any()
 
 
-def test_a_missing_second_derivative_is_torch_s():
-    for name in NO_SECOND_DERIVATIVE_KERNEL:
-        x = torch.tensor([0.5], requires_grad=True)
-        (first,) = torch.autograd.grad(activation(name)(x).sum(), x, create_graph=True)
-        with pytest.raises(RuntimeError, match="not implemented"):
-            torch.autograd.grad(first.sum(), x)
+def test_a_missing_second_derivative_is_torch_s(entry_without_second_derivative):
+    x = torch.tensor([0.5], requires_grad=True)
+    (first,) = torch.autograd.grad(entry_without_second_derivative()(x).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="not implemented"):
+        torch.autograd.grad(first.sum(), x)
 
 
 def test_each_element_alone(entry):
@@ -222,13 +232,15 @@ def test_plain_is_the_function_at_its_start(entry):
     torch.testing.assert_close(
         module.plain().eval()(x), copy.deepcopy(module).double()(x), rtol=1e-6, atol=1e-6
     )
-    assert not any(module.plain().parameters()) or family(entry) == "flexible"
+    assert not any(module.plain().parameters())
 
 
 def test_what_cannot_be_learned_is_refused(entry):
-    with pytest.raises(UnknownNameError):
-        entry(learn=["no_such_parameter"])
-    for name, argument in entry.arguments.items():
-        if not isinstance(argument, Parameter) or not argument.learnable:
-            with pytest.raises(UnknownNameError):
-                entry(learn=[name])
+    fixed = [
+        name
+        for name, argument in entry.arguments.items()
+        if not isinstance(argument, Parameter) or not argument.learnable
+    ]
+    for name in ("no_such_parameter", *fixed):
+        with pytest.raises(UnknownNameError):
+            entry(learn=[name])

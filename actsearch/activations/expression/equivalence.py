@@ -16,16 +16,19 @@ from actsearch.activations.expression.grammar import Node, parse
 from actsearch.activations.expression.vocabulary import LEARNABLE
 from actsearch.activations.registry import canonical_name, catalogue
 
-TOLERANCE = 1e-6
+SAME_WITHIN = 1e-6
 
 SETTINGS: tuple[tuple[float, float, float], ...] = (
     (1.0, 1.0, 1.0),
     (0.7310585, 1.3790321, -0.5176381),
 )
-"""Values of a, b, c that functions with learnable constants are compared at: the start, and a point of no symmetry."""
+"""Values of a, b, c that functions with learnable constants are compared at.
+
+The start, and a point of no symmetry.
+"""
 
 
-def _grid() -> Tensor:
+def _golden_points() -> Tensor:
     # Multiples of the golden ratio fill the interval evenly with no symmetry and without 0, where
     # x/x has no value.
     golden = (1 + 5**0.5) / 2
@@ -34,30 +37,33 @@ def _grid() -> Tensor:
     return torch.cat([near, far])
 
 
-GRID = _grid()
+COMPARED_AT = _golden_points()
 """80 points: 64 in (-5, 5), 16 in (-20, 20)."""
 
 
 def fingerprints(candidates: Sequence[str | Node | Activation]) -> list[str]:
     r"""Return a key for each candidate that equal functions share, in one pass over all of them.
 
-    .. math:: k(\varphi) = \text{hash} \lfloor \operatorname{arsinh}(\varphi(x_j)) / \tau \rceil_{j = 1, \dots, 80}
+    .. math:: k(\varphi) = \text{hash}
+        \lfloor \operatorname{arsinh}(\varphi(x_j)) / \tau \rceil_{j = 1, \dots, 80}
 
-    Numerics: :math:`\tau` is 10⁻⁶, absolute near zero and relative far from it. Functions equal up to rounding get one
-    key, functions that differ by more than :math:`\tau` at a point get two; in between, either. Learned constants are
-    free: ``mul(a,x)`` is not ``x``, but it is ``mul(b,x)``; a catalogue entry that learns is told apart from one that
-    does not. Steps are told apart by the gradients that stand in for theirs.
+    Numerics: :math:`\tau` is 10⁻⁶, absolute near zero and relative far from it. Functions equal up
+    to rounding get one key, functions that differ by more than :math:`\tau` at a point get two; in
+    between, either. Learned constants are free: ``mul(a,x)`` is not ``x``, but it is ``mul(b,x)``;
+    a catalogue entry that learns is told apart from one that does not. Steps are told apart by the
+    gradients that stand in for theirs.
 
     Args:
         candidates: names, expressions (as text or parsed; their constants count as learned), or
             activations.
 
-    >>> len(set(fingerprints(["add(x,tanh(x))", "add(tanh(x),x)", "swish(x)", "mul(x,sigmoid(x))"])))
+    >>> texts = ["add(x,tanh(x))", "add(tanh(x),x)", "swish(x)", "mul(x,sigmoid(x))"]
+    >>> len(set(fingerprints(texts)))
     2
 
     """
     entries = [_entry(candidate) for candidate in candidates]
-    plain, slopes = evaluate([node for node, _ in entries], GRID)
+    plain, slopes = evaluate([node for node, _ in entries], COMPARED_AT)
     keys = [digest + label for digest, (_, label) in zip(_digests(plain), entries, strict=True)]
     for i, (entry, _) in enumerate(entries):
         if _jumps(entry):
@@ -91,8 +97,8 @@ def mirrored_fingerprint(candidate: Activation) -> str:
     """
     if _jumps(candidate):
         return fingerprint(candidate)
-    values, _ = evaluate([candidate], torch.cat([GRID, -GRID]))
-    halves = values.view(2, len(GRID))
+    values, _ = evaluate([candidate], torch.cat([COMPARED_AT, -COMPARED_AT]))
+    halves = values.view(2, len(COMPARED_AT))
     return min(
         _digests((sign * image).view(1, -1))[0]
         for image in (halves, halves.flip(0))
@@ -101,11 +107,14 @@ def mirrored_fingerprint(candidate: Activation) -> str:
 
 
 def equivalent(
-    first: str | Node | Activation, second: str | Node | Activation, tolerance: float = TOLERANCE
+    first: str | Node | Activation, second: str | Node | Activation, tolerance: float = SAME_WITHIN
 ) -> bool:
-    r"""Whether two candidates are the same function at their start values: on the grid, up to a tolerance.
+    r"""Whether two candidates are the same function at their start values.
 
-    .. math:: |\varphi(x_j) - \psi(x_j)| \le \tau \max(1, |\varphi(x_j)|, |\psi(x_j)|) \text{ for all } j
+    They are compared on the grid, up to a tolerance.
+
+    .. math:: |\varphi(x_j) - \psi(x_j)| \le \tau \max(1, |\varphi(x_j)|, |\psi(x_j)|)
+        \text{ for all } j
 
     Two steps are the same where the gradients that stand in for theirs are.
 
@@ -118,7 +127,7 @@ def equivalent(
     True
 
     """
-    values, slopes = evaluate([first, second], GRID)
+    values, slopes = evaluate([first, second], COMPARED_AT)
     if all(_jumps(_entry(candidate)[0]) for candidate in (first, second)):
         values = torch.cat([values, slopes], 1)
     u, v = values
@@ -152,7 +161,7 @@ def _entry(candidate: str | Node | Activation) -> tuple[Node | Activation, str]:
 
 
 def _jumps(entry: Node | Activation) -> bool:
-    """Whether a catalogue entry is discontinuous, so that training sees of it the gradient that it states."""
+    """Whether a catalogue entry is discontinuous, so that training sees the gradient it states."""
     return isinstance(entry, Activation) and entry.facts.get("smoothness") == -1
 
 
@@ -161,23 +170,28 @@ def _constants(node: Node) -> list[str]:
 
 
 def _free_keys(nodes: Sequence[Node]) -> list[str]:
-    """Return the keys of functions with free constants: the least over every naming of the constants."""
-    best = [""] * len(nodes)
-    for order in itertools.permutations(range(3)):
-        digests = [""] * len(nodes)
-        for setting in SETTINGS:
-            values, _ = evaluate(
-                nodes, GRID, {key: setting[i] for key, i in zip(LEARNABLE, order, strict=True)}
-            )
-            digests = [
-                before + after for before, after in zip(digests, _digests(values), strict=True)
-            ]
-        best = [min(b, d) if b else d for b, d in zip(best, digests, strict=True)]
-    return best
+    """Return the keys of functions with free constants.
+
+    A constant may go by any name: ``mul(a,x)`` is ``mul(b,x)``. Each of the six ways to give the
+    names a, b, c to the numbers of a setting makes a key; the least of them stands for all.
+    """
+    if not nodes:
+        return []
+    keys = [_keys_with(nodes, names) for names in itertools.permutations(LEARNABLE)]
+    return [min(of_one) for of_one in zip(*keys, strict=True)]
+
+
+def _keys_with(nodes: Sequence[Node], names: Sequence[str]) -> list[str]:
+    """Return for each function what it comes to at all settings, whose numbers have these names."""
+    digests = []
+    for setting in SETTINGS:
+        values, _ = evaluate(nodes, COMPARED_AT, dict(zip(names, setting, strict=True)))
+        digests.append(_digests(values))
+    return ["".join(of_one) for of_one in zip(*digests, strict=True)]
 
 
 def _digests(values: Tensor) -> list[str]:
     # A sum with 0.0 turns -0.0 into 0.0, which has other bytes; every NaN is made the same one.
-    rounded = torch.round(torch.asinh(values) / TOLERANCE) + 0.0
+    rounded = torch.round(torch.asinh(values) / SAME_WITHIN) + 0.0
     rounded[values.isnan()] = torch.nan
     return [hashlib.blake2b(row.tobytes(), digest_size=12).hexdigest() for row in rounded.numpy()]

@@ -1,4 +1,4 @@
-"""Value and derivative of many activations on one grid: what a gate or a sampler asks of thousands of candidates."""
+"""Value and derivative of many activations on one grid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actsearch.activations.expression.grammar import CONSTANT, Node, parse, valu
 from actsearch.activations.expression.vocabulary import BINARY, LEARNABLE, UNARY, Operand
 from actsearch.activations.registry import canonical_name, catalogue
 
-CHUNK = 512
+TREES_AT_ONCE = 512
 """Trees that share their parts.
 
 Between chunks the parts are forgotten, so that memory stays bounded.
@@ -31,8 +31,9 @@ def evaluate(
 
     .. math:: V_{ij} = \varphi_i(x_j), \quad D_{ij} = \varphi_i'(x_j)
 
-    Numerics: expressions are differentiated in forward mode, a part that several of them have is computed once; other
-    activations are differentiated in reverse mode at their start values. Points outside of a domain give NaN.
+    Numerics: expressions are differentiated in forward mode, a part that several of them have is
+    computed once; other activations are differentiated in reverse mode at their start values.
+    Points outside of a domain give NaN.
 
     Shapes:
         ``grid`` :math:`(N)`; both results :math:`(C, N)` for :math:`C` candidates.
@@ -65,8 +66,8 @@ def evaluate(
                 slopes[row] = slope
         else:
             trees.append((row, parse(candidate) if isinstance(candidate, str) else candidate))
-    for start in range(0, len(trees), CHUNK):
-        _evaluate_trees(trees[start : start + CHUNK], grid, constants, values, slopes)
+    for start in range(0, len(trees), TREES_AT_ONCE):
+        _evaluate_trees(trees[start : start + TREES_AT_ONCE], grid, constants, values, slopes)
     return values, slopes
 
 

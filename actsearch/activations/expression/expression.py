@@ -1,4 +1,4 @@
-"""Expressions in x as activations: parsed by allow-list, run as a list of torch calls, never evaluated as code."""
+"""Expressions in x as activations: parsed by allow-list, run as a list of torch calls."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, arguments_of
 from actsearch.activations.expression.grammar import CONSTANT, Node, parse, value_of
@@ -14,7 +15,7 @@ from actsearch.activations.expression.grammar import ExpressionError as Expressi
 from actsearch.activations.expression.vocabulary import BINARY, LEARNABLE, UNARY, Operand
 
 Step = tuple[Callable[..., Operand], tuple[int | float, ...]]
-"""A torch function and its operands: an ``int`` is the place of an earlier value, a ``float`` is a number."""
+"""A torch function and its operands: the place of an earlier value (``int``), or a number."""
 
 
 def is_expression(text: str) -> bool:
@@ -27,10 +28,10 @@ class Expression(Activation):
 
     .. math:: \varphi(x) = \text{expression in } x, a, b, c
 
-    Numerics: each word means its torch function, in value and in derivative. At a kink the derivative is torch's (0 for
-    ``abs`` and ``relu`` at 0), that of ``sqrtabs`` at 0 is NaN, and outside of a domain (``log``, ``sqrt``,
-    ``arctanh``, ``pow`` of a negative number with a fractional exponent) the value is NaN. A part that occurs twice is
-    computed once.
+    Numerics: each word means its torch function, in value and in derivative. At a kink the
+    derivative is torch's (0 for ``abs`` and ``relu`` at 0), that of ``sqrtabs`` at 0 is NaN, and
+    outside of a domain (``log``, ``sqrt``, ``arctanh``, ``pow`` of a negative number with a
+    fractional exponent) the value is NaN. A part that occurs twice is computed once.
 
     Shapes:
         input ``(*)``, output ``(*)``; with ``share="channel"`` the size of ``channel_dim`` must be
@@ -48,8 +49,9 @@ class Expression(Activation):
 
     References:
         Searching for Activation Functions, P. Ramachandran, B. Zoph and Q. V. Le, 2017,
-        https://arxiv.org/abs/1710.05941 Discovering Parametric Activation Functions, G. Bingham and
-        R. Miikkulainen, 2022, https://arxiv.org/abs/2006.03179
+        https://arxiv.org/abs/1710.05941
+        Discovering Parametric Activation Functions, G. Bingham and R. Miikkulainen, 2022,
+        https://arxiv.org/abs/2006.03179
 
     >>> Expression("mul(sigmoid(x),x)")(torch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.7311])
@@ -86,8 +88,8 @@ class Expression(Activation):
         result: Tensor = places[self.result]
         return result
 
+    @override
     def rebuilt(self, **changes: Any) -> Self:
-        """Return it built anew from its :meth:`spec`, with some of its arguments or values changed."""
         return type(self)(self.text, **arguments_of(self.spec()) | changes)
 
     def extra_repr(self) -> str:
@@ -96,7 +98,9 @@ class Expression(Activation):
 
 
 def compiled(tree: Node, constants: list[str]) -> tuple[tuple[Step, ...], int]:
-    """Return the torch calls that evaluate a tree, each distinct part once, and the place of the result.
+    """Return the torch calls that evaluate a tree, and the place of the result.
+
+    Each distinct part is computed once.
 
     Places 0 to ``len(constants)`` hold x and the learnable constants; every call adds one place.
     """

@@ -1,4 +1,4 @@
-"""Random expressions: generation by depth, mutation, crossover, and pools of functions that are all different."""
+"""Random expressions: generation by depth, mutation, crossover, and pools that do not repeat."""
 
 from __future__ import annotations
 
@@ -6,32 +6,25 @@ from collections.abc import Callable
 from functools import lru_cache
 from random import Random
 
-import torch
-from torch import Tensor
-
 from actsearch.activations.expression.equivalence import fingerprints
-from actsearch.activations.expression.evaluate import evaluate
 from actsearch.activations.expression.grammar import (
     CONSTANT,
-    MAX_DEPTH,
+    MOST_NESTED,
     ExpressionError,
     Node,
+    X,
     canonical,
     checked,
     constant,
     parse,
 )
 from actsearch.activations.expression.vocabulary import BINARY, LEARNABLE, UNARY
+from actsearch.activations.trainability import usable
 from actsearch.errors import InvalidValueError
 
-X = Node("x")
 _UNARY = tuple(word for word in UNARY if word != "identity")
 _BINARY = tuple(BINARY)
-RANGE = 5.0
-"""A usable expression is finite, with its derivative, on [-RANGE, RANGE]: what a normalised layer feeds it."""
-
-LARGEST = float(torch.finfo(torch.float32).max)
-ATTEMPTS = 30
+FRUITLESS_BATCHES = 30
 """Batches in a row without a new function after which a pool is taken to be exhausted."""
 
 
@@ -59,7 +52,9 @@ def random_expression(rng: Random, depth: int, *, learnable: bool = False) -> st
 
 
 def mutate(text: str, rng: Random, *, learnable: bool = False) -> str:
-    """Return a neighbour of an expression: a part replaced, wrapped or unwrapped, a word exchanged, a number moved.
+    """Return a neighbour of an expression.
+
+    One part is replaced, wrapped or unwrapped, a word exchanged, or a number moved.
 
     >>> mutate("add(x,tanh(x))", Random(1)) != "add(x,tanh(x))"
     True
@@ -93,8 +88,7 @@ def cross(first: str, second: str, rng: Random) -> str:
 def pool(count: int, depth: int, seed: int, *, learnable: bool = False) -> list[str]:
     """Return ``count`` usable expressions, no two of them the same function.
 
-    Usable: value and derivative are finite in float32 on [-5, 5], and the function is not constant
-        there.
+    What usable is, :func:`actsearch.activations.trainability.usable` says.
 
     Args:
         count: how many, at least 1.
@@ -129,52 +123,25 @@ def _pool(count: int, depth: int, seed: int, learnable: bool) -> tuple[str, ...]
         for key, text in zip(fingerprints(fresh), fresh, strict=True):
             found.setdefault(key, text)
         fruitless = 0 if len(found) > before else fruitless + 1
-        if fruitless == ATTEMPTS:
+        if fruitless == FRUITLESS_BATCHES:
             raise InvalidValueError(
                 f"count must be at most {len(found)} at depth {depth}, but got {count!r}."
             )
     return tuple(found.values())[:count]
 
 
-def usable(texts: list[str]) -> list[str]:
-    """Return the expressions that are finite in value and derivative on [-5, 5], and not constant there.
-
-    Numerics: judged on 201 points, 0 among them. A pole between two points shows as a derivative
-        that grows with the
-    number of points: where the steepest one of 201 exceeds 10, 1,601 points must not find one four
-        times as steep.
-    """
-    if not texts:
-        return []
-    values, slopes = evaluate(texts, _range(100))
-    finite = (values.abs() <= LARGEST).all(1) & (slopes.abs() <= LARGEST).all(
-        1
-    )  # false for NaN too
-    varies = values.amax(1) - values.amin(1) > 1e-6
-    steepest = slopes.abs().amax(1)
-    steep = (finite & varies & (steepest > 10)).nonzero().flatten().tolist()
-    _, finer = evaluate([texts[i] for i in steep], _range(800))
-    finite[steep] = finer.abs().amax(1) < 4 * steepest[steep]
-    return [text for text, good in zip(texts, (finite & varies).tolist(), strict=True) if good]
-
-
-def _range(points: int) -> Tensor:
-    # 0 is one of the points: it is where reciprocal, log and sqrtabs break.
-    return torch.arange(-points, points + 1, dtype=torch.float64) * (RANGE / points)
-
-
 def _check_depth(depth: int) -> None:
-    if not 1 <= depth <= MAX_DEPTH:
-        raise InvalidValueError(f"depth must be from 1 to {MAX_DEPTH}, but got {depth!r}.")
+    if not 1 <= depth <= MOST_NESTED:
+        raise InvalidValueError(f"depth must be from 1 to {MOST_NESTED}, but got {depth!r}.")
 
 
 def _leaf(rng: Random, learnable: bool) -> Node:
     if rng.random() < 0.75:
         return X
-    return Node(rng.choice(LEARNABLE)) if learnable and rng.random() < 0.5 else _number(rng)
+    return Node(rng.choice(LEARNABLE)) if learnable and rng.random() < 0.5 else _random_number(rng)
 
 
-def _number(rng: Random) -> Node:
+def _random_number(rng: Random) -> Node:
     return constant(rng.choice((-2.0, -1.0, -0.5, 0.1, 0.5, 1.0, 2.0, 3.0)))
 
 
@@ -185,13 +152,13 @@ def _grow(rng: Random, depth: int, learnable: bool, *, root: bool = False) -> No
         node = Node(rng.choice(_UNARY), (_grow(rng, depth - 1, learnable),))
     else:
         word = rng.choice(_BINARY)
-        second = _number(rng) if word == "pow" else _grow(rng, depth - 1, learnable)
+        second = _random_number(rng) if word == "pow" else _grow(rng, depth - 1, learnable)
         node = Node(word, (_grow(rng, depth - 1, learnable), second))
     # A function of numbers alone is a number: a leaf says it shorter.
     return (
         node
         if root or any(n.name == "x" or n.name in LEARNABLE for n in node.walk())
-        else _number(rng)
+        else _random_number(rng)
     )
 
 
@@ -227,7 +194,9 @@ def _wrap(tree: Node, rng: Random, learnable: bool) -> Node:
         if rng.random() < 0.5:
             return Node(rng.choice(_UNARY), (node,))
         word = rng.choice(_BINARY)
-        return Node(word, (node, _number(rng) if word == "pow" else _grow(rng, 1, learnable)))
+        return Node(
+            word, (node, _random_number(rng) if word == "pow" else _grow(rng, 1, learnable))
+        )
 
     return _at(tree, rng.randrange(_size(tree)), wrapped)
 

@@ -22,7 +22,7 @@ from actsearch.errors import InvalidValueError
 
 MAX_CHARACTERS = 512
 MAX_NODES = 64
-MAX_DEPTH = 16
+MOST_NESTED = 16
 MAX_CONSTANT = 1e6
 
 CONSTANT = "constant"
@@ -43,7 +43,9 @@ class ExpressionError(InvalidValueError):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of an expression: ``x``, a learnable constant, a number (``name`` is ``"constant"``), a function of nodes.
+    """A node of an expression: ``x``, a learnable constant, a number, or a function of nodes.
+
+    The ``name`` of a number is ``"constant"``.
 
     Equal trees compare and hash equal; the hash is computed once, so that a node is a cheap key of
     a dictionary.
@@ -86,7 +88,10 @@ def constant(value: float) -> Node:
 
 
 def parse(text: str) -> Node:
-    """Read ``x``, a number, ``a``, ``b``, ``c``, ``unary(expression)`` or ``binary(expression,expression)``.
+    """Read an expression.
+
+    That is ``x``, a number, ``a``, ``b``, ``c``, ``unary(expression)`` or
+    ``binary(expression,expression)``.
 
     A word is looked up in a closed table and nothing else is done with it. Spaces are ignored.
     ``swish`` is ``silu``.
@@ -101,8 +106,8 @@ def parse(text: str) -> Node:
     >>> str(parse("min( abs(x), cos(x) )"))
     'min(abs(x),cos(x))'
     >>> parse("add(x,foo(x))")
-    Traceback (most recent call last): actsearch.activations.expression.grammar.ExpressionError: expression
-    must use known words, but got 'foo' at column 7. ...
+    Traceback (most recent call last):
+    actsearch...ExpressionError: expression must use known words, but got 'foo' at column 7. ...
 
     """
     if not isinstance(text, str):
@@ -145,9 +150,8 @@ class _Parser:
             self.at = 0  # the whole text is at fault
             self.refuse("contain x", self.text, "A constant is no activation.")
         if len(str(node)) > MAX_CHARACTERS:
-            self.at = (
-                0  # 1e6 is printed as 1000000: what is read must be readable again once printed
-            )
+            # 1e6 is printed as 1000000: what is read must be readable again once printed.
+            self.at = 0
             self.refuse(f"have at most {MAX_CHARACTERS} characters as printed", self.text)
         return node
 
@@ -170,12 +174,12 @@ class _Parser:
         if word == "x" or word in LEARNABLE:
             self.at = match.end()
             return Node(word)
-        arity = 1 if word in UNARY else 2 if word in BINARY else 0
-        if not arity:
+        arity = 1 if word in UNARY else 2
+        if word not in UNARY and word not in BINARY:
             nearest = difflib.get_close_matches(word, sorted(WORDS), n=3, cutoff=0.5)
             self.refuse("use known words", word, f"Nearest: {', '.join(nearest or ['x'])}.")
-        if depth == MAX_DEPTH:
-            self.refuse(f"be at most {MAX_DEPTH} functions deep", word)
+        if depth == MOST_NESTED:
+            self.refuse(f"be at most {MOST_NESTED} functions deep", word)
         self.at = match.end()
         self.take("(", f"{word} takes {arity} argument{'s' * (arity > 1)} in parentheses.")
         arguments = [self.expression(depth + 1)]
@@ -210,7 +214,9 @@ class _Parser:
 
 
 def canonical(node: Node) -> Node:
-    """Return a simpler tree of the same function: arguments in order, arithmetic on numbers done, neutral terms gone.
+    """Return a simpler tree of the same function.
+
+    Arguments are in order, arithmetic on numbers is done, neutral terms are gone.
 
     Equal functions may still have different canonical forms;
     :mod:`actsearch.activations.expression.equivalence` compares values.

@@ -1,4 +1,4 @@
-"""The closed vocabulary of expressions: each word, and the one torch function that it stands for."""
+"""The closed vocabulary of expressions: each word, and the torch function that it stands for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actsearch.activations.kernels import fused, scaled
+from actsearch.activations.kernels.blockwise import evaluate_rule
+from actsearch.activations.kernels.rules import MishRule
 
 Operand = Tensor | float
 
@@ -48,7 +49,7 @@ def _elish(x: Tensor) -> Tensor:
 
 def _mish(x: Tensor) -> Tensor:
     # The second derivative of torch's own is NaN where eˣ overflows.
-    return fused.apply(scaled.Mish, x, 1.0)
+    return evaluate_rule(MishRule, x, 1.0)
 
 
 def _maximum(x: Operand, y: Operand) -> Tensor:
@@ -122,7 +123,10 @@ UNARY: MappingProxyType[str, Callable[[Tensor], Tensor]] = MappingProxyType(
         "softsign": F.softsign,
     }
 )
-"""Words of one argument: ``gaussian`` is exp(-x²), ``sinc`` is sin(x)/x, ``leaky_relu`` has slope 0.01."""
+"""Words of one argument.
+
+``gaussian`` is exp(-x²), ``sinc`` is sin(x)/x, ``leaky_relu`` has the slope 0.01.
+"""
 
 BINARY: MappingProxyType[str, Callable[..., Operand]] = MappingProxyType(
     {

@@ -1,6 +1,4 @@
-"""Cheap approximations of tanh, the sigmoid and the GELU, with their largest error.
-
-Shapes: ``(*)`` in and out.
+"""Cheap approximations of tanh, the sigmoid and the GELU. Input and output have shape ``(*)``.
 
 Each states ``approximates``, the name of what it stands for, and ``maximum_error``, the largest
 absolute difference over the real line, rounded up. See also ``hardtanh``, ``hardsigmoid``,
@@ -15,9 +13,10 @@ from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from actsearch.activations.base import Activation
-from actsearch.activations.families.fixed.gated import SiLU, gated
+from actsearch.activations.families.gated.cumulative import SiLU, gated
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -30,7 +29,10 @@ class Approximation(Activation):
 
 
 def _bends(knots: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    """Return where and by how much the slope falls, for the line through the origin and the knots, constant after them."""
+    """Return where and by how much the slope falls.
+
+    The line goes through the origin and the knots, and is constant after them.
+    """
     slopes = [(y - b) / (x - a) for (a, b), (x, y) in pairwise(((0.0, 0.0), *knots))] + [0.0]
     return tuple(
         (x, before - after) for (x, _), (before, after) in zip(knots, pairwise(slopes), strict=True)
@@ -64,7 +66,9 @@ class PiecewiseLinearTanh(Approximation):
 
 @register
 class PiecewiseLinearSigmoid(Approximation):
-    r"""Sigmoid by seven linear pieces: :math:`\tfrac12 (1 + f(x/2))` with f the piecewise linear tanh.
+    r"""Sigmoid by seven linear pieces.
+
+    It is :math:`\tfrac12 (1 + f(x/2))` with f the piecewise linear tanh.
 
     .. math:: \varphi(x) = \tfrac12 + \tfrac12 \sum_i c_i \min(\max(x/2, -t_i), t_i)
     """
@@ -96,8 +100,10 @@ class PLANSigmoid(Approximation):
 
     It jumps by 0.004 at ±2.375.
 
-    .. math:: \varphi(x) = \tfrac{x}{4} + \tfrac12, \; \tfrac{x}{8} + \tfrac58, \; \tfrac{x}{32} + \tfrac{27}{32}, \; 1
-        \quad \text{for } 0 \le x < 1, \; < \tfrac{19}{8}, \; < 5, \; \text{and above}; \quad \varphi(-x) = 1 - \varphi(x)
+    .. math:: \varphi(x) = \tfrac{x}{4} + \tfrac12, \; \tfrac{x}{8} + \tfrac58, \;
+        \tfrac{x}{32} + \tfrac{27}{32}, \; 1
+        \quad \text{for } 0 \le x < 1, \; < \tfrac{19}{8}, \; < 5, \; \text{and above};
+        \quad \varphi(-x) = 1 - \varphi(x)
 
     References:
         Piecewise linear approximation applied to nonlinear function of a neural network, H. Amin,
@@ -151,7 +157,8 @@ class QuadraticTanh(Approximation):
 class QuadraticSigmoid(Approximation):
     r"""Sigmoid by two parabolas, once continuously differentiable.
 
-    .. math:: \varphi(x) = \tfrac12 + \tfrac{x}{4} (1 - |x|/8) \text{ for } |x| < 4, \text{ else } 0 \text{ or } 1
+    .. math:: \varphi(x) = \tfrac12 + \tfrac{x}{4} (1 - |x|/8) \text{ for } |x| < 4,
+        \text{ else } 0 \text{ or } 1
 
     References:
         Simple sigmoid-like activation function suitable for digital hardware implementation, H.
@@ -171,9 +178,12 @@ class QuadraticSigmoid(Approximation):
 
 @register
 class PadeTanh(Approximation):
-    r"""Tanh by its continued fraction, clipped where it reaches one, as a cube: twice continuously differentiable.
+    r"""Tanh by its continued fraction, clipped where it reaches one.
 
-    .. math:: \varphi(x) = \frac{x (27 + x^2)}{27 + 9 x^2} \text{ for } |x| < 3, \text{ else } \operatorname{sign}(x)
+    It reaches one as a cube, and is twice continuously differentiable.
+
+    .. math:: \varphi(x) = \frac{x (27 + x^2)}{27 + 9 x^2} \text{ for } |x| < 3,
+        \text{ else } \operatorname{sign}(x)
     """
 
     name = "pade_tanh"
@@ -206,8 +216,8 @@ class QuickGELU(Approximation):
     formula = "x*sigmoid(1.702*x)"
     facts: ClassVar = gated(SiLU.facts["minimum"] / 1.702, SiLU.facts["derivative_bound"])
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x σ(1.702x)``."""
         return F.silu(1.702 * x) / 1.702
 
 
@@ -225,12 +235,19 @@ class PiecewiseLinearGELU(Approximation):
         " -0.0308), (2.9939, 0))"
     )
     facts: ClassVar = known(
-        "zero_preserving", smoothness=0, slope=1 + (0.1769 - 0.0308) / (2.2009 - 0.7582), values=(-0.1769, inf),
-        asymptotes=(0, 1), pieces=10,
-    )  # fmt: skip
+        "zero_preserving",
+        smoothness=0,
+        slope=1 + (0.1769 - 0.0308) / (2.2009 - 0.7582),
+        values=(-0.1769, inf),
+        asymptotes=(0, 1),
+        pieces=10,
+    )
 
     def function(self, x: Tensor) -> Tensor:
-        """Return the rectifier as ``x/2 + |x|/2``, so that its slope at 0 is the GELU's, plus the even remainder."""
+        """Return the rectifier plus the even remainder.
+
+        The rectifier is ``x/2 + |x|/2``, so that its slope at 0 is the GELU's.
+        """
         magnitude = x.abs()
         even = magnitude / 2
         for knot, bend in GELU_BENDS:
@@ -255,9 +272,12 @@ class QuadraticGELU(Approximation):
     formula = "x/2 * (1 + sign(x)*(1 - 0.2888*(min(abs(x)/sqrt(2), 1.769) - 1.769)**2))"
     a, b = -0.2888, -1.769
     facts: ClassVar = known(
-        "zero_preserving", smoothness=0, slope=1 - a * b**2 / 6, values=(-4 * a * b**3 / (27 * sqrt(2)), inf),
+        "zero_preserving",
+        smoothness=0,
+        slope=1 - a * b**2 / 6,
+        values=(-4 * a * b**3 / (27 * sqrt(2)), inf),
         asymptotes=(0, 1),
-    )  # fmt: skip
+    )
 
     def function(self, x: Tensor) -> Tensor:
         """Return the formula, with ``x sign(x)`` as the absolute value."""

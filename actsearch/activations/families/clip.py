@@ -1,4 +1,4 @@
-"""Clips: the identity between two bounds. Input and output have shape ``(*)``."""
+"""Clips: a line between two bounds, constant beyond. Input and output have shape ``(*)``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, Value
-from actsearch.activations.kernels import fused
+from actsearch.activations.kernels.blockwise import evaluate_rule
+from actsearch.activations.kernels.rules import ClipRule
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 from actsearch.errors import InvalidValueError
@@ -32,12 +34,12 @@ class Clip(Activation):
     def function(self, x: Tensor, bound: Value) -> Tensor:
         """Return the formula; the native kernel where c is a number."""
         if isinstance(bound, Tensor):
-            return fused.apply(fused.Symmetric, x, bound)
+            return evaluate_rule(ClipRule, x, bound)
         return F.hardtanh(x, -bound, bound)
 
     @classmethod
+    @override
     def declare(cls, bound: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
             "monotone odd zero_preserving",
             smoothness=0,
@@ -65,12 +67,12 @@ class ClippedReLU(Activation):
     def function(self, x: Tensor, ceiling: Value) -> Tensor:
         """Return the formula; the native kernel where c is a number."""
         if isinstance(ceiling, Tensor):
-            return fused.apply(fused.Ceiling, x, ceiling)
+            return F.relu(x).clamp(max=ceiling)
         return F.hardtanh(x, 0.0, ceiling)
 
     @classmethod
+    @override
     def declare(cls, ceiling: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
             "monotone zero_preserving",
             smoothness=0,
@@ -79,6 +81,33 @@ class ClippedReLU(Activation):
             asymptotes=(0, 0),
             pieces=3,
         )
+
+
+@register
+class ReLU6(Activation):
+    r"""Rectified linear unit capped at six.
+
+    .. math:: \varphi(x) = \min(\max(0, x), 6)
+
+    References:
+        MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, A.
+        Howard et al., 2017, https://arxiv.org/abs/1704.04861
+    """
+
+    name = "relu6"
+    formula = "min(max(0, x), 6)"
+    facts: ClassVar = known(
+        "monotone zero_preserving",
+        smoothness=0,
+        slope=1,
+        values=(0, 6),
+        asymptotes=(0, 0),
+        pieces=3,
+    )
+
+    @override
+    def function(self, x: Tensor) -> Tensor:
+        return F.relu6(x)
 
 
 @register
@@ -114,15 +143,36 @@ class Hardtanh(Activation):
         return F.hardtanh(x, min_val, max_val)
 
     @classmethod
+    @override
     def declare(cls, min_val: float, max_val: float) -> dict[str, Any]:
-        """Return the analytic facts."""
-        odd = "odd " if min_val == -max_val else ""
-        zero = "zero_preserving " if min_val <= 0 <= max_val else ""
         return known(
-            f"{odd}{zero}monotone",
+            "monotone",
+            odd=min_val == -max_val,
+            zero_preserving=min_val <= 0 <= max_val,
             smoothness=0,
             slope=1,
             values=(min_val, max_val),
             asymptotes=(0, 0),
             pieces=3,
         )
+
+
+@register
+class Hardsigmoid(Activation):
+    r"""Piecewise linear stand-in for the sigmoid.
+
+    .. math:: \varphi(x) = \min(\max(x / 6 + 1/2, 0), 1)
+
+    References:
+        Searching for MobileNetV3, A. Howard et al., 2019, https://arxiv.org/abs/1905.02244
+    """
+
+    name = "hardsigmoid"
+    formula = "min(max(x/6 + 1/2, 0), 1)"
+    facts: ClassVar = known(
+        "monotone", smoothness=0, slope=1 / 6, values=(0, 1), asymptotes=(0, 0), pieces=3
+    )
+
+    @override
+    def function(self, x: Tensor) -> Tensor:
+        return F.hardsigmoid(x)

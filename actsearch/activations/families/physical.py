@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Option, Parameter, Value
 from actsearch.activations.properties.properties import known
@@ -37,8 +38,8 @@ class GaussianRadial(Activation):
         "order": Option(0, (0, 1, 2), symbol="l"),
     }
 
+    @override
     def function(self, x: Tensor, exponent: Value, order: int) -> Tensor:
-        """Return ``x^l exp(-ζx²)``."""
         bell = torch.exp(-exponent * x.square())
         return bell if order == 0 else x.pow(order) * bell
 
@@ -147,8 +148,8 @@ class Attenuation(Activation):
         "intensity": Parameter(1.0, constraints.positive, symbol="I"),
     }
 
+    @override
     def function(self, x: Tensor, coefficient: Value, intensity: Value) -> Tensor:
-        """Return ``I₀ exp(-μx)``."""
         return intensity * torch.exp(-coefficient * x)
 
     @classmethod
@@ -173,13 +174,13 @@ class CoulombStep(Activation):
     formula = "(1 + x/sqrt(x**2 + ε**2))/2"
     arguments: ClassVar = {"softening": Parameter(1.0, constraints.positive, symbol="ε")}
 
+    @override
     def function(self, x: Tensor, softening: Value) -> Tensor:
-        """Return the formula."""
         return 0.5 + 0.5 * x * torch.rsqrt(x.square() + softening**2)
 
     @classmethod
+    @override
     def declare(cls, softening: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
             "monotone bijective",
             smoothness=inf,
@@ -207,8 +208,8 @@ class SoftCoulomb(Activation):
     formula = "1/sqrt(x**2 + ε**2)"
     arguments: ClassVar = {"softening": Parameter(1.0, constraints.positive, symbol="ε")}
 
+    @override
     def function(self, x: Tensor, softening: Value) -> Tensor:
-        """Return the formula."""
         return torch.rsqrt(x.square() + softening**2)
 
     @classmethod

@@ -1,7 +1,4 @@
-"""Squashers: smooth or once smooth bijections of the real line onto (-1, 1).
-
-Input and output have shape ``(*)``.
-"""
+"""Squashers: bijections of the real line onto (-1, 1). Input and output have shape ``(*)``."""
 
 from __future__ import annotations
 
@@ -12,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Parameter, Value
 from actsearch.activations.bijective import Bijective
-from actsearch.activations.kernels import fused
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -34,15 +31,16 @@ class Tanh(Bijective):
 
     .. math:: \varphi(x) = \tanh(x)
 
-    The log-derivative is :math:`2(\log 2 - x - \log(1 + e^{-2x}))`, exact where :math:`1 - \tanh^2 x` rounds to 0.
+    The log-derivative is :math:`2(\log 2 - x - \log(1 + e^{-2x}))`, exact where
+    :math:`1 - \tanh^2 x` rounds to 0.
     """
 
     name = "tanh"
     formula = "tanh(x)"
     facts: ClassVar = squashing(inf, 1)
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``tanh(x)``."""
         return torch.tanh(x)
 
     def inverse_function(self, y: Tensor) -> Tensor:
@@ -73,8 +71,8 @@ class Softsign(Bijective):
     formula = "x/(1 + abs(x))"
     facts: ClassVar = squashing(1, 1)
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``x / (1 + |x|)``."""
         return F.softsign(x)
 
     def inverse_function(self, y: Tensor) -> Tensor:
@@ -84,6 +82,39 @@ class Softsign(Bijective):
     def log_slope(self, x: Tensor) -> Tensor:
         """Return ``-2 log(1 + |x|)``."""
         return -2 * torch.log1p(x.abs())
+
+
+@register
+class ParametricSoftsign(Bijective):
+    r"""Soft sign with a learned width; a bijection onto (-1, 1).
+
+    .. math:: \varphi(x) = \frac{x}{a + |x|}
+
+    Args:
+        width: :math:`a`, positive, in units of x; the slope at 0 is 1/a.
+    """
+
+    name = "parametric_softsign"
+    formula = "x/(a + abs(x))"
+    arguments: ClassVar = {"width": Parameter(1.0, constraints.positive, learn=True, symbol="a")}
+
+    @override
+    def function(self, x: Tensor, width: Value) -> Tensor:
+        return x / (width + x.abs())
+
+    def inverse_function(self, y: Tensor, width: Value) -> Tensor:
+        """Return ``ay / (1 - |y|)``."""
+        return width * y / (1 - y.abs())
+
+    def log_slope(self, x: Tensor, width: Value) -> Tensor:
+        """Return ``log a - 2 log(a + |x|)``."""
+        a = torch.as_tensor(width, dtype=x.dtype, device=x.device)
+        return a.log() - 2 * torch.log(a + x.abs())
+
+    @classmethod
+    @override
+    def declare(cls, width: float) -> dict[str, Any]:
+        return squashing(1, 1 / width)
 
 
 @register
@@ -97,8 +128,8 @@ class ScaledArctan(Bijective):
     formula = "2/pi * arctan(pi/2 * x)"
     facts: ClassVar = squashing(inf, 1)
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``(2/π) arctan(πx/2)``."""
         return torch.atan(x * (pi / 2)) * (2 / pi)
 
     def inverse_function(self, y: Tensor) -> Tensor:
@@ -121,8 +152,8 @@ class Erf(Bijective):
     formula = "erf(x)"
     facts: ClassVar = squashing(inf, 2 / sqrt(pi))
 
+    @override
     def function(self, x: Tensor) -> Tensor:
-        """Return ``erf(x)``."""
         return torch.erf(x)
 
     def inverse_function(self, y: Tensor) -> Tensor:
@@ -152,9 +183,9 @@ class ISRU(Bijective):
     formula = "x/sqrt(1 + α*x**2)"
     arguments: ClassVar = {"alpha": Parameter(1.0, constraints.positive, symbol="α")}
 
+    @override
     def function(self, x: Tensor, alpha: Value) -> Tensor:
-        """Return ``x / √(1 + αx²)``."""
-        return fused.apply(fused.InverseSquareRoot, x, alpha)
+        return x * torch.rsqrt(1 + alpha * (x * x))
 
     def inverse_function(self, y: Tensor, alpha: Value) -> Tensor:
         """Return ``y / √(1 - αy²)``."""
@@ -165,6 +196,6 @@ class ISRU(Bijective):
         return -1.5 * torch.log1p(alpha * x.square())
 
     @classmethod
+    @override
     def declare(cls, alpha: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return squashing(inf, 1, alpha**-0.5)

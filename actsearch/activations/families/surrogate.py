@@ -18,9 +18,11 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, Value
-from actsearch.activations.kernels import fused
+from actsearch.activations.kernels.blockwise import evaluate_rule
+from actsearch.activations.kernels.rules import ClipRule
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -31,14 +33,17 @@ class _Step(Function):
     generate_vmap_rule = True
 
     @staticmethod
+    @override
     def forward(x: Tensor, soft: Tensor) -> Tensor:
         return (x > 0).to(x.dtype)
 
     @staticmethod
+    @override
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         pass
 
     @staticmethod
+    @override
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[None, Tensor]:
         return None, gradient
 
@@ -111,9 +116,7 @@ class TriangularSurrogate(Surrogate):
         """Return the integral of the triangle."""
         end = 1 / sharpness
         inside = (
-            fused.apply(fused.Symmetric, x, end)
-            if isinstance(end, Tensor)
-            else F.hardtanh(x, -end, end)
+            evaluate_rule(ClipRule, x, end) if isinstance(end, Tensor) else F.hardtanh(x, -end, end)
         )
         return inside - 0.5 * sharpness * inside * inside.abs()
 
@@ -132,14 +135,16 @@ class SigmoidSurrogate(Surrogate):
     surrogate = "k*sigmoid(k*x)*sigmoid(-k*x)"
     arguments: ClassVar = _sharpness(4.0)
 
+    @override
     def soft_step(self, x: Tensor, sharpness: Value) -> Tensor:
-        """Return ``σ(kx)``."""
         return torch.sigmoid(sharpness * x)
 
 
 @register
 class FastSigmoidSurrogate(Surrogate):
-    r"""Heaviside step with the derivative of the fast sigmoid (soft sign) as surrogate gradient: SuperSpike.
+    r"""SuperSpike: Heaviside step with the derivative of the fast sigmoid as surrogate gradient.
+
+    The fast sigmoid is the soft sign.
 
     .. math:: \varphi'(x) := \frac{1}{(1 + k |x|)^2}
 
@@ -155,8 +160,8 @@ class FastSigmoidSurrogate(Surrogate):
     surrogate = "1/(1 + k*abs(x))**2"
     arguments: ClassVar = _sharpness(10.0)
 
+    @override
     def soft_step(self, x: Tensor, sharpness: Value) -> Tensor:
-        """Return ``x / (1 + k|x|)``."""
         return x / (1 + sharpness * x.abs())
 
 
@@ -178,8 +183,8 @@ class ArctanSurrogate(Surrogate):
     surrogate = "k/2 / (1 + (pi/2*k*x)**2)"
     arguments: ClassVar = _sharpness(2.0)
 
+    @override
     def soft_step(self, x: Tensor, sharpness: Value) -> Tensor:
-        """Return ``arctan(πkx/2) / π``."""
         return torch.atan(sharpness * x * (pi / 2)) / pi
 
 
@@ -216,8 +221,8 @@ class StraightThrough(Surrogate):
     name = "straight_through"
     surrogate = "1"
 
+    @override
     def soft_step(self, x: Tensor) -> Tensor:
-        """Return ``x``."""
         return x
 
 
@@ -248,7 +253,8 @@ class RectangularSurrogate(Surrogate):
 class MultiGaussianSurrogate(Surrogate):
     r"""Heaviside step with a Gaussian that has negative side lobes as surrogate gradient.
 
-    .. math:: \varphi'(x) := (1 + h) \, \mathcal N(x; 0, \sigma^2) - h \, \mathcal N(x; \sigma, (s\sigma)^2)
+    .. math:: \varphi'(x) := (1 + h) \, \mathcal N(x; 0, \sigma^2)
+        - h \, \mathcal N(x; \sigma, (s\sigma)^2)
         - h \, \mathcal N(x; -\sigma, (s\sigma)^2), \quad \sigma = 1/k, \; h = 0.15, \; s = 6
 
     Args:

@@ -1,7 +1,7 @@
-"""A function of x and one parameter with gradients in closed form: little memory, few passes.
+"""Runs a rule: a function of x and one parameter, with its gradients in closed form.
 
 A large input on a processor is worked on in blocks by kernels of torch, so that temporaries stay
-small and in its cache. Elsewhere, and where second derivatives are wanted, the same is written in
+small and in its cache. Elsewhere, and where second derivatives are wanted, the same is done by
 differentiable operations.
 """
 
@@ -15,23 +15,24 @@ from torch.autograd import Function
 
 from actsearch.activations.base import Value
 
-LARGE = 1 << 16  # elements from which on blocks are used
-BLOCK = 1 << 18  # elements; smaller blocks cost more in calls than they save in traffic of memory
+LARGE = 1 << 16
+"""Elements from which on blocks are used."""
+
+BLOCK = 1 << 18
+"""Elements of a block; smaller ones cost more in calls than they save in traffic of memory."""
 
 
-class Fused(Function):
-    """A function φ of x and one parameter θ.
+class Rule:
+    """A function φ of x and one parameter θ, and its gradients.
 
-    A subclass states it twice. ``value(x, θ)`` and ``gradients(g, x, θ)`` are made of
-    differentiable operations; the latter returns the gradient for x, and two factors whose product,
-    summed, is the gradient for θ. ``fill`` and ``fill_gradient`` do the same to one block, into
-    memory that is there, with θ a number.
+    A rule states both twice. ``value(x, θ)`` and ``gradients(g, x, θ)`` are made of differentiable
+    operations. ``fill`` and ``fill_gradient`` do the same to one block, into memory that is there,
+    with θ a number.
 
     ``keeps_output`` tells whether ``fill_gradient`` reads φ(x). Where that was overwritten,
     ``gradients`` serves.
     """
 
-    generate_vmap_rule = True
     keeps_output: ClassVar[bool] = False
 
     @staticmethod
@@ -53,7 +54,10 @@ class Fused(Function):
     def fill_gradient(
         out: Tensor, g: Tensor, x: Tensor, y: Tensor, parameter: float, learned: bool
     ) -> Tensor | float:
-        """Write g φ'(x), given y = φ(x) where it is kept, and return the gradient for θ, which counts where it is learned."""
+        """Write g φ'(x), and return the gradient for θ, which counts where it is learned.
+
+        y is φ(x) where that is kept.
+        """
         raise NotImplementedError
 
     @staticmethod
@@ -61,63 +65,80 @@ class Fused(Function):
         """Return θ as the kernels take it."""
         return parameter.item()
 
+
+class Formula(Function):
+    """Evaluates a rule by its differentiable operations."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rule: type[Rule], x: Tensor, parameter: Tensor) -> Tensor:
+        """Return φ(x; θ)."""
+        return rule.value(x, parameter)
+
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         """Keep the input and the parameter.
 
         Not the output, so that what follows may work in place.
         """
-        ctx.save_for_backward(*inputs)
+        ctx.rule, x, parameter = inputs
+        ctx.save_for_backward(x, parameter)
 
-    def __init_subclass__(cls) -> None:
-        """Give every rule its two passes, as static functions of its own: torch.compile takes no class methods here."""
-        super().__init_subclass__()
-
-        def forward(x: Tensor, parameter: Tensor) -> Tensor:
-            return cls.value(x, parameter)
-
-        def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-            x, parameter = ctx.saved_tensors
-            for_x, a, b = cls.gradients(gradient, x, parameter)
-            return for_x, contract(a, b, parameter) if ctx.needs_input_grad[1] else None
-
-        cls.forward, cls.backward = staticmethod(forward), staticmethod(backward)  # type: ignore[method-assign]
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor | None]:
+        """Return the gradients for x and, where it is learned, for θ."""
+        x, parameter = ctx.saved_tensors
+        return _gradients(ctx.rule, gradient, x, parameter, ctx.needs_input_grad[2])
 
 
 class Blockwise(Function):
-    """A rule by its kernels, block by block."""
+    """Evaluates a rule by its kernels, block by block."""
 
     @staticmethod
-    def forward(ctx: Any, rule: type[Fused], x: Tensor, parameter: Tensor) -> Tensor:
+    def forward(ctx: Any, rule: type[Rule], x: Tensor, parameter: Tensor) -> Tensor:
         """Return φ(x; θ)."""
         output, ctx.rule, ctx.θ = torch.empty_like(x), rule, rule.number(parameter)
         for out, block in zip(blocks(output), blocks(x), strict=True):
             rule.fill(out, block, ctx.θ)
         ctx.save_for_backward(x, parameter)
-        # Not saved as torch saves it, which would forbid what follows to work in place.
-        kept = (
-            rule.keeps_output and not output.is_inference()
-        )  # a tensor of inference mode has no version
-        ctx.y, ctx.version = (output.detach(), output._version) if kept else (None, 0)
+        ctx.y = None
+        if rule.keeps_output and not output.is_inference():
+            # Not saved as torch saves it, which would forbid what follows to work in place. Torch
+            # counts the writes to a tensor; a count that has grown says that y is not φ(x) any
+            # more. A tensor of inference mode has no count, and no backward pass.
+            ctx.y, ctx.writes = output.detach(), output._version
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor | None]:
         """Return the gradients for x and, where it is learned, for θ."""
         x, parameter = ctx.saved_tensors
-        learned, kept = ctx.needs_input_grad[2], x if ctx.y is None else ctx.y
-        overwritten = ctx.y is not None and ctx.y._version != ctx.version
+        learned = ctx.needs_input_grad[2]
+        overwritten = ctx.y is not None and ctx.y._version != ctx.writes
         if overwritten or torch.is_grad_enabled() or not gradient.is_contiguous():
-            for_x, a, b = ctx.rule.gradients(gradient, x, parameter)
-            return None, for_x, contract(a, b, parameter) if learned else None
+            return _gradients(ctx.rule, gradient, x, parameter, learned)
+        kept = x if ctx.y is None else ctx.y  # where y is not kept, the rule does not read it
         for_x, total = torch.empty_like(x), 0.0
         for out, g, block, y in zip(*map(blocks, (for_x, gradient, x, kept)), strict=True):
             total += float(ctx.rule.fill_gradient(out, g, block, y, ctx.θ, learned))
         return None, for_x, torch.full_like(parameter, total) if learned else None
 
 
-def quick(x: Tensor, parameter: Tensor) -> bool:
-    """Whether to work in blocks: a large input in one piece on a processor, one parameter for all of it, nothing traced."""
+def evaluate_rule(rule: type[Rule], x: Tensor, parameter: Value) -> Tensor:
+    """Return φ(x; θ) by a rule; a parameter that is a number is not learned."""
+    if not isinstance(parameter, Tensor):
+        parameter = torch.full((), parameter, dtype=x.dtype, device=x.device)
+    way = Blockwise if works_in_blocks(x, parameter) else Formula
+    result: Tensor = way.apply(rule, x, parameter)  # type: ignore[no-untyped-call]  # torch's own
+    return result
+
+
+def works_in_blocks(x: Tensor, parameter: Tensor) -> bool:
+    """Whether to work in blocks.
+
+    A large input in one piece on a processor, one parameter for all of it, nothing traced.
+    """
     large = x.numel() > LARGE and parameter.numel() == 1 and x.device.type == "cpu"
     plain = large and x.is_contiguous() and x.dtype in (torch.float32, torch.float64)
     return (
@@ -133,19 +154,18 @@ def blocks(x: Tensor) -> tuple[Tensor, ...]:
     return parts
 
 
-def contract(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
+def _gradients(
+    rule: type[Rule], gradient: Tensor, x: Tensor, parameter: Tensor, learned: bool
+) -> tuple[None, Tensor, Tensor | None]:
+    """Return what a backward pass returns for the rule, x and θ, by differentiable operations."""
+    for_x, a, b = rule.gradients(gradient, x, parameter)
+    return None, for_x, _contract(a, b, parameter) if learned else None
+
+
+def _contract(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
     """Return Σ ab over the dimensions along which ``like`` is broadcast."""
     if like.numel() > 1:
         return (a * b).sum_to_size(like.shape)
     if b.numel() == 1:
         return (a.sum() * b).reshape(like.shape)
     return torch.dot(a.reshape(-1), b.reshape(-1)).reshape(like.shape)
-
-
-def apply(rule: type[Fused], x: Tensor, parameter: Value) -> Tensor:
-    """Evaluate a rule; a parameter that is a number is not learned."""
-    if not isinstance(parameter, Tensor):
-        parameter = torch.full((), parameter, dtype=x.dtype, device=x.device)
-    function, given = (Blockwise, (rule,)) if quick(x, parameter) else (rule, ())
-    result: Tensor = function.apply(*given, x, parameter)  # type: ignore[no-untyped-call]  # torch has no types here
-    return result

@@ -1,4 +1,4 @@
-"""Where a function or one of its derivatives jumps: found on a grid, closed in on to the last digits."""
+"""Where a function or one of its derivatives jumps, to the last digits."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from torch import Tensor
 
 Function = Callable[[Tensor], Tensor]
 HIGHEST_ORDER = 3
-CANDIDATES = 16  # cells looked at for every derivative and both criteria
-PARTS = 32  # into which a cell is divided in every round
-ROUNDS = 9
-PERSISTENT = (
-    1e-5  # a jump that stays this large, relative to the derivative, in a cell of 1e-13 is one
-)
+CANDIDATES = 16
+"""Cells looked at for every derivative and both criteria."""
+
+PARTS = 32
+"""Parts that a cell is divided into in every round."""
+
+ZOOM_ROUNDS = 9
+PERSISTENT = 1e-5
+"""A jump that stays this large, relative to the derivative, in a cell of 1e-13 is one."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def grid() -> Tensor:
 
 
 def find_breaks(function: Function, x: Tensor, values: list[Tensor]) -> list[Break]:
-    """Return every jump found of the derivatives given at the grid points x, in order of the derivative.
+    """Return every jump found of derivatives given on a grid, in order of the derivative.
 
     Args:
         function: φ.
@@ -87,7 +90,7 @@ def _breaks_of_order(function: Function, order: int, x: Tensor, value: Tensor) -
     cells = cells[jump[cells] > 0]
     below, above = x[cells], x[cells + 1]
     fraction = torch.linspace(0, 1, PARTS + 1, dtype=torch.float64)
-    for _ in range(ROUNDS):
+    for _ in range(ZOOM_ROUNDS):
         points = below[:, None] + (above - below)[:, None] * fraction
         level = derivatives(function, points.flatten(), order)[order].view_as(points)
         steps = level.diff().abs()

@@ -9,76 +9,71 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# Operations per element; what is not named counts one. A division or root takes about four
-# additions' time on current processors, a transcendental function about ten; a fused kernel counts
-# as the sum of its formula.
+FREE = [
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "expand",
+    "detach",
+    "clone",
+    "_to_copy",
+    "alias",
+    "unsqueeze",
+    "squeeze",
+    "t",
+    "permute",
+    "slice",
+    "select",
+    "unbind",
+    "split",
+    "empty",
+    "zeros",
+    "ones",
+    "full",
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "empty_like",
+    "scalar_tensor",
+    "lift_fresh",
+    "copy_",
+]
+"""Operations that compute nothing."""
+
+DIVISIONS = ["div", "div_", "reciprocal", "sqrt", "rsqrt", "addcdiv", "remainder", "fmod"]
+"""A division or a root takes about four additions' time on current processors."""
+
+TRANSCENDENTAL = [
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "sin",
+    "cos",
+    "tan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asin",
+    "acos",
+    "atan",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "erfc",
+    "erfinv",
+    "sinc",
+    "pow",
+]
+"""A transcendental function takes about ten additions' time."""
+
 COSTS = {
-    **dict.fromkeys(
-        [
-            "view",
-            "_unsafe_view",
-            "reshape",
-            "expand",
-            "detach",
-            "clone",
-            "_to_copy",
-            "alias",
-            "unsqueeze",
-        ],
-        0,
-    ),
-    **dict.fromkeys(
-        [
-            "squeeze",
-            "t",
-            "permute",
-            "slice",
-            "select",
-            "unbind",
-            "split",
-            "empty",
-            "zeros",
-            "ones",
-            "full",
-        ],
-        0,
-    ),
-    **dict.fromkeys(
-        [
-            "zeros_like",
-            "ones_like",
-            "full_like",
-            "empty_like",
-            "scalar_tensor",
-            "lift_fresh",
-            "copy_",
-        ],
-        0,
-    ),
-    **dict.fromkeys(
-        ["div", "div_", "reciprocal", "sqrt", "rsqrt", "addcdiv", "remainder", "fmod"], 4
-    ),
-    **dict.fromkeys(
-        [
-            "exp",
-            "exp2",
-            "expm1",
-            "log",
-            "log1p",
-            "log2",
-            "sin",
-            "cos",
-            "tan",
-            "sinh",
-            "cosh",
-            "tanh",
-        ],
-        10,
-    ),
-    **dict.fromkeys(
-        ["asin", "acos", "atan", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "sinc", "pow"],
-        10,
-    ),
+    **dict.fromkeys(FREE, 0),
+    **dict.fromkeys(DIVISIONS, 4),
+    **dict.fromkeys(TRANSCENDENTAL, 10),
     "sigmoid": 10 + 1 + 4,
     "silu": 10 + 1 + 4 + 1,
     "gelu": 10 + 4,
@@ -94,6 +89,7 @@ COSTS = {
     "hardshrink": 3,
     "softshrink": 3,
 }
+"""Operations per element; what is not named counts one, a fused kernel the sum of its formula."""
 
 
 class _Counter(TorchDispatchMode):

@@ -1,10 +1,12 @@
-"""The facts of an activation: declared where known analytically, estimated where not, and each says which."""
+"""The facts of an activation: declared where known analytically, estimated where not."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from actsearch.errors import UnknownNameError
 
 INFINITY = math.inf
 
@@ -13,7 +15,7 @@ INFINITY = math.inf
 class Properties:
     r"""Machine-readable facts of an activation :math:`\varphi` at given parameter values.
 
-    With :math:`z \\sim N(0, 1)` throughout.
+    With :math:`z \sim N(0, 1)` throughout.
 
     Args:
         smoothness: largest k with φ in C^k; -1 where φ itself jumps, ``inf`` where every derivative
@@ -133,13 +135,24 @@ def known(
         values: greatest lower and least upper bound of φ.
         asymptotes: limits of φ(x)/x at -∞ and ∞.
         pieces: number of linear pieces, where piecewise linear.
-        **others: any further fact by name.
+        **others: any further fact by name: a yes-or-no fact that depends on a parameter, or one
+            that is no fact of shape.
 
-    >>> known("convex monotone", smoothness=0, slope=1, values=(0, math.inf), asymptotes=(0, 1))["odd"]
-    False
+    Raises:
+        UnknownNameError: a name that is none of a fact's.
+
+    >>> relu = {"smoothness": 0, "slope": 1, "values": (0, math.inf), "asymptotes": (0, 1)}
+    >>> facts = known("convex monotone", odd=False, **relu)
+    >>> facts["monotone"], facts["odd"], facts["even"]
+    (True, False, False)
     """
     names = holds.split()
-    assert set(names) <= set(YES_OR_NO), names
+    for name in names:
+        if name not in YES_OR_NO:
+            raise UnknownNameError.among("yes-or-no fact", name, YES_OR_NO)
+    for name in others:
+        if name not in FACTS:
+            raise UnknownNameError.among("fact of an activation", name, FACTS)
     return {
         **{fact: fact in names for fact in YES_OR_NO},
         "smoothness": smoothness,

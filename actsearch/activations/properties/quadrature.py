@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-REACH = 12.0  # standard deviations; the tail beyond has a probability of 4e-33
+DEVIATIONS = 12.0  # standard deviations; the tail beyond has a probability of 4e-33
 PANELS = 96
 NODES = 10
 
@@ -28,8 +28,8 @@ def normal_nodes(deviation: float = 1.0, splits: Iterable[float] = ()) -> tuple[
         deviation: the standard deviation, in units of x.
         splits: points where f is not smooth; Gauss-Legendre panels end there.
     """
-    edges = torch.linspace(-REACH, REACH, PANELS + 1, dtype=torch.float64)
-    inner = [z for z in (split / deviation for split in splits) if -REACH < z < REACH]
+    edges = torch.linspace(-DEVIATIONS, DEVIATIONS, PANELS + 1, dtype=torch.float64)
+    inner = [z for z in (split / deviation for split in splits) if -DEVIATIONS < z < DEVIATIONS]
     edges = torch.cat([edges, torch.tensor(inner, dtype=torch.float64)]).sort().values
     nodes, weights = _legendre()
     half = edges.diff()[:, None] / 2
@@ -51,7 +51,10 @@ def gaussian_mean(
 
 
 def probability_below(level: float, x: Tensor, value: Tensor, deviation: float = 1.0) -> float:
-    """Return P(f < level) for x ~ N(0, deviation²), f linear between the points x, where it has these values."""
+    """Return P(f < level) for x ~ N(0, deviation²).
+
+    f has these values at the points x, and is linear between them.
+    """
     low, high = value[:-1], value[1:]
     crossing = ((level - low) / torch.where(high == low, 1.0, high - low)).clamp(0, 1)
     start, end = x[:-1], x[1:]

@@ -1,4 +1,4 @@
-"""What a site may require of an activation: ``"smoothness >= 2 and bounded"``, read without evaluating anything."""
+"""What a site may require of an activation, such as ``"smoothness >= 2 and bounded"``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ MAX_LENGTH = 200
 
 @dataclass(frozen=True)
 class Requirement:
-    """A condition on :class:`Properties`: facts by name, compared with numbers, joined by and, or, not, parentheses.
+    """A condition on :class:`Properties`, read without evaluating anything.
+
+    Facts by name, compared with numbers, are joined by and, or, not, and parentheses.
 
     Args:
         text: the condition; empty requires nothing.

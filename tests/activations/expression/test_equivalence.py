@@ -1,7 +1,5 @@
 """Two activations are the same where their values are, whatever their texts say."""
 
-import time
-
 import pytest
 
 from actsearch.activations import activation, catalogue
@@ -89,11 +87,5 @@ def test_distinct_keeps_the_first():
     ]
 
 
-def test_a_pool_of_1600_is_keyed_in_a_moment():
-    texts = pool(1600, 4, seed=3)
-    start = time.process_time()
-    keys = fingerprints(texts)
-    assert (
-        time.process_time() - start < 4
-    )  # 0.4 s on one core of a laptop; the rest is for a busy machine
-    assert len(set(keys)) == 1600
+def test_a_pool_of_1600_has_as_many_keys():
+    assert len(set(fingerprints(pool(1600, 4, seed=3)))) == 1600

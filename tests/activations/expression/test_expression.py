@@ -1,4 +1,4 @@
-"""An expression is an activation like any other: value, gradient, constants, serialisation, compilation."""
+"""An expression is an activation like any other, from its value to its compilation."""
 
 import copy
 import pickle
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from actsearch.activations import activation, from_spec, properties
+from actsearch.activations import activation, catalogue, from_spec, properties
 from actsearch.activations.expression.evaluate import evaluate
 from actsearch.activations.expression.expression import Expression, ExpressionError, is_expression
 from actsearch.activations.expression.generate import random_expression
@@ -77,6 +77,12 @@ def test_words_mean_their_formula_in_value_and_gradient(word):
         rtol=1e-5,
         atol=1e-6,
     )
+
+
+@pytest.mark.parametrize("word", sorted(set(ORACLE) & set(catalogue())))
+def test_a_word_that_is_a_name_is_that_activation(word):
+    x = torch.linspace(-4, 4, 98, dtype=torch.float64)
+    assert torch.equal(UNARY[word](x), activation(word, learn=()).double()(x))
 
 
 def test_mish_has_a_second_derivative_far_out():

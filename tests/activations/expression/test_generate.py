@@ -10,9 +10,10 @@ import torch
 
 from actsearch.activations.expression.equivalence import equivalent
 from actsearch.activations.expression.evaluate import evaluate
-from actsearch.activations.expression.generate import cross, mutate, pool, random_expression, usable
+from actsearch.activations.expression.generate import cross, mutate, pool, random_expression
 from actsearch.activations.expression.grammar import parse
 from actsearch.activations.expression.vocabulary import BINARY, UNARY
+from actsearch.activations.trainability import usable
 from actsearch.errors import InvalidValueError
 
 

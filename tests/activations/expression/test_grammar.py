@@ -19,10 +19,11 @@ from actsearch.activations.expression.grammar import (
 from actsearch.activations.expression.vocabulary import BINARY, LEARNABLE, UNARY
 
 UNARY_WORDS = {
-    "identity", "negative", "abs", "square", "exp", "erf", "erfc", "sinh", "cosh", "tanh", "expm1", "sigmoid",
-    "logsigmoid", "arcsinh", "arctan", "relu", "elu", "selu", "silu", "softplus", "softsign", "hardsigmoid",
-    "leaky_relu", "mish", "gelu", "sin", "cos", "gaussian", "hardtanh", "elish", "log1pabs", "reciprocal", "log",
-    "sqrt", "sinc", "arctanh", "cube", "sqrtabs",
+    "identity", "negative", "abs", "square", "exp", "erf", "erfc", "sinh", "cosh", "tanh",
+    "expm1", "sigmoid", "logsigmoid", "arcsinh", "arctan", "relu", "elu", "selu", "silu",
+    "softplus", "softsign", "hardsigmoid", "leaky_relu", "mish", "gelu", "sin", "cos",
+    "gaussian", "hardtanh", "elish", "log1pabs", "reciprocal", "log", "sqrt", "sinc", "arctanh",
+    "cube", "sqrtabs",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Every bijection inverts, states the logarithm of its derivative, and stays a bijection while it learns."""
+"""Every bijection inverts, states its log-derivative, and stays a bijection while it learns."""
 
 import copy
 import math

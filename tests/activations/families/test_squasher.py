@@ -9,9 +9,7 @@ import torch
 from actsearch.activations import activation, catalogue, properties
 from actsearch.activations.registry import family
 
-NAMES = [name for name, entry in catalogue().items() if family(entry) == "squasher"] + [
-    "parametric_softsign"
-]
+NAMES = [name for name, entry in catalogue().items() if family(entry) == "squasher"]
 TEXT = {
     "tanh": lambda u: 2 * mpmath.log(mpmath.sech(u)),
     "softsign": lambda u: -2 * mpmath.log(1 + abs(u)),

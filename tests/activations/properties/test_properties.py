@@ -6,6 +6,7 @@ import pytest
 
 from actsearch.activations import properties
 from actsearch.activations.properties.properties import FACTS, STRUCTURAL, known
+from actsearch.errors import UnknownNameError
 
 
 def test_derived_facts():
@@ -30,8 +31,14 @@ def test_a_declaration_is_complete():
     assert set(facts) == {*STRUCTURAL, "kappa"}
     assert facts["odd"]
     assert not facts["even"]
-    with pytest.raises(AssertionError):
-        known("shiny", smoothness=0, slope=1, values=(-1, 1), asymptotes=(0, 0))
+
+
+def test_a_declaration_of_no_fact_is_refused():
+    facts = {"smoothness": 0, "slope": 1, "values": (-1, 1), "asymptotes": (0, 0)}
+    with pytest.raises(UnknownNameError, match="unknown yes-or-no fact 'convx'; nearest: convex"):
+        known("convx", **facts)
+    with pytest.raises(UnknownNameError, match="unknown fact of an activation 'kapa'"):
+        known("convex", kapa=2.0, **facts)
 
 
 def test_what_is_declared_is_named():

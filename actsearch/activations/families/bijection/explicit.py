@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Parameter
 from actsearch.activations.bijective import Bijective
@@ -16,13 +17,15 @@ from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
 
-def _exp(value: Any) -> Any:
+def exponential(value: Any) -> Any:
+    """Return eᵛ of a tensor, or of a number, which is infinite where it overflows."""
     if isinstance(value, Tensor):
         return value.exp()
     return exp(value) if value < 700 else inf  # where a float overflows, it raises
 
 
-def _log(value: Any) -> Any:
+def logarithm(value: Any) -> Any:
+    """Return the logarithm of a tensor or a number."""
     return value.log() if isinstance(value, Tensor) else log(value)
 
 
@@ -58,11 +61,13 @@ class ELULinearTail(Bijective):
         """Return the formula; both branches are finite for every x, so no gradient is lost."""
         left = x.clamp(max=0.0)
         curve = left.clamp(min=tail)
-        return torch.where(x >= 0, x, alpha * (torch.expm1(curve) + _exp(tail) * (left - curve)))
+        return torch.where(
+            x >= 0, x, alpha * (torch.expm1(curve) + exponential(tail) * (left - curve))
+        )
 
     def inverse_function(self, y: Tensor, alpha: Tensor | float, tail: Tensor | float) -> Tensor:
         """Return ``log(1 + y/α)`` where the curve is, and the line's inverse beyond it."""
-        slope = _exp(tail)
+        slope = exponential(tail)
         left = y.clamp(max=0.0) / alpha
         curve = left.clamp(min=slope - 1)
         return torch.where(y >= 0, y, torch.log1p(curve) + (left - curve) / slope)
@@ -70,17 +75,20 @@ class ELULinearTail(Bijective):
     def log_slope(self, x: Tensor, alpha: Tensor | float, tail: Tensor | float) -> Tensor:
         """Return 0 on the right and ``log α + max(x, t)`` on the left."""
         return torch.where(
-            x >= 0, torch.zeros_like(x), _log(alpha) + x.clamp(max=0.0).clamp(min=tail)
+            x >= 0, torch.zeros_like(x), logarithm(alpha) + x.clamp(max=0.0).clamp(min=tail)
         )
 
     @classmethod
+    @override
     def declare(cls, alpha: float, tail: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
-            "monotone bijective zero_preserving" + " convex" * (alpha <= 1),
-            smoothness=1 if alpha == 1 else 0, slope=max(1.0, alpha),
-            values=(-inf, inf), asymptotes=(alpha * _exp(tail), 1),
-        )  # fmt: skip
+            "monotone bijective zero_preserving",
+            convex=alpha <= 1,
+            smoothness=1 if alpha == 1 else 0,
+            slope=max(1.0, alpha),
+            values=(-inf, inf),
+            asymptotes=(alpha * exponential(tail), 1),
+        )
 
 
 @register
@@ -89,8 +97,8 @@ class SinhArcsinh(Bijective):
 
     .. math:: \varphi(x) = \sinh(\delta \operatorname{arsinh}(x) - \epsilon)
 
-    It is the identity at the start. It grows like :math:`|x|^\delta`. Single precision: finite while
-    :math:`\delta \operatorname{arsinh}|x| + |\epsilon| < 88`.
+    It is the identity at the start. It grows like :math:`|x|^\delta`. Single precision: finite
+    while :math:`\delta \operatorname{arsinh}|x| + |\epsilon| < 88`.
 
     Args:
         skewness: :math:`\epsilon`, any real number; a positive one lowers every value.
@@ -109,8 +117,8 @@ class SinhArcsinh(Bijective):
         "tailweight": Parameter(1.0, constraints.positive, learn=True, symbol="δ"),
     }
 
+    @override
     def function(self, x: Tensor, skewness: Tensor | float, tailweight: Tensor | float) -> Tensor:
-        """Return the formula."""
         return torch.sinh(tailweight * torch.asinh(x) - skewness)
 
     def inverse_function(
@@ -122,7 +130,7 @@ class SinhArcsinh(Bijective):
     def log_slope(self, x: Tensor, skewness: Tensor | float, tailweight: Tensor | float) -> Tensor:
         """Return ``log δ + log cosh(δ arsinh x - ε) - log cosh(arsinh x)``."""
         u = torch.asinh(x)
-        result: Tensor = log_cosh(tailweight * u - skewness) - log_cosh(u) + _log(tailweight)
+        result: Tensor = log_cosh(tailweight * u - skewness) - log_cosh(u) + logarithm(tailweight)
         return result
 
     @classmethod
@@ -132,14 +140,26 @@ class SinhArcsinh(Bijective):
         There is no formula for the derivative bound of lighter tails with a skewness.
         """
         ε, δ = skewness, tailweight
-        same = ε == 0 and δ == 1
-        growth = (_exp(ε), _exp(-ε)) if δ == 1 else (inf, inf) if δ > 1 else (0.0, 0.0)
-        facts = known(
-            "monotone bijective" + " odd zero_preserving" * (ε == 0) + " convex positively_homogeneous" * same,
-            smoothness=inf, slope=inf, values=(-inf, inf), asymptotes=growth, pieces=1 if same else None,
-        )  # fmt: skip
+        symmetric, same = ε == 0, ε == 0 and δ == 1
+        growth = (0.0, 0.0)
         if δ == 1:
-            facts["derivative_bound"] = _exp(abs(ε))
+            growth = (exponential(ε), exponential(-ε))
+        elif δ > 1:
+            growth = (inf, inf)
+        facts = known(
+            "monotone bijective",
+            odd=symmetric,
+            zero_preserving=symmetric,
+            convex=same,
+            positively_homogeneous=same,
+            smoothness=inf,
+            slope=inf,
+            values=(-inf, inf),
+            asymptotes=growth,
+            pieces=1 if same else None,
+        )
+        if δ == 1:
+            facts["derivative_bound"] = exponential(abs(ε))
         elif δ < 1 and ε == 0:
             facts["derivative_bound"] = δ
         elif δ < 1:

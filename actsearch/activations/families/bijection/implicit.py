@@ -1,7 +1,4 @@
-"""Bijections of the real line whose inverse is found by Newton's method.
-
-Input and output have shape ``(*)``.
-"""
+"""Bijections whose inverse is found by Newton's method. Input and output have shape ``(*)``."""
 
 from __future__ import annotations
 
@@ -12,14 +9,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Parameter
 from actsearch.activations.bijective import Bijective
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
-STEPS = 100
-"""An upper bound only: a bisection halves the bracket at least, and Newton needs about ten."""
+NEWTON_STEPS = 100
+"""At most: a bisection halves the bracket at least, and Newton's method needs about ten."""
 
 
 def solve(
@@ -29,14 +27,13 @@ def solve(
     low: Tensor,
     high: Tensor,
 ) -> Tensor:
-    r"""Return the root x of :math:`\varphi(x) = y` for a rising :math:`\varphi`, between ``low`` and ``high``.
+    r"""Return the root x of :math:`\varphi(x) = y` between ``low`` and ``high``, for a rising φ.
 
     .. math:: x \leftarrow x - \frac{\varphi(x) - y}{\varphi'(x)},
         \text{ or the middle of the bracket where that leaves it}
 
     Numerics: the last step is taken with gradients, which by the implicit function theorem are
-        those of the inverse, to
-    first order: in y and in every parameter of φ.
+    those of the inverse, to first order: in y and in every parameter of φ.
 
     Shapes:
         ``y``, ``low``, ``high`` and the result ``(*)``.
@@ -52,7 +49,7 @@ def solve(
     with torch.no_grad():
         low, high = low.detach(), high.detach()
         x = (low + high) / 2
-        for _ in range(STEPS):
+        for _ in range(NEWTON_STEPS):
             excess = function(x) - y
             high, low = torch.where(excess > 0, x, high), torch.where(excess > 0, low, x)
             newton = x - excess / slope(x)
@@ -80,12 +77,15 @@ class TanhSkip(Bijective):
     formula = "tanh(x) + s*x"
     arguments: ClassVar = {"skip": Parameter(0.1, constraints.positive, learn=True, symbol="s")}
 
+    @override
     def function(self, x: Tensor, skip: Tensor | float) -> Tensor:
-        """Return the formula."""
         return torch.tanh(x) + skip * x
 
     def inverse_function(self, y: Tensor, skip: Tensor | float) -> Tensor:
-        """Return the root of the formula: tanh is within 1, so it lies within 1/s of y/s, between y/s and 0."""
+        """Return the root of the formula.
+
+        Tanh is within 1, so it lies within 1/s of y/s, between y/s and 0.
+        """
         edge, zero = y / skip, torch.zeros_like(y)
         low = torch.maximum(torch.minimum(edge, zero), edge - 1 / skip)
         high = torch.minimum(torch.maximum(edge, zero), edge + 1 / skip)
@@ -94,13 +94,16 @@ class TanhSkip(Bijective):
         )
 
     def log_slope(self, x: Tensor, skip: Tensor | float) -> Tensor:
-        """Return ``log(s + 1/cosh² x)`` with ``1/cosh² x = 4e/(1+e)²``, ``e = exp(-2|x|)``, which does not overflow."""
+        """Return ``log(s + 1/cosh² x)``.
+
+        ``1/cosh² x`` is ``4e/(1+e)²`` with ``e = exp(-2|x|)``, which does not overflow.
+        """
         e = torch.exp(-2 * x.abs())
         return torch.log(skip + 4 * e / (1 + e).square())
 
     @classmethod
+    @override
     def declare(cls, skip: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
             "monotone odd zero_preserving bijective",
             smoothness=inf, slope=1 + skip, values=(-inf, inf), asymptotes=(skip, skip),
@@ -128,12 +131,15 @@ class MonotoneCubic(Bijective):
         "linear": Parameter(1.0, constraints.positive, learn=True, symbol="b"),
     }
 
+    @override
     def function(self, x: Tensor, cubic: Tensor | float, linear: Tensor | float) -> Tensor:
-        """Return ``x (b + a x²)``."""
         return x * (linear + cubic * x * x)
 
     def inverse_function(self, y: Tensor, cubic: Tensor | float, linear: Tensor | float) -> Tensor:
-        """Return the only real root: both terms have one sign, so it is no larger than the root of either alone."""
+        """Return the only real root.
+
+        Both terms have one sign, so it is no larger than the root of either alone.
+        """
         size = torch.minimum(y.abs() / linear, (y.abs() / cubic) ** (1 / 3))
         low, high = torch.where(y < 0, -size, 0.0), torch.where(y > 0, size, 0.0)
         # The bound is rounded, and must stay a bound.
@@ -151,8 +157,8 @@ class MonotoneCubic(Bijective):
         return torch.log(linear + 3 * cubic * x * x)
 
     @classmethod
+    @override
     def declare(cls, cubic: float, linear: float) -> dict[str, Any]:
-        """Return the analytic facts."""
         return known(
             "monotone odd zero_preserving bijective",
             smoothness=inf, slope=inf, values=(-inf, inf), asymptotes=(inf, inf),

@@ -1,7 +1,4 @@
-"""Monotone rational-quadratic spline: a flexible bijection with a closed inverse.
-
-Input and output are ``(*)``.
-"""
+"""Monotone rational-quadratic spline: a flexible bijection. Input and output are ``(*)``."""
 
 from __future__ import annotations
 
@@ -17,12 +14,15 @@ from actsearch.activations.bijective import Bijective
 from actsearch.activations.flexible import Flexible, pick, positive, whole
 from actsearch.activations.registry import register
 
-SMALLEST = 1e-3
-"""Least width and height of a bin, as a share of an even bin, and least slope at a knot: so that it inverts."""
+LEAST_BIN = 1e-3
+"""Least width and height of a bin, as a share of an even bin, and least slope at a knot.
+
+So that the spline inverts.
+"""
 
 
 class Bins(NamedTuple):
-    """The bin of each element: its left knot (x, y), its width and height, the slopes at its two knots."""
+    """The bin of each element: its left knot (x, y), width, height, and the slopes at its knots."""
 
     x: Tensor
     y: Tensor
@@ -66,7 +66,7 @@ class RationalQuadraticSpline(Flexible, Bijective):
         """Return even bins and a slope of 1 at every knot: the identity."""
         bins = whole("bins", self.values["bins"], 2, 64)
         positive("bound", self.values["bound"])
-        slopes = torch.full((bins - 1,), log(expm1(1 - SMALLEST)), dtype=torch.float64)
+        slopes = torch.full((bins - 1,), log(expm1(1 - LEAST_BIN)), dtype=torch.float64)
         return torch.cat([torch.zeros(2 * bins, dtype=torch.float64), slopes])
 
     def function(self, x: Tensor, coefficients: Tensor, bins: int, bound: float) -> Tensor:
@@ -106,8 +106,13 @@ class RationalQuadraticSpline(Flexible, Bijective):
     def declare(cls, **values: Any) -> dict[str, Any]:
         """Return what holds for every value of the coefficients."""
         return {
-            "monotone": True, "bijective": True, "minimum": -inf, "maximum": inf, "left": 1.0, "right": 1.0,
-        }  # fmt: skip
+            "monotone": True,
+            "bijective": True,
+            "minimum": -inf,
+            "maximum": inf,
+            "left": 1.0,
+            "right": 1.0,
+        }
 
 
 def _knots(coefficients: Tensor, bins: int, bound: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,11 +120,11 @@ def _knots(coefficients: Tensor, bins: int, bound: float) -> tuple[Tensor, Tenso
     ends = torch.full_like(coefficients[:1], bound)
 
     def rising(raw: Tensor) -> Tensor:
-        share = SMALLEST / bins + (1 - SMALLEST) * raw.softmax(0)
+        share = LEAST_BIN / bins + (1 - LEAST_BIN) * raw.softmax(0)
         inner = 2 * bound * share.cumsum(0)[:-1] - bound
         return torch.cat([-ends, inner, ends])
 
-    slopes = SMALLEST + F.softplus(coefficients[2 * bins :])
+    slopes = LEAST_BIN + F.softplus(coefficients[2 * bins :])
     one = torch.ones_like(ends)
     return (
         rising(coefficients[:bins]),

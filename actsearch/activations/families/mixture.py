@@ -22,9 +22,10 @@ class Mixture(Flexible):
 
     .. math:: \varphi(x) = \sum_j w_j \varphi_j(x), \quad w = \operatorname{softmax}(c)
 
-    With ``like`` it starts at one of its members, up to a weight of about :math:`e^{-6}` on each other one
-    (``start_error`` says how far the start is from it on [-5, 5]); without, at equal weights. After training it can be
-    kept, or reduced to the member with the largest weight by :meth:`reduce`.
+    With ``like`` it starts at one of its members, up to a weight of about :math:`e^{-6}` on each
+    other one (``start_error`` says how far the start is from it on [-5, 5]); without, at equal
+    weights. After training it can be kept, or reduced to the member with the largest weight by
+    :meth:`reduce`.
 
     Args:
         members: names or expressions, at least two, at their own default parameters, which are not

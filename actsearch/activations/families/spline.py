@@ -1,7 +1,4 @@
-"""B-spline activations: smooth to a chosen degree, learned locally.
-
-Input and output have shape ``(*)``.
-"""
+"""Splines: smooth to a chosen degree, learned locally. Input and output have shape ``(*)``."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from torch import Tensor
 
 from actsearch.activations.base import Option
 from actsearch.activations.flexible import Flexible, pick, positive, whole
+from actsearch.activations.kernels.recomputed import InPlaceRule, evaluate_in_place
 from actsearch.activations.registry import activation, register
 
 
@@ -23,10 +21,11 @@ class BSpline(Flexible):
 
     .. math:: \varphi(x) = \sum_i c_i B_{i,d}(x)
 
-    The degree is the smoothness: φ is :math:`C^{d-1}` on the whole real line, and its d-th derivative jumps at the
-    knots. The bound is divided into K intervals, on which the coefficients :math:`c_0, \dots, c_{K+d-1}` act. Beyond it
-    they are continued linearly in i, and with them φ: it is a straight line from d - 1 intervals outside of the bound
-    on, and no derivative below the d-th jumps on the way. They start at the least-squares fit of a named activation;
+    The degree is the smoothness: φ is :math:`C^{d-1}` on the whole real line, and its d-th
+    derivative jumps at the knots. The bound is divided into K intervals, on which the coefficients
+    :math:`c_0, \dots, c_{K+d-1}` act. Beyond it they are continued linearly in i, and with them φ:
+    it is a straight line from d - 1 intervals outside of the bound on, and no derivative below the
+    d-th jumps on the way. They start at the least-squares fit of a named activation;
     ``start_error`` says how far the start is from it on [-bound, bound].
 
     Numerics: one polynomial is evaluated for each element, that of its interval, and not every
@@ -65,7 +64,7 @@ class BSpline(Flexible):
         """Return the fitted coefficients."""
         degree = whole("degree", self.values.get("degree", 1), 1, 5)
         intervals = whole("intervals", self.values["intervals"], 2, 64)
-        return fitted(
+        return fitted_spline(
             self.values["like"], degree, intervals, positive("bound", self.values["bound"])
         )
 
@@ -81,17 +80,16 @@ class BSpline(Flexible):
         """Return the polynomial of the interval that each element falls into."""
         table = polynomials(coefficients, self.blend)
         step = 2 * bound / intervals
-        t = (
-            x + (bound + (degree - 1) * step)
-        ) / step  # in steps from the left end of the first polynomial's interval
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            result: Tensor = _Recomputed.apply(t, table)  # type: ignore[no-untyped-call]  # torch's own
-            return result
-        return piecewise(t, table)
+        # In steps from the left end of the first polynomial's interval.
+        t = (x + (bound + (degree - 1) * step)) / step
+        return evaluate_in_place(PIECEWISE, t, table)
 
     @classmethod
     def declare(cls, degree: int = 1, **values: Any) -> dict[str, Any]:
-        """Return the smoothness, for every value of the coefficients but those at which pieces happen to fit."""
+        """Return the smoothness.
+
+        It holds for every value of the coefficients but those at which pieces happen to fit.
+        """
         return {"smoothness": degree - 1}
 
 
@@ -99,11 +97,12 @@ class BSpline(Flexible):
 class PiecewiseLinear(BSpline):
     r"""Piecewise linear function with learned values at even knots.
 
-    .. math:: \varphi(x) = c_i + (c_{i+1} - c_i) \frac{x - x_i}{x_{i+1} - x_i} \text{ for } x_i \le x < x_{i+1}
+    .. math:: \varphi(x) = c_i + (c_{i+1} - c_i) \frac{x - x_i}{x_{i+1} - x_i}
+        \text{ for } x_i \le x < x_{i+1}
 
-    The first and the last piece go on to infinity. It is the B-spline of degree 1: the coefficients are the values at
-    the knots. They start at the least-squares fit of a named activation, exact for ReLU with an even number of
-    intervals.
+    The first and the last piece go on to infinity. It is the B-spline of degree 1: the coefficients
+    are the values at the knots. They start at the least-squares fit of a named activation, exact
+    for ReLU with an even number of intervals.
 
     Args:
         like: name or expression of the activation to start at.
@@ -126,10 +125,11 @@ class PiecewiseLinear(BSpline):
 
 
 def blending(degree: int) -> Tensor:
-    """Return d! times the d + 1 B-splines on one interval of unit length: row r times (1, u, u², …).
+    """Return d! times the d + 1 B-splines on one interval of unit length.
 
-    By the recursion of Cox and de Boor on even knots, d b_r = (u + d - r) b_{r-1} + (r + 1 - u)
-    b_r. They are whole numbers, which every dtype holds exactly.
+    Each is its row times (1, u, u², …). By the recursion of Cox and de Boor on even knots,
+    d b_r = (u + d - r) b_{r-1} + (r + 1 - u) b_r. They are whole numbers, which every dtype holds
+    exactly.
     """
     rows = torch.ones(1, 1, dtype=torch.float64)
     for d in range(1, degree + 1):
@@ -181,52 +181,36 @@ def piecewise(t: Tensor, table: Tensor) -> Tensor:
     index, u = _locate(t, table.shape[1])
     value = pick(table[-1], index)
     if len(table) == 2:
-        value = (
-            value + 0 * u
-        )  # a second derivative that is zero, as that of torch's own kinks, and not one that is absent
+        # A second derivative that is zero, as that of torch's own kinks, and is not absent.
+        value = value + 0 * u
     for row in table.flip(0)[1:]:
         value = value * u + pick(row, index)
     return value
 
 
-class _Recomputed(torch.autograd.Function):
-    """The polynomials with a backward pass that recomputes.
+def _piecewise_in_place(t: Tensor, table: Tensor) -> Tensor:
+    index, u = _locate(t, table.shape[1])
+    value = pick(table[-1], index)
+    for row in table.flip(0)[1:]:
+        value.mul_(u).add_(pick(row, index))
+    return value
 
-    By plain operations for a second derivative.
-    """
 
-    generate_vmap_rule = True  # so that torch.func, per-sample gradients among it, passes through
+def _piecewise_gradients(
+    gradient: Tensor, inputs: tuple[Tensor, ...], needed: tuple[bool, ...]
+) -> tuple[Tensor | None, ...]:
+    t, table = inputs
+    index, u = _locate(t, table.shape[1])
+    for_t = None
+    if needed[0]:
+        for_t = pick(table[-1], index).mul_(len(table) - 1)
+        for power in range(len(table) - 2, 0, -1):
+            for_t.mul_(u).add_(pick(table[power], index), alpha=power)
+        for_t.mul_(gradient)
+    return for_t, _collect(gradient, u, index, table) if needed[1] else None
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
-    @staticmethod
-    def forward(t: Tensor, table: Tensor) -> Tensor:
-        index, u = _locate(t, table.shape[1])
-        value = pick(table[-1], index)
-        for row in table.flip(0)[1:]:
-            value.mul_(u).add_(pick(row, index))
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (g,) = gradients
-        t, table = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            wanted = [
-                v for v, needed in zip((t, table), ctx.needs_input_grad, strict=True) if needed
-            ]
-            found = iter(torch.autograd.grad(piecewise(t, table), wanted, g, create_graph=True))
-            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
-        index, u = _locate(t, table.shape[1])
-        gt = None
-        if ctx.needs_input_grad[0]:
-            gt = pick(table[-1], index).mul_(len(table) - 1)
-            for power in range(len(table) - 2, 0, -1):
-                gt.mul_(u).add_(pick(table[power], index), alpha=power)
-            gt.mul_(g)
-        return gt, _collect(g, u, index, table) if ctx.needs_input_grad[1] else None
+PIECEWISE = InPlaceRule(piecewise, _piecewise_in_place, _piecewise_gradients)
 
 
 def _collect(g: Tensor, u: Tensor, index: Tensor, table: Tensor) -> Tensor:
@@ -249,8 +233,11 @@ def _collect(g: Tensor, u: Tensor, index: Tensor, table: Tensor) -> Tensor:
 
 
 @cache
-def fitted(like: str, degree: int, intervals: int, bound: float) -> Tensor:
-    """Return the coefficients nearest to a named activation in the mean square, up to where φ becomes a line."""
+def fitted_spline(like: str, degree: int, intervals: int, bound: float) -> Tensor:
+    """Return the coefficients nearest to a named activation in the mean square.
+
+    The mean is over all x up to where φ becomes a line.
+    """
     reach = bound + (degree - 1) * 2 * bound / intervals
     x = torch.linspace(-reach, reach, 64 * intervals + 1, dtype=torch.float64)
     target = activation(like).plain()(x).detach()

@@ -1,17 +1,15 @@
-"""Fused rules: blocks, kernels and formulas agree, in value and in every gradient."""
+"""Rules: blocks, kernels and formulas agree, in value and in every gradient."""
 
 import pytest
 import torch
 
-from actsearch.activations.kernels import blockwise, fused, scaled
+from actsearch.activations.kernels import blockwise, rules
+from actsearch.activations.kernels.blockwise import Rule, evaluate_rule, works_in_blocks
 
 RULES = {
     name: rule
-    for module in (fused, scaled)
-    for name, rule in vars(module).items()
-    if isinstance(rule, type)
-    and issubclass(rule, blockwise.Fused)
-    and name not in ("Fused", "Scaled")
+    for name, rule in vars(rules).items()
+    if isinstance(rule, type) and issubclass(rule, Rule) and rule not in (Rule, rules.SharpnessRule)
 }
 
 
@@ -36,9 +34,9 @@ def test_blocks_and_kernels_agree_with_the_formula(name, blocks_of):
     seen = []
     for block in (64, 1 << 16):
         blocks_of(block)
-        y = fused.apply(rule, x, θ)
+        y = evaluate_rule(rule, x, θ)
         seen.append((y, *torch.autograd.grad(y, (x, θ), g)))
-        assert blockwise.quick(x, θ) == (block == 64)
+        assert works_in_blocks(x, θ) == (block == 64)
     for quick, formula in zip(*seen, strict=True):
         torch.testing.assert_close(quick, formula, rtol=1e-10, atol=1e-12)
 
@@ -49,18 +47,18 @@ def test_second_derivatives_exist_for_large_inputs_too(name, blocks_of):
     x = torch.linspace(-3.03, 3.01, 32, dtype=torch.float64, requires_grad=True)
     θ = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(
-        lambda x, θ: fused.apply(RULES[name], x, θ), (x, θ), atol=1e-6
+        lambda x, θ: evaluate_rule(RULES[name], x, θ), (x, θ), atol=1e-6
     )
 
 
 def test_what_is_laid_out_otherwise_is_not_cut_into_blocks(blocks_of):
     blocks_of(8)
     x = torch.randn(6, 5)
-    assert blockwise.quick(x, torch.ones(1))
-    assert not blockwise.quick(x.t(), torch.ones(1))
-    assert not blockwise.quick(x, torch.ones(5))
+    assert works_in_blocks(x, torch.ones(1))
+    assert not works_in_blocks(x.t(), torch.ones(1))
+    assert not works_in_blocks(x, torch.ones(5))
     torch.testing.assert_close(
-        fused.apply(scaled.Swish, x.t(), 0.7), fused.apply(scaled.Swish, x, 0.7).t()
+        evaluate_rule(rules.SwishRule, x.t(), 0.7), evaluate_rule(rules.SwishRule, x, 0.7).t()
     )
 
 
@@ -70,22 +68,22 @@ def test_per_sample_gradients(name):
     θ = torch.tensor([0.7], dtype=torch.float64)
     x = torch.randn(4, 6, dtype=torch.float64)
     mapped = torch.func.vmap(
-        torch.func.grad(lambda p, row: fused.apply(RULES[name], row, p).sum()), (None, 0)
+        torch.func.grad(lambda p, row: evaluate_rule(RULES[name], row, p).sum()), (None, 0)
     )(θ, x)
     single = [
-        torch.func.grad(lambda p, row=row: fused.apply(RULES[name], row, p).sum())(θ) for row in x
+        torch.func.grad(lambda p, row=row: evaluate_rule(RULES[name], row, p).sum())(θ) for row in x
     ]
     torch.testing.assert_close(mapped, torch.stack(single))
 
 
 @pytest.mark.parametrize("block", [8, 64])
 @pytest.mark.parametrize(
-    ("name", "slope_at_zero"), [("Swish", 0.5), ("GELU", 0.5), ("Mish", 0.6), ("Snake", 1.0)]
+    ("name", "slope_at_zero"), [("SwishRule", 0.5), ("GELURule", 0.5), ("MishRule", 0.6)]
 )
 def test_a_sharpness_that_has_come_down_to_zero(name, slope_at_zero, block, blocks_of):
     blocks_of(block)
     x = torch.linspace(-5, 5, 32, requires_grad=True)
-    y = fused.apply(RULES[name], x, torch.zeros(1, requires_grad=True))
+    y = evaluate_rule(RULES[name], x, torch.zeros(1, requires_grad=True))
     torch.testing.assert_close(y, x * slope_at_zero)
     (slope,) = torch.autograd.grad(y.sum(), x)
     torch.testing.assert_close(slope, torch.full_like(x, slope_at_zero))
@@ -96,7 +94,7 @@ def test_far_out_nothing_is_nan(name, blocks_of):
     blocks_of(4)
     x = torch.tensor([0.0, -0.0, 50.0, -50.0, 1e4, -1e4, 1e18, -1e18], requires_grad=True)
     θ = torch.tensor([0.7], requires_grad=True)
-    y = fused.apply(RULES[name], x, θ)
+    y = evaluate_rule(RULES[name], x, θ)
     quick = torch.autograd.grad(y.sum(), x, retain_graph=True)[0]
     (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(slope.sum(), x)
@@ -115,9 +113,9 @@ def test_the_gradient_of_a_parameter_is_as_exact_as_float32_allows(name, mean):
         torch.tensor([0.7], dtype=t, requires_grad=True) for t in (torch.float64, torch.float32)
     )
     (expected,) = torch.autograd.grad(
-        fused.apply(RULES[name], x.double(), exact), exact, g.double()
+        evaluate_rule(RULES[name], x.double(), exact), exact, g.double()
     )
-    (found,) = torch.autograd.grad(fused.apply(RULES[name], x, single), single, g)
+    (found,) = torch.autograd.grad(evaluate_rule(RULES[name], x, single), single, g)
     torch.testing.assert_close(found.double(), expected, rtol=2e-5, atol=1e-5 * 300_000**0.5)
 
 
@@ -132,10 +130,10 @@ def test_what_follows_may_work_in_place(name, blocks_of):
     blocks_of(8)
     x = torch.linspace(-3.03, 3.01, 32, dtype=torch.float64, requires_grad=True)
     θ = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
-    kept = torch.autograd.grad((fused.apply(RULES[name], x, θ) * 2).sum(), (x, θ))
-    overwritten = torch.autograd.grad(fused.apply(RULES[name], x, θ).mul_(2).sum(), (x, θ))
+    kept = torch.autograd.grad((evaluate_rule(RULES[name], x, θ) * 2).sum(), (x, θ))
+    overwritten = torch.autograd.grad(evaluate_rule(RULES[name], x, θ).mul_(2).sum(), (x, θ))
     torch.testing.assert_close(overwritten, kept)
-    part = fused.apply(RULES[name], x, θ)
+    part = evaluate_rule(RULES[name], x, θ)
     part[:4].zero_()
     (slope,) = torch.autograd.grad(part.sum(), x)
     torch.testing.assert_close(slope[4:], kept[0][4:] / 2)
@@ -145,7 +143,7 @@ def test_what_follows_may_work_in_place(name, blocks_of):
 def test_inference_mode_takes_large_inputs(name, blocks_of):
     blocks_of(8)
     with torch.inference_mode():
-        inferred = fused.apply(RULES[name], torch.linspace(-3, 3, 100), 0.7)
+        inferred = evaluate_rule(RULES[name], torch.linspace(-3, 3, 100), 0.7)
     torch.testing.assert_close(
-        inferred.clone(), fused.apply(RULES[name], torch.linspace(-3, 3, 100), 0.7)
+        inferred.clone(), evaluate_rule(RULES[name], torch.linspace(-3, 3, 100), 0.7)
     )

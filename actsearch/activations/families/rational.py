@@ -1,7 +1,4 @@
-"""Rational activation: a quotient of learned polynomials that has no pole.
-
-Input and output have shape ``(*)``.
-"""
+"""Rational activation: learned polynomials over one another. Input and output are ``(*)``."""
 
 from __future__ import annotations
 
@@ -10,9 +7,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from actsearch.activations.base import Option
 from actsearch.activations.flexible import Flexible, positive, whole
+from actsearch.activations.kernels.recomputed import InPlaceRule, evaluate_in_place
 from actsearch.activations.registry import activation, register
 
 
@@ -22,8 +21,9 @@ class Rational(Flexible):
 
     .. math:: \varphi(x) = \frac{\sum_{i=0}^{n} p_i x^i}{1 + \left|\sum_{j=1}^{m} q_j x^j\right|}
 
-    The coefficients start at the least-squares fit of a named activation on [-bound, bound]; ``start_error`` says how
-    far the start is from it there. The derivative jumps where the sum below changes sign.
+    The coefficients start at the least-squares fit of a named activation on [-bound, bound];
+    ``start_error`` says how far the start is from it there. The derivative jumps where the sum
+    below changes sign.
 
     Numerics: the coefficients' gradients are recomputed from x in the backward pass, which keeps no
     intermediate value. Half precision is evaluated in single. Single precision overflows for
@@ -52,20 +52,17 @@ class Rational(Flexible):
 
     def start(self) -> Tensor:
         """Return the fitted coefficients: those of the numerator, then those of the denominator."""
-        return fitted(
+        return fitted_rational(
             self.values["like"],
             whole("numerator", self.values["numerator"], 1, 8),
             whole("denominator", self.values["denominator"], 1, 8),
             positive("bound", self.values["bound"]),
         )
 
+    @override
     def function(self, x: Tensor, coefficients: Tensor, numerator: int, **options: Any) -> Tensor:
-        """Return the formula."""
         p, q = coefficients[: numerator + 1], coefficients[numerator + 1 :]
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            result: Tensor = _Recomputed.apply(x, p, q)  # type: ignore[no-untyped-call]  # torch's own
-            return result
-        return quotient(x, p, q)
+        return evaluate_in_place(QUOTIENT, x, p, q)
 
     @classmethod
     def declare(cls, **values: Any) -> dict[str, Any]:
@@ -84,55 +81,40 @@ def quotient(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
     return above / (1 + below.abs())
 
 
-class _Recomputed(torch.autograd.Function):
-    """The quotient with a backward pass that recomputes.
+def _quotient_in_place(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    above = x * p[-1]
+    above += p[-2]
+    for c in p.flip(0)[2:]:
+        above.mul_(x).add_(c)
+    below = x * q[-1]
+    for c in q.flip(0)[1:]:
+        below.add_(c).mul_(x)
+    return above.div_(below.abs_().add_(1))
 
-    By plain operations for a second derivative.
-    """
 
-    generate_vmap_rule = True  # so that torch.func, per-sample gradients among it, passes through
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
-        above = x * p[-1]
-        above += p[-2]
-        for c in p.flip(0)[2:]:
-            above.mul_(x).add_(c)
-        below = x * q[-1]
-        for c in q.flip(0)[1:]:
-            below.add_(c).mul_(x)
-        return above.div_(below.abs_().add_(1))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (g,) = gradients
-        x, p, q = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            wanted = [
-                t for t, needed in zip((x, p, q), ctx.needs_input_grad, strict=True) if needed
-            ]
-            found = iter(torch.autograd.grad(quotient(x, p, q), wanted, g, create_graph=True))
-            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
-        above, above_slope = x * p[-1], p[-1].expand_as(x).clone()
-        above += p[-2]
-        for c in p.flip(0)[2:]:
-            above_slope.mul_(x).add_(above)
-            above.mul_(x).add_(c)
-        # below = 1 + |s|; with s = x r the derivative of s is r + x r'.
-        r, r_slope = q[-1].expand_as(x).clone(), torch.zeros_like(x)
-        for c in q.flip(0)[1:]:
-            r_slope.mul_(x).add_(r)
-            r.mul_(x).add_(c)
-        s = r * x
+def _quotient_gradients(
+    gradient: Tensor, inputs: tuple[Tensor, ...], needed: tuple[bool, ...]
+) -> tuple[Tensor | None, ...]:
+    x, p, q = inputs
+    above, above_slope = x * p[-1], p[-1].expand_as(x).clone()
+    above += p[-2]
+    for c in p.flip(0)[2:]:
+        above_slope.mul_(x).add_(above)
+        above.mul_(x).add_(c)
+    # below = 1 + |s|; with s = x r the derivative of s is r + x r'.
+    r, r_slope = q[-1].expand_as(x).clone(), torch.zeros_like(x)
+    for c in q.flip(0)[1:]:
         r_slope.mul_(x).add_(r)
-        share = g / s.abs().add_(1)  # g / Q
-        pull = above.div_(s.abs().add_(1)).mul_(s.sign_()).mul_(share)  # g P sign(s) / Q²
-        gx = above_slope.mul_(share).sub_(r_slope.mul_(pull)) if ctx.needs_input_grad[0] else None
-        return gx, _moments(share, x, p, first=0), _moments(pull, x, q, first=1).neg_()
+        r.mul_(x).add_(c)
+    s = r * x
+    r_slope.mul_(x).add_(r)
+    weight = gradient / s.abs().add_(1)  # g / Q
+    pull = above.div_(s.abs().add_(1)).mul_(s.sign_()).mul_(weight)  # g P sign(s) / Q²
+    for_x = above_slope.mul_(weight).sub_(r_slope.mul_(pull)) if needed[0] else None
+    return for_x, _moments(weight, x, p, first=0), _moments(pull, x, q, first=1).neg_()
+
+
+QUOTIENT = InPlaceRule(quotient, _quotient_in_place, _quotient_gradients)
 
 
 def _moments(weight: Tensor, x: Tensor, like: Tensor, first: int) -> Tensor:
@@ -149,12 +131,13 @@ def _moments(weight: Tensor, x: Tensor, like: Tensor, first: int) -> Tensor:
 
 
 @cache
-def fitted(like: str, numerator: int, denominator: int, bound: float) -> Tensor:
+def fitted_rational(like: str, numerator: int, denominator: int, bound: float) -> Tensor:
     r"""Return the coefficients nearest to a named activation in the mean square on [-bound, bound].
 
     .. math:: \min_{p, q} \sum_k \left(\frac{P(x_k)}{1 + |S(x_k)|} - f(x_k)\right)^2
 
-    Gauss-Newton steps with damping (Levenberg and Marquardt), from several starts; the best is kept.
+    Gauss-Newton steps with damping (Levenberg and Marquardt), from several starts; the best is
+    kept.
     """
     x = torch.linspace(-bound, bound, 1001, dtype=torch.float64)
     target = activation(like).plain()(x).detach()

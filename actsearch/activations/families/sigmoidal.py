@@ -1,20 +1,125 @@
-"""Sigmoids and periodic functions with parameters. Input and output have shape ``(*)``."""
+"""Sigmoids that are no bijection onto (-1, 1). Input and output have shape ``(*)``."""
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, pi, sqrt
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
+from typing_extensions import override
 
 from actsearch.activations.base import Activation, Option, Parameter, Value
 from actsearch.activations.bijective import Bijective
-from actsearch.activations.families.squasher import squashing
-from actsearch.activations.kernels import fused, scaled
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import activation, catalogue, register
+
+
+@register
+class Sigmoid(Bijective):
+    r"""Logistic sigmoid.
+
+    .. math:: \varphi(x) = \frac{1}{1 + e^{-x}}
+    """
+
+    name = "sigmoid"
+    formula = "1/(1 + exp(-x))"
+    facts: ClassVar = known(
+        "monotone bijective", smoothness=inf, slope=0.25, values=(0, 1), asymptotes=(0, 0)
+    )
+
+    @override
+    def function(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def inverse_function(self, y: Tensor) -> Tensor:
+        """Return ``log(y) - log(1 - y)``."""
+        return torch.logit(y)
+
+    def log_slope(self, x: Tensor) -> Tensor:
+        """Return ``log σ(x) + log σ(-x)``."""
+        return F.logsigmoid(x) + F.logsigmoid(-x)
+
+
+@register
+class Arctan(Bijective):
+    r"""Arc tangent.
+
+    .. math:: \varphi(x) = \arctan(x)
+    """
+
+    name = "arctan"
+    formula = "arctan(x)"
+    facts: ClassVar = known(
+        "monotone odd zero_preserving bijective",
+        smoothness=inf, slope=1, values=(-pi / 2, pi / 2), asymptotes=(0, 0),
+    )  # fmt: skip
+
+    @override
+    def function(self, x: Tensor) -> Tensor:
+        return torch.atan(x)
+
+    def inverse_function(self, y: Tensor) -> Tensor:
+        """Return ``tan(y)``."""
+        return torch.tan(y)
+
+    def log_slope(self, x: Tensor) -> Tensor:
+        """Return ``-log(1 + x²)``."""
+        return -torch.log1p(x.square())
+
+
+@register
+class Laplace(Activation):
+    r"""Laplace: a Gaussian distribution function.
+
+    It approximates the squared ReLU where that matters.
+
+    .. math:: \varphi(x)
+        = \tfrac12 \left(1 + \operatorname{erf}\frac{x - \mu}{\sigma \sqrt 2}\right),
+        \quad \mu = \sqrt{1/2}, \; \sigma = \sqrt{1/(4\pi)}
+
+    References:
+        Mega: Moving Average Equipped Gated Attention, X. Ma et al., 2022,
+            https://arxiv.org/abs/2209.10655
+    """
+
+    name = "laplace"
+    formula = "1/2 * (1 + erf((x - sqrt(1/2)) * sqrt(2*pi)))"
+    facts: ClassVar = known(
+        "monotone bijective", smoothness=inf, slope=sqrt(2), values=(0, 1), asymptotes=(0, 0)
+    )
+
+    def function(self, x: Tensor) -> Tensor:
+        """Return the formula by the complementary error function, accurate in the left tail."""
+        return 0.5 * torch.erfc((sqrt(0.5) - x) * sqrt(2 * pi))
+
+
+@register
+class PenalizedTanh(Activation):
+    r"""Tanh whose negative half is divided by four.
+
+    .. math:: \varphi(x) = \max(\tanh x, \tfrac14 \tanh x)
+
+    References:
+        Is it Time to Swish? Comparing Deep Learning Activation Functions Across NLP tasks,
+        S. Eger, P. Youssef and I. Gurevych, 2018, https://arxiv.org/abs/1901.02671
+    """
+
+    name = "penalized_tanh"
+    formula = "max(tanh(x), tanh(x)/4)"
+    facts: ClassVar = known(
+        "monotone zero_preserving bijective",
+        smoothness=0,
+        slope=1,
+        values=(-0.25, 1),
+        asymptotes=(0, 0),
+    )
+
+    def function(self, x: Tensor) -> Tensor:
+        """Return tanh through a leaky ReLU of slope 1/4."""
+        return F.leaky_relu(torch.tanh(x), 0.25)
 
 
 def _tempered() -> dict[str, Parameter]:
@@ -45,18 +150,23 @@ class TemperedSigmoid(Activation):
     formula = "s*sigmoid(T*x) - o"
     arguments: ClassVar = _tempered()
 
+    @override
     def function(self, x: Tensor, scale: Value, temperature: Value, offset: Value) -> Tensor:
-        """Return the formula."""
         return scale * torch.sigmoid(temperature * x) - offset
 
     @classmethod
+    @override
     def declare(cls, scale: float, temperature: float, offset: float) -> dict[str, Any]:
-        """Return the analytic facts."""
-        odd = " odd zero_preserving" * (offset == scale / 2)
+        odd = offset == scale / 2
         return known(
-            "monotone bijective" + odd, smoothness=inf, slope=scale * temperature / 4,
-            values=(-offset, scale - offset), asymptotes=(0, 0),
-        )  # fmt: skip
+            "monotone bijective",
+            odd=odd,
+            zero_preserving=odd,
+            smoothness=inf,
+            slope=scale * temperature / 4,
+            values=(-offset, scale - offset),
+            asymptotes=(0, 0),
+        )
 
 
 @register
@@ -79,89 +189,22 @@ class TemperedTanh(Activation):
     formula = "s*tanh(T*x) - o"
     arguments: ClassVar = _tempered()
 
+    @override
     def function(self, x: Tensor, scale: Value, temperature: Value, offset: Value) -> Tensor:
-        """Return the formula."""
         return scale * torch.tanh(temperature * x) - offset
 
     @classmethod
+    @override
     def declare(cls, scale: float, temperature: float, offset: float) -> dict[str, Any]:
-        """Return the analytic facts."""
-        odd = " odd zero_preserving" * (offset == 0)
+        odd = offset == 0
         return known(
-            "monotone bijective" + odd, smoothness=inf, slope=scale * temperature,
-            values=(-scale - offset, scale - offset), asymptotes=(0, 0),
-        )  # fmt: skip
-
-
-@register
-class ParametricSoftsign(Bijective):
-    r"""Soft sign with a learned width; a bijection onto (-1, 1).
-
-    .. math:: \varphi(x) = \frac{x}{a + |x|}
-
-    Args:
-        width: :math:`a`, positive, in units of x; the slope at 0 is 1/a.
-    """
-
-    name = "parametric_softsign"
-    formula = "x/(a + abs(x))"
-    arguments: ClassVar = {"width": Parameter(1.0, constraints.positive, learn=True, symbol="a")}
-
-    def function(self, x: Tensor, width: Value) -> Tensor:
-        """Return ``x / (a + |x|)``."""
-        return fused.apply(fused.Softsign, x, width)
-
-    def inverse_function(self, y: Tensor, width: Value) -> Tensor:
-        """Return ``ay / (1 - |y|)``."""
-        return width * y / (1 - y.abs())
-
-    def log_slope(self, x: Tensor, width: Value) -> Tensor:
-        """Return ``log a - 2 log(a + |x|)``."""
-        a = torch.as_tensor(width, dtype=x.dtype, device=x.device)
-        return a.log() - 2 * torch.log(a + x.abs())
-
-    @classmethod
-    def declare(cls, width: float) -> dict[str, Any]:
-        """Return the analytic facts."""
-        return squashing(1, 1 / width)
-
-
-@register
-class Snake(Activation):
-    r"""Snake: the identity with a learned ripple, for periodic targets.
-
-    .. math:: \varphi(x) = x + \tfrac1a \sin^2(a x)
-
-    Args:
-        frequency: :math:`a`, positive, in radians per unit of x.
-
-    References:
-        Neural Networks Fail to Learn Periodic Functions and How to Fix It, L. Ziyin, T. Hartwig and
-        M. Ueda, 2020, https://arxiv.org/abs/2006.08195
-    """
-
-    name = "snake"
-    formula = "x + sin(a*x)**2/a"
-    arguments: ClassVar = {
-        "frequency": Parameter(1.0, constraints.positive, learn=True, symbol="a")
-    }
-
-    def function(self, x: Tensor, frequency: Value) -> Tensor:
-        """Return ``x + sin²(ax) / a``."""
-        return fused.apply(scaled.Snake, x, frequency)
-
-    @classmethod
-    def declare(cls, frequency: float) -> dict[str, Any]:
-        """Return the analytic facts.
-
-        Its derivative 1 + sin(2ax) touches zero and does not cross it.
-        """
-        return known(
-            "monotone zero_preserving bijective",
+            "monotone bijective",
+            odd=odd,
+            zero_preserving=odd,
             smoothness=inf,
-            slope=2,
-            values=(-inf, inf),
-            asymptotes=(1, 1),
+            slope=scale * temperature,
+            values=(-scale - offset, scale - offset),
+            asymptotes=(0, 0),
         )
 
 
@@ -195,10 +238,8 @@ class AdaptiveSlope(Activation):
         super().__init__(**values)
         self.base = activation(str(self.values["base"]))
 
+    @override
     def function(self, x: Tensor, base: str, factor: float, slope: Value) -> Tensor:
-        """Return ``f(nax)``."""
-        if base == "tanh":
-            return fused.apply(fused.Tanh, x, factor * slope)
         result: Tensor = self.base(factor * slope * x)
         return result
 

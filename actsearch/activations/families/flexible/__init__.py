@@ -1,1 +1,0 @@
-"""Flexible activations: the shape itself is learned, by a tensor of coefficients."""

@@ -1,1 +1,0 @@
-"""Activations with one or a few parameters that training may learn."""

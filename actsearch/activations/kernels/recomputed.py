@@ -1,0 +1,67 @@
+"""A function of tensors whose backward pass recomputes, so that it keeps its inputs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+
+@dataclass(frozen=True)
+class InPlaceRule:
+    """A function of tensors, and its gradients, by operations that work in place.
+
+    Args:
+        formula: returns the value by differentiable operations, for second derivatives.
+        value: returns the same by operations that work in place.
+        gradients: from the gradient of the value, the inputs, and which of them need one, to the
+            gradient for each; that of one not needed may be ``None``.
+    """
+
+    formula: Callable[..., Tensor]
+    value: Callable[..., Tensor]
+    gradients: Callable[[Tensor, tuple[Tensor, ...], tuple[bool, ...]], tuple[Tensor | None, ...]]
+
+
+class Recomputed(Function):
+    """Evaluates a rule."""
+
+    generate_vmap_rule = True  # so that torch.func, per-sample gradients among it, passes through
+
+    @staticmethod
+    def forward(rule: InPlaceRule, *inputs: Tensor) -> Tensor:
+        """Return the value."""
+        return rule.value(*inputs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        """Keep the inputs."""
+        ctx.rule, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients, by the formula where they are differentiated once more."""
+        (gradient,) = gradients
+        inputs, needed = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        if not torch.is_grad_enabled():
+            return None, *ctx.rule.gradients(gradient, inputs, needed)
+        wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if need]
+        value = ctx.rule.formula(*inputs)
+        found = iter(torch.autograd.grad(value, wanted, gradient, create_graph=True))
+        return None, *(next(found) if need else None for need in needed)
+
+
+def evaluate_in_place(rule: InPlaceRule, *inputs: Tensor) -> Tensor:
+    """Return the value by a rule.
+
+    Under ``torch.compile``, and where no gradient is wanted, by its formula.
+    """
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return rule.formula(*inputs)
+    result: Tensor = Recomputed.apply(rule, *inputs)  # type: ignore[no-untyped-call]  # torch's own
+    return result
