@@ -190,10 +190,13 @@ class TaskLaws:
             store=tmp_path / "store",
             executor="inline",
             config={"trainer.max_epochs": 1, "trainer.accelerator": "cpu"},
+            learning_rate="fixed",  # the second trial so has activations of its own
             confirm=0,
         )
         assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 2, result.trials
+        assert result.trials[1].params, "the second trial must choose"
         placement = Placement.load(result.best.save(tmp_path / "placement.json"))
+        assert placement.sites
         module = build(task, small)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ActsearchWarning)  # it was not confirmed

@@ -156,8 +156,8 @@ MIXED = (
 def mixed_growth(own_gains, seeds, depth=20, hidden=1024):
     """Return E[z²] of each layer over that of the layer before.
 
-    Averaged over seeds before the ratio is taken: at width 256 the same 16 seeds scatter by up to 0.16 about the mean over 64 of them, which is
-    within 0.04 of 1.
+    Averaged over seeds before the ratio is taken: at width 256 the same 16 seeds scatter by up to
+    0.16 about the mean over 64 of them, which is within 0.04 of 1.
     """
     total = torch.zeros(depth, dtype=torch.float64)
     sites = {

@@ -160,7 +160,7 @@ class NeuralSplineFlow(torch.nn.Module):
 
 
 def likelihoods(seed, change, **options):
-    """Train with the defaults, after a change of the flow; return validation and test likelihood."""
+    """Train with the defaults, after a change of the flow; return both splits' likelihood."""
     L.seed_everything(seed, verbose=False)
     task = Flow(**options)
     change(task)
