@@ -9,9 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import functional_call
+from typing_extensions import override
 
-from actsearch.placement.optimiser import parameter_groups
 from actsearch.task.options import (
     Interval,
     NonNegativeFloat,
@@ -22,12 +21,11 @@ from actsearch.task.options import (
     check,
     check_options,
 )
-from actsearch.task.task import Task
 from actsearch.task.tensors import TensorLoader
 
 from .environments import Environments, Evaluation, evaluate, make
-from .experience import Replay, Rollout, TransitionBatch
-from .losses import clipped_objective, generalised_advantages, soft_target
+from .experience import Replay, Rollout
+from .learning import ActorCritic
 from .networks import Actor, Critic
 from .noise import policy_noise
 from .pictures import episode, learning_curve
@@ -36,7 +34,7 @@ VALIDATION_SEED, TEST_SEED = 10_000, 20_000  # of the first evaluation episode
 SAMPLE = 256  # observations on which a policy's noise is measured
 
 
-class ContinuousControl(Task):
+class ContinuousControl(ActorCritic):
     r"""Continuous control with a squashed Gaussian policy.
 
     By soft actor-critic or proximal policy optimisation.
@@ -140,40 +138,30 @@ class ContinuousControl(Task):
             self.critic = Critic(observation, hidden, depth, members=1)
         self.example_input_array = torch.zeros(4, observation)
         self.automatic_optimization = False
-        self.history: list[
-            tuple[int, list[float]]
-        ] = []  # environment steps, returns of the evaluation's episodes
-        self.target: dict[str, Tensor] = {}
+        # Environment steps, and returns of the evaluation's episodes.
+        self.history: list[tuple[int, list[float]]] = []
         self._experience: Replay | Rollout | None = None
         self._begin = 0.0
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Return the deterministic action in (-1, 1) and its value."""
         action = self.actor(observation)
-        return action, self.critic(
-            torch.cat([observation, action], -1) if self._soft else observation
-        )
-
-    @property
-    def _soft(self) -> bool:
-        return bool(self.hparams["algorithm"] == "sac")
+        seen = torch.cat([observation, action], -1) if self.soft else observation
+        return action, self.critic(seen)
 
     def train_dataloader(self) -> Replay | Rollout:
         """Return the experience, which grows while it is iterated over."""
         options = self.hparams
         seed = torch.initial_seed() % 2**31
         envs = Environments(options["env"], options["envs"], seed)
-        common = {
-            "steps": options["epoch_steps"],
-            "batch_size": options["batch_size"],
-            "seed": seed,
-        }
-        if self._soft:
+        size = options["batch_size"]
+        common = {"steps": options["epoch_steps"], "batch_size": size, "seed": seed}
+        if self.soft:
             more = {name: options[name] for name in ("capacity", "warm_up", "updates")}
             self._experience = Replay(envs, self._explore, **common, **more)
         else:
             self._experience = Rollout(
-                envs, self._explore, self._advantages, **common, passes=options["passes"]
+                envs, self._explore, self.advantages, **common, passes=options["passes"]
             )
         return self._experience
 
@@ -189,14 +177,9 @@ class ContinuousControl(Task):
         count = self.hparams["episodes"]
         return TensorLoader(torch.arange(first, first + count), batch_size=count)
 
+    @override
     def on_fit_start(self) -> None:
-        """Start the target critic where the critic is.
-
-        Not a module, since its sites are the critic's.
-        """
-        self.target = {
-            name: tensor.detach().clone() for name, tensor in self.critic.named_parameters()
-        }
+        super().on_fit_start()
         self._begin = time.perf_counter()
 
     def on_fit_end(self) -> None:
@@ -206,121 +189,13 @@ class ContinuousControl(Task):
 
     @torch.no_grad()
     def _explore(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        u, action, _ = self.actor.sample(self._tensor(observation))
+        u, action, _ = self.actor.sample(self.observed(observation))
         return u.cpu().numpy(), action.cpu().numpy()
 
     @torch.no_grad()
     def _exploit(self, observation: np.ndarray) -> np.ndarray:
-        action: np.ndarray = self.actor(self._tensor(observation)).cpu().numpy()
+        action: np.ndarray = self.actor(self.observed(observation)).cpu().numpy()
         return action
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.as_tensor(array, dtype=torch.float32, device=self.device)
-
-    def configure_optimizers(self) -> Any:
-        """Return Adam for the critic, the actor, and the temperature where there is one."""
-        lr, fused = self.hparams["lr"], self.device.type in ("cpu", "cuda", "mps", "xpu")
-
-        def adam(module: torch.nn.Module) -> torch.optim.Optimizer:
-            return torch.optim.Adam(parameter_groups(module, lr=lr, weight_decay=0.0), fused=fused)
-
-        optimisers = [adam(self.critic), adam(self.actor)]
-        return (
-            [*optimisers, torch.optim.Adam([self.log_temperature], lr=lr, fused=fused)]
-            if self._soft
-            else optimisers
-        )
-
-    def _optimisers(self) -> list[Any]:
-        found = self.optimizers()
-        assert isinstance(found, list)  # there are always at least two
-        return found
-
-    def training_step(self, batch: TransitionBatch, batch_idx: int) -> None:
-        """Update every network once."""
-        if self._soft:
-            self._soft_step(batch)
-        else:
-            self._proximal_step(batch)
-
-    def _soft_step(self, batch: TransitionBatch) -> None:
-        critic, actor, temperature = self._optimisers()
-        weight = self.log_temperature.detach().exp()
-        goal = soft_target(batch, self.actor, self.target_critic, weight, self.hparams["discount"])
-        observation = batch["observation"]
-        values = self.critic(torch.cat([observation, batch["action"]], -1))
-        self._descend(critic, 0.5 * (values - goal).square().sum(0).mean(), self.critic)
-        _, action, log_density = self.actor.sample(observation)
-        value = self.critic(torch.cat([observation, action], -1)).amin(0)
-        self._descend(actor, (weight * log_density - value).mean(), self.actor)
-        # The entropy is held at -1 nat for each dimension of the action, the usual target.
-        surplus = -log_density.detach().mean() + action.shape[-1]
-        temperature.zero_grad()
-        self.manual_backward(self.log_temperature * surplus)
-        temperature.step()
-        with torch.no_grad():
-            current = [p.detach() for p in self.critic.parameters()]
-            torch._foreach_lerp_(list(self.target.values()), current, self.hparams["smoothing"])
-
-    def target_critic(self, x: Tensor) -> Tensor:
-        """Return the values of the ensemble that follows the critic slowly."""
-        values: Tensor = functional_call(self.critic, self.target, (x,))
-        return values
-
-    def _proximal_step(self, batch: TransitionBatch) -> None:
-        critic, actor = self._optimisers()
-        values = self.critic(batch["observation"])[0]
-        self._descend(
-            critic, 0.5 * (values - batch["return"]).square().mean(), self.critic, clip=0.5
-        )
-        mean, log_std = self.actor.gaussian(batch["observation"])
-        ratio = (self.actor.log_density(batch["u"], mean, log_std) - batch["log_density"]).exp()
-        advantage = batch["advantage"]
-        advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
-        loss = clipped_objective(ratio, advantage, self.hparams["clip"])
-        if self.hparams["entropy"]:
-            loss = (
-                loss + self.hparams["entropy"] * self.actor.sample(batch["observation"])[2].mean()
-            )
-        self._descend(actor, loss, self.actor, clip=0.5)
-
-    def _descend(
-        self, optimiser: Any, loss: Tensor, module: torch.nn.Module, clip: float | None = None
-    ) -> None:
-        """Take one step of one network; another that the loss runs through gets no gradient."""
-        optimiser.zero_grad()
-        parameters = list(module.parameters())
-        self.manual_backward(loss, inputs=parameters)
-        if clip is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, clip)
-        optimiser.step()
-
-    @torch.no_grad()
-    def _advantages(self, rollout: TransitionBatch) -> TransitionBatch:
-        """Add to a rollout its log-densities, advantages and returns.
-
-        What learning does not need is left out.
-        """
-        seen = {name: tensor.to(self.device) for name, tensor in rollout.items()}
-        value, after = (self._values(seen[name]) for name in ("observation", "next_observation"))
-        options = self.hparams
-        advantage = generalised_advantages(
-            seen["reward"],
-            value,
-            after,
-            seen["terminated"],
-            seen["ended"],
-            options["discount"],
-            options["trace"],
-        )
-        mean, log_std = self.actor.gaussian(seen["observation"])
-        log_density = self.actor.log_density(seen["u"], mean, log_std)
-        kept = {"observation": seen["observation"], "u": seen["u"], "log_density": log_density}
-        return {**kept, "advantage": advantage, "return": advantage + value}
-
-    def _values(self, observation: Tensor) -> Tensor:
-        values: Tensor = self.critic(observation.flatten(0, 1))[0]
-        return values.view(observation.shape[:2])
 
     def validation_step(self, batch: tuple[Tensor], batch_idx: int) -> None:
         """Run the evaluation's episodes, and measure the policy where they went."""
@@ -358,9 +233,9 @@ class ContinuousControl(Task):
             )
             noise = policy_noise(
                 self.actor,
-                self._tensor(found.observations[rows.numpy()]),
+                self.observed(found.observations[rows.numpy()]),
                 self._least_value,
-                self.log_temperature.detach().exp() if self._soft else 1.0,
+                self.log_temperature.detach().exp() if self.soft else 1.0,
             )
         return {
             "val_entropy": noise.entropy,
@@ -370,7 +245,7 @@ class ContinuousControl(Task):
         }
 
     def _least_value(self, x: Tensor) -> Tensor | None:
-        return self.critic(x).amin(0) if self._soft else None
+        return self.critic(x).amin(0) if self.soft else None
 
     def pictures(self, folder: Path) -> None:
         """Write the learning curve and the evaluation episode of median return.
