@@ -18,7 +18,7 @@ from actsearch.task.tensor_task import Schedule, TensorTask
 from actsearch.task.tensors import Batch, standardise
 
 from .data import images
-from .nets.build import Backbone, Layout, build
+from .nets.backbones import Backbone, Layout, build_backbone
 from .nets.layers import Normalisation, NormPosition, Residual
 
 
@@ -90,10 +90,12 @@ class Classification(TensorTask):
     ) -> None:
         super().__init__(**options)
         self.schedule = schedule
-        found = images.load(data, data_home, image_shape)
+        found = images.load_labelled(data, data_home, image_shape)
         self.classes = found.classes
         layout = Layout(hidden, depth, normalisation, norm_position, residual, patch, heads)
-        self.network = build(backbone, tuple(found.x.shape[1:]), len(found.classes), layout)
+        self.network = build_backbone(
+            backbone, tuple(found.x.shape[1:]), len(found.classes), layout
+        )
         labels = torch.from_numpy(found.y)
         self.hold(torch.from_numpy(found.x), labels, stratify=labels, scale=standardise)
 

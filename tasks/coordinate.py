@@ -110,7 +110,7 @@ class Coordinate(TensorTask):
             test_share=test_share,
             **options,
         )
-        self.picture = photographs.load(image, size, colour)
+        self.picture = photographs.load_photograph(image, size, colour)
         coordinates = torch.cartesian_prod(*[torch.linspace(-scale, scale, size)] * 2)
         self.hold(coordinates, self.picture.flatten(0, 1).clone())
         self.network = MLP(2, self.picture.shape[2], hidden, depth, "none", "before")

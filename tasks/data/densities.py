@@ -15,7 +15,7 @@ DISTINCT = 10
 """A column of fewer distinct values has no density: a flow would put an endless spike on each."""
 
 
-def load(data: str, samples: int, seed: int) -> Tensor:
+def load_rows(data: str, samples: int, seed: int) -> Tensor:
     """Return rows to estimate the density of, float32 ``(N, D)``.
 
     Args:

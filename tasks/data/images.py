@@ -47,7 +47,7 @@ def load_torchvision(name: str, data_home: str | None) -> Labelled:
     return labelled(images.astype(np.float32) / 255, np.array([label for _, label in pairs]))
 
 
-def load(
+def load_labelled(
     data: str, data_home: str | None = None, image_shape: tuple[int, int, int] | None = None
 ) -> Labelled:
     """Return labelled data by name.

@@ -15,7 +15,7 @@ SAMPLES = ("china", "flower")
 
 
 @cache
-def load(image: str, size: int, colour: bool = False) -> Tensor:
+def load_photograph(image: str, size: int, colour: bool = False) -> Tensor:
     """Return a picture ``(size, size, C)`` with intensities in [0, 1].
 
     Read once a process, so leave it as it is.

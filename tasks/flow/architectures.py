@@ -151,7 +151,7 @@ class Conditioner:
         return {"univariate": MonotonicRQSTransform, "shapes": shapes, **shared}
 
 
-def build(
+def build_flow(
     architecture: Architecture,
     features: int,
     depth: int,

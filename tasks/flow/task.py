@@ -24,7 +24,7 @@ from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Part, standardise
 
 from ..data import densities
-from .architectures import Architecture, Conditioner, Mixing, Univariate, build
+from .architectures import Architecture, Conditioner, Mixing, Univariate, build_flow
 
 
 class Flow(TensorTask):
@@ -114,10 +114,10 @@ class Flow(TensorTask):
             split_seed=split_seed,
             **options,
         )
-        rows = densities.load(data, samples, split_seed)
+        rows = densities.load_rows(data, samples, split_seed)
         self.hold(rows, scale=standardise)
         conditioner = Conditioner(hidden, layers, univariate, bins)
-        self.flow = build(
+        self.flow = build_flow(
             architecture, rows.shape[1], depth or usual_depth, mixing, conditioner, bijection_sites
         )
 

@@ -102,7 +102,7 @@ class Spiking(TensorTask):
                 "event data must have no encoding and no steps, being spikes already, but got"
                 f" {encoding=}, {steps=}."
             )
-        found = events or images.load(data, data_home)
+        found = events or images.load_labelled(data, data_home)
         self.classes = found.classes
         self.steps = found.x.shape[1] if events else steps or 16
         self.encoding = None if events else encoding or "rate"

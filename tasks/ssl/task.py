@@ -127,7 +127,7 @@ class SelfSupervised(TensorTask):
     ) -> None:
         super().__init__(batch_size=batch_size, lr=lr, **options)
         self.schedule = schedule
-        found = images.load(data, data_home, image_shape)
+        found = images.load_labelled(data, data_home, image_shape)
         if found.x.ndim != 4:
             raise InvalidValueError(
                 f"data must be images, but {data} has rows of shape {found.x.shape[1:]}. Give"

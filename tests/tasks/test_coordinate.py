@@ -9,7 +9,7 @@ import actsearch
 from actsearch.errors import ActsearchError, InvalidValueError, UnknownNameError
 from actsearch.task import laws
 from actsearch_tasks.coordinate import Coordinate, psnr
-from actsearch_tasks.data.photographs import load
+from actsearch_tasks.data.photographs import load_photograph
 from actsearch_tasks.nets.layers import he_
 
 SMALL = {"size": 16, "hidden": 8, "depth": 2, "batch_size": 32}
@@ -60,7 +60,7 @@ def test_tasks_of_a_process_do_not_share_the_pixels_that_they_change():
     task = build()
     for tensor in task.tensors:
         tensor[task.splits.test] = torch.nan
-    assert load("china", 16).isfinite().all()
+    assert load_photograph("china", 16).isfinite().all()
 
 
 def test_defaults_reach_their_psnr():
@@ -112,11 +112,11 @@ def test_reads_a_picture_of_ones_own_cropped_to_its_middle_and_averaged(tmp_path
     pixels[:, 2:6] = (255, 0, 0)  # the left half of the middle 8×8
     pixels[0, 6:10] = 255
     Image.fromarray(pixels).save(tmp_path / "own.png")
-    found = load(str(tmp_path / "own.png"), 4, True)
+    found = load_photograph(str(tmp_path / "own.png"), 4, True)
     assert found.shape == (4, 4, 3)
     assert found[2].tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]]
     torch.testing.assert_close(found[0, 2], torch.full((3,), 0.5), atol=1 / 255, rtol=0)
-    grey = load(str(tmp_path / "own.png"), 4)
+    grey = load_photograph(str(tmp_path / "own.png"), 4)
     assert grey.shape == (4, 4, 1)
     assert float(grey[3, 0]) == pytest.approx(0.299, abs=1 / 255)
     for name, mode in (
@@ -126,7 +126,7 @@ def test_reads_a_picture_of_ones_own_cropped_to_its_middle_and_averaged(tmp_path
         ("photo.jpg", "RGB"),
     ):
         Image.fromarray(pixels).convert(mode).save(tmp_path / name)
-        assert load(str(tmp_path / name), 4, True).shape == (4, 4, 3)
+        assert load_photograph(str(tmp_path / name), 4, True).shape == (4, 4, 3)
     metrics = laws.fit(build(image=str(tmp_path / "own.png"), size=8))
     assert math.isfinite(metrics["val_psnr"])
 
@@ -137,7 +137,7 @@ def test_a_picture_lies_as_its_camera_held_it(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    found = load(str(tmp_path / "turned.png"), 8)
+    found = load_photograph(str(tmp_path / "turned.png"), 8)
     assert found[-1].min() == 1
     assert found[0].max() == 0
 

@@ -175,23 +175,25 @@ def test_a_diverged_flow_gives_nan_and_no_exception():
 
 
 def test_shapes_are_what_they_are_called():
-    assert torch.equal(densities.load("rings", 200, 1), densities.load("rings", 200, 1))
-    assert not torch.equal(densities.load("rings", 200, 1), densities.load("rings", 200, 2))
-    radius = densities.load("rings", 3000, 0).norm(dim=1)
+    assert torch.equal(densities.load_rows("rings", 200, 1), densities.load_rows("rings", 200, 1))
+    assert not torch.equal(
+        densities.load_rows("rings", 200, 1), densities.load_rows("rings", 200, 2)
+    )
+    radius = densities.load_rows("rings", 3000, 0).norm(dim=1)
     assert (radius - radius.round()).abs().mean() < 0.1
     assert radius.round().unique().tolist() == [1, 2, 3]
-    board = densities.load("checkerboard", 3000, 0).add(2).floor().long()
+    board = densities.load_rows("checkerboard", 3000, 0).add(2).floor().long()
     assert set(map(tuple, board.tolist())) == {
         (i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0
     }
-    moons = densities.load("two_moons", 3000, 0)
+    moons = densities.load_rows("two_moons", 3000, 0)
     upper, lower = moons.norm(dim=1), (moons - torch.tensor([1.0, 0.5])).norm(dim=1)
     assert torch.minimum((upper - 1).abs(), (lower - 1).abs()).mean() < 0.1
 
 
 def test_tables_leave_out_columns_without_a_density():
     widths = {
-        name: densities.load(name, 0, 0).shape
+        name: densities.load_rows(name, 0, 0).shape
         for name in ("iris", "wine", "breast_cancer", "diabetes")
     }
     assert widths == {

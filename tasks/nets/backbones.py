@@ -52,7 +52,9 @@ class Layout:
     heads: int = 4
 
 
-def build(backbone: Backbone, shape: tuple[int, ...], classes: int, layout: Layout) -> nn.Module:
+def build_backbone(
+    backbone: Backbone, shape: tuple[int, ...], classes: int, layout: Layout
+) -> nn.Module:
     """Build a backbone for inputs of ``shape``.
 
     Raises:
