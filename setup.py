@@ -13,6 +13,7 @@ with TemporaryDirectory() as scratch:
         packages=[
             *find_packages(include=["actsearch", "actsearch.*"]),
             "actsearch_tasks",
+            *[f"actsearch_tasks.{name}" for name in find_packages("tasks")],
             "actsearch_search_spaces",
         ],
         # A top-level `tasks` in site-packages would be shadowed by any `tasks.py` beside a user's

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from stable_baselines3 import SAC
 
-from actsearch_tasks._pictures import new_figure
-from actsearch_tasks._rl_environments import evaluate
+from actsearch.task.pictures import new_figure
 from actsearch_tasks.rl import TEST_SEED, ContinuousControl
+from actsearch_tasks.rl.environments import evaluate
 
 ENV = "Pendulum-v1"
 

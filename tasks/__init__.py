@@ -1,4 +1,4 @@
-"""Tasks: one file each, found by name.
+"""Tasks, found by name: a module, or a package with what the task alone needs.
 
-Files that begin with an underscore are shared by several.
+``data`` and ``nets`` are shared by several.
 """

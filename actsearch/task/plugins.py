@@ -5,6 +5,7 @@ No list is kept by hand.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 from importlib.metadata import EntryPoint, entry_points
@@ -22,7 +23,11 @@ _ERROR: dict[Group, type[TaskError | SearchSpaceError]] = {
 
 
 def members(group: Group) -> dict[str, Path]:
-    """Return the files of a group by name: modules for tasks, YAML files for search spaces.
+    """Return the files of a group by name: modules and packages for tasks, YAML for search spaces.
+
+    A module or package is a task where it brings a class: one that it defines, or that its
+    ``__init__`` hands on (``from .task import Flow as Flow``). What brings none is shared by
+    several.
 
     Raises:
         TaskError, SearchSpaceError: two packages hold the same name, or one does not import.
@@ -30,16 +35,7 @@ def members(group: Group) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for entry in entry_points(group=f"actsearch.{group}"):
         for folder in _folders(group, entry):
-            if group == "tasks":
-                files = [
-                    folder / f"{m.name}{'' if m.ispkg else '.py'}"
-                    for m in pkgutil.iter_modules([str(folder)])
-                ]
-            else:
-                files = sorted(folder.glob("*.yaml"))
-            for file in files:
-                if file.stem.startswith("_"):
-                    continue
+            for file in _files(group, folder):
                 if file.stem in found and found[file.stem] != file:
                     raise _ERROR[group](
                         f"{file.stem!r} must be one of the {group}, but {found[file.stem]} and"
@@ -47,6 +43,34 @@ def members(group: Group) -> dict[str, Path]:
                     )
                 found[file.stem] = file
     return dict(sorted(found.items()))
+
+
+def _files(group: Group, folder: Path) -> list[Path]:
+    if group == "search_spaces":
+        return sorted(folder.glob("*.yaml"))
+    modules = pkgutil.iter_modules([str(folder)])
+    files = [folder / (m.name if m.ispkg else f"{m.name}.py") for m in modules]
+    return [file for file in files if file.name[0] != "_" and _brings_class(source(file))]
+
+
+def source(member: Path) -> Path:
+    """Return the file that a task's module or package begins with."""
+    return member / "__init__.py" if member.is_dir() else member
+
+
+def _brings_class(file: Path) -> bool:
+    """Tell by reading, not by importing: a list must be quick."""
+    try:
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+    except SyntaxError:
+        return True  # so that importing it says what is wrong
+    handed_on = (
+        alias.asname == alias.name and alias.name[0].isupper()
+        for node in body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    )
+    return any(isinstance(node, ast.ClassDef) for node in body) or any(handed_on)
 
 
 def find(group: Group, name: str) -> Path:

@@ -19,8 +19,8 @@ class Task(L.LightningModule):
     :meth:`forward`, from which its sites are found. Every argument of its constructor is an option
     of the command line (``--task.hidden 128``), explained by its docstring.
 
-    Laws, checked by ``tests/tasks``: it trains with Lightning's bare trainer; the same seed gives
-    the same numbers on CPU; it has at least one site; the metric it names is logged.
+    Where the data fit in memory, :class:`actsearch.task.tensor_task.TensorTask` does most of this.
+    The laws that hold for every task are tests to inherit, :class:`actsearch.task.laws.TaskLaws`.
 
     Attributes:
         monitor: the metric that a search optimises, logged in validation.

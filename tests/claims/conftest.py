@@ -1,4 +1,4 @@
-"""Claims say what they measured: one table at the end, a row for each, also for those that failed."""
+"""Claims say what they measured: one table at the end, with those that failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ Claim = Callable[[str, str, str], None]
 
 @pytest.fixture
 def claim(record_property: Callable[[str, object], None]) -> Claim:
-    """Add a row to the table at the end: what is claimed, what was measured, what was wanted ('' for a remark)."""
+    """Add a row to the table at the end.
+
+    What is claimed, what was measured, what was wanted ('' for a remark).
+    """
 
     def record(what: str, measured: str, wanted: str = "") -> None:
         record_property("claim", [what, measured, wanted])
@@ -21,7 +24,7 @@ def claim(record_property: Callable[[str, object], None]) -> Claim:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table, in the Markdown that ``benchmarks/README.md`` keeps."""
-    rows = [("claim", "measured", "wanted", "held")]
+    rows: list[tuple[str, ...]] = []
     for outcome, held in (("passed", "yes"), ("failed", "NO")):
         for report in terminalreporter.getreports(outcome):
             if report.when == "call":
@@ -30,11 +33,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     for name, row in report.user_properties
                     if name == "claim"
                 ]
-    if len(rows) == 1:
-        return
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    terminalreporter.section("claims")
-    for number, row in enumerate(rows):
-        terminalreporter.write_line("| " + " | ".join(map(str.ljust, row, widths)) + " |")
-        if number == 0:
-            terminalreporter.write_line("|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    if rows:
+        rows.insert(0, ("claim", "measured", "wanted", "held"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        rows.insert(1, tuple("-" * width for width in widths))
+        terminalreporter.section("claims")
+        for row in rows:
+            terminalreporter.write_line("| " + " | ".join(map(str.ljust, row, widths)) + " |")

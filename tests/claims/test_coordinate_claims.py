@@ -1,4 +1,7 @@
-"""The claim of the first command: what it finds draws a photograph better than ReLU at its best rate, on new divisions."""
+"""The claim of the first command: what it finds draws a photograph better than ReLU.
+
+ReLU has its best rate, and both have new divisions of the pixels.
+"""
 
 import lightning.pytorch as L
 import pytest

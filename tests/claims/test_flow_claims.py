@@ -11,8 +11,8 @@ import zuko
 
 from actsearch import activation
 from actsearch.run import run_search
-from actsearch_tasks._flows import ElementwiseBijection
 from actsearch_tasks.flow import Flow
+from actsearch_tasks.flow.bijection import ElementwiseBijection
 
 pytestmark = pytest.mark.claim
 
@@ -74,7 +74,7 @@ def test_leaky_relus_log_det_counts_the_negatives_exactly(slope):
 
 
 def test_log_det_is_that_of_the_jacobian_at_every_layer_and_of_the_whole(trained, claim):
-    rows = trained._rows[trained._splits.test[:200]]
+    rows = trained.select("test")[0][:200]
     x = rows
     for name, transform in layers(trained):
         y, log_det = transform.call_and_ladj(x)
@@ -92,7 +92,7 @@ def test_log_det_is_that_of_the_jacobian_at_every_layer_and_of_the_whole(trained
 def test_inverse_undoes_every_layer_and_the_whole(trained, dtype, tolerance, claim):
     trained.flow.to(dtype)
     try:
-        x = rows = trained._rows[trained._splits.test].to(dtype)
+        x = rows = trained.select("test")[0].to(dtype)
         for name, transform in layers(trained):
             with torch.no_grad():
                 y = transform(x)
@@ -127,7 +127,7 @@ def test_density_integrates_to_one(trained, mass, claim):
 
 
 def test_samples_are_those_of_the_density(trained, mass):
-    """Where the density says so many fall, so many fall: the share of samples in each quarter of the plane."""
+    """Each quarter of the plane has the share of samples that the density gives it."""
     torch.manual_seed(0)
     samples = trained.sample(20_000)
     assert samples.isfinite().all()
@@ -160,7 +160,7 @@ class NeuralSplineFlow(torch.nn.Module):
 
 
 def likelihoods(seed, change, **options):
-    """Train the task with its defaults, after a change of its flow, and return validation and test likelihood."""
+    """Train with the defaults, after a change of the flow; return both splits' likelihood."""
     L.seed_everything(seed, verbose=False)
     task = Flow(**options)
     change(task)

@@ -1,4 +1,4 @@
-"""Claims of the specification's reinforcement learning row: the squashed density, and learning Pendulum."""
+"""Claims of the reinforcement learning row: the squashed density, and learning Pendulum."""
 
 import logging
 import math
@@ -9,8 +9,8 @@ import torch
 
 import actsearch
 from actsearch.search.space.search_space import SearchSpace
-from actsearch_tasks._rl_networks import Actor
 from actsearch_tasks.rl import ContinuousControl
+from actsearch_tasks.rl.networks import Actor
 
 pytest.importorskip("gymnasium")
 pytestmark = [

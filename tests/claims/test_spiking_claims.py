@@ -10,8 +10,8 @@ import torch.nn.functional as F
 
 import actsearch
 from actsearch.search.space.search_space import SearchSpace
-from actsearch_tasks._spiking_network import SpikingLayer
 from actsearch_tasks.spiking import Spiking
+from actsearch_tasks.spiking.network import SpikingLayer
 
 pytestmark = [
     pytest.mark.claim,
@@ -39,11 +39,11 @@ def place(task, surrogate):
     return task
 
 
-def test_the_forward_pass_is_the_heaviside_network_whatever_the_surrogate_and_the_backward_pass_is_not():
+def test_forward_is_the_heaviside_network_whatever_the_surrogate_and_backward_is_not():
     torch.manual_seed(0)
     task = Spiking()
-    rows = task._splits.train[:64]
-    x, y = task.encode(task._inputs[rows], seed=0), task._labels[rows]
+    inputs, labels = task.select("train")
+    x, y = task.encode(inputs[:64], seed=0), labels[:64]
     reference = copy.deepcopy(task)
     for name in reference.network.layers:
         reference.network.get_submodule(name).surrogate = Heaviside()

@@ -1,4 +1,4 @@
-"""Claims of the specification's self-supervised row: what is learned, its collapse, and the order of activations."""
+"""Claims of the self-supervised row: what is learned, its collapse, the order of activations."""
 
 import logging
 import math

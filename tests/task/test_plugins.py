@@ -18,7 +18,7 @@ ERRORS = {"tasks": TaskError, "search_spaces": SearchSpaceError}
 
 @pytest.fixture
 def other(tmp_path, monkeypatch):
-    """Return a function that installs a distribution ``other`` whose content is the package ``other_content``."""
+    """Install a distribution ``other`` whose content is the package ``other_content``."""
 
     def install(group: str, files: dict[str, str]) -> Path:
         (tmp_path / "other-1.0.dist-info").mkdir()
@@ -29,7 +29,7 @@ def other(tmp_path, monkeypatch):
             f"[actsearch.{group}]\nmore = other_content\n"
         )
         for name, text in files.items():
-            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
         monkeypatch.syspath_prepend(tmp_path)
         return tmp_path
@@ -43,14 +43,38 @@ def test_content_of_another_project_is_found(other):
         "tasks",
         {
             "other_content/__init__.py": "",
-            "other_content/theirs.py": "",
-            "other_content/_no.py": "",
+            "other_content/theirs.py": "class Theirs: ...",
+            "other_content/_no.py": "class No: ...",
         },
     )
     assert plugins.find("tasks", "theirs") == folder / "other_content/theirs.py"
     assert plugins.module_of("tasks", "theirs") == "other_content.theirs"
     assert plugins.module_of("tasks", "flow") == "actsearch_tasks.flow"
     assert "_no" not in plugins.members("tasks")
+
+
+def test_a_task_is_what_brings_a_class(other):
+    folder = other(
+        "tasks",
+        {
+            "other_content/__init__.py": "",
+            "other_content/plain.py": "class Plain: ...",
+            "other_content/helpers.py": "def help_(): ...",
+            "other_content/constants.py": "from math import pi as pi",
+            "other_content/broken.py": "class Broken: x = = 1",
+            "other_content/large/__init__.py": "from .task import Large as Large",
+            "other_content/large/task.py": "class Large: ...",
+            "other_content/nets/__init__.py": '"""Shared by several."""',
+            "other_content/nets/deep.py": "class Deep: ...",
+        },
+    )
+    theirs, ours = set(), set()
+    for name, file in plugins.members("tasks").items():
+        (theirs if folder in file.parents else ours).add(name)
+    assert theirs == {"plain", "broken", "large"}
+    assert {"flow", "rl"} <= ours
+    assert not ours & {"data", "nets"}
+    assert plugins.module_of("tasks", "large") == "other_content.large"
 
 
 @pytest.mark.parametrize("group", ERRORS)

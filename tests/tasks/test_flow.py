@@ -1,86 +1,71 @@
-import logging
 import math
 
-import lightning as L
 import pytest
 import torch
 import zuko
 
 import actsearch
-from actsearch.errors import ActsearchError, InvalidValueError, RequirementError, UnknownNameError
+from actsearch.errors import ActsearchError, RequirementError, UnknownNameError
 from actsearch.run import run_search
-from actsearch_tasks import _densities as densities
-from actsearch_tasks._flows import ElementwiseBijection, SiteTransform
+from actsearch.task import laws
+from actsearch_tasks.data import densities
 from actsearch_tasks.flow import Flow
+from actsearch_tasks.flow.bijection import ElementwiseBijection, SiteTransform
+
+SMALL = {"samples": 500, "batch_size": 64}
+COUPLING = {"architecture": "coupling", "hidden": 8}
+AUTOREGRESSIVE = {"architecture": "autoregressive", "hidden": 8}
+VARIANTS = [
+    {"depth": 2},
+    {"depth": 2, "mixing": "rotation", "data": "rings"},
+    COUPLING | {"data": "checkerboard"},
+    COUPLING | {"univariate": "spline", "bijection_sites": True},
+    AUTOREGRESSIVE | {"data": "wine"},
+    AUTOREGRESSIVE | {"univariate": "spline", "depth": 2},
+    {"data": "diabetes", "depth": 2},
+]
 
 
-@pytest.fixture(autouse=True)
-def _quiet():
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    torch.set_num_threads(1)
+class TestFlow(laws.TaskLaws):
+    @pytest.fixture
+    def task(self):
+        return Flow
 
+    @pytest.fixture
+    def small(self):
+        return SMALL | {"depth": 2}
 
-def trainer(epochs):
-    return L.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-
-
-def fit(task, epochs=2):
-    run = trainer(epochs)
-    run.fit(task)
-    return {name: float(value) for name, value in run.callback_metrics.items()}
+    @pytest.fixture(params=VARIANTS, ids=str)
+    def variant(self, request):
+        return request.param
 
 
 def build(seed=0, **options):
-    L.seed_everything(seed, verbose=False)
-    return Flow(**{"samples": 500, "batch_size": 64} | options)
+    return laws.build(Flow, SMALL | options, seed)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"depth": 2},
-        {"depth": 2, "mixing": "rotation", "data": "rings"},
-        {"architecture": "coupling", "hidden": 8, "data": "checkerboard"},
-        {"architecture": "coupling", "hidden": 8, "univariate": "spline", "bijection_sites": True},
-        {"architecture": "autoregressive", "hidden": 8, "data": "wine"},
-        {"architecture": "autoregressive", "hidden": 8, "univariate": "spline", "depth": 2},
-        {"data": "diabetes", "depth": 2},
-    ],
-    ids=str,
-)
-def test_trains_with_a_bare_trainer_and_logs_what_it_names(options):
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_the_likelihood_rises_and_the_flow_is_exact(options):
     task = build(**options)
-    start = float(task(task._rows[task._splits.validation]).detach().mean())
-    metrics = fit(task)
+    start = float(task(task.select("val")[0]).detach().mean())
+    metrics = laws.fit(task, epochs=2)
     assert metrics[task.monitor] > start
     dimensions = task.example_input_array.shape[1]
     expected = -metrics["val_log_likelihood"] / dimensions / math.log(2)
     assert metrics["val_bits_per_dimension"] == pytest.approx(expected, rel=1e-5)
     assert metrics["val_loss"] == -metrics["val_log_likelihood"]
-    (result,) = trainer(1).test(task, verbose=False)
-    named = {
-        "test_log_likelihood",
-        "test_bits_per_dimension",
-        "round_trip_error",
-        "log_det_error",
-        "samples_per_second",
-    }
-    assert named <= result.keys()
+    (result,) = laws.trainer().test(task, verbose=False)
+    assert {"test_bits_per_dimension", "samples_per_second"} <= result.keys()
     assert result["round_trip_error"] < 1e-3
     assert result["log_det_error"] < 1e-3
 
 
-def test_same_seed_same_numbers_and_another_seed_others():
-    first, again, other = (fit(build(seed, depth=2)) for seed in (3, 3, 4))
-    assert first == again
-    assert first != other
+def test_the_density_is_drawn_in_the_plane_alone(tmp_path):
+    build(depth=1).pictures(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"samples.png", "density.png"}
+    (tmp_path / "table").mkdir()
+    build(depth=1, data="wine").pictures(tmp_path / "table")
+    assert [file.name for file in (tmp_path / "table").iterdir()] == ["samples.png"]
 
 
 def test_reads_every_site_name_as_part_of_the_flow():
@@ -133,8 +118,8 @@ def test_a_placement_changes_the_density_and_keeps_it_one():
     placement.apply(task, task.example_input_array)
     after = task(task.example_input_array)
     assert not torch.allclose(before, after)
-    assert task.log_det_error(task._rows[:64]) < 1e-5
-    assert task.round_trip_error(task._rows[:64]) < 1e-5
+    assert task.log_det_error(task.tensors[0][:64]) < 1e-5
+    assert task.round_trip_error(task.tensors[0][:64]) < 1e-5
 
 
 def test_an_expression_that_is_one_to_one_needs_no_inverse_of_its_own():
@@ -177,15 +162,9 @@ def test_autoregressive_splines_are_zukos_neural_spline_flow():
                 theirs[key] = ours.pop(f"step_{number}.hyper.linear_{layer}.{kind}").detach()
     assert not ours
     twin.load_state_dict(theirs)
-    x = task._rows[:100]
+    x = task.tensors[0][:100]
     torch.testing.assert_close(task(x), twin().log_prob(x), rtol=0, atol=1e-6)
     assert sum(p.numel() for p in task.parameters()) == sum(p.numel() for p in twin.parameters())
-
-
-def test_test_rows_change_nothing_of_a_fit():
-    plain, altered = build(depth=1), build(depth=1)
-    altered._rows[altered._splits.test] = torch.nan
-    assert fit(plain) == fit(altered)
 
 
 def test_a_diverged_flow_gives_nan_and_no_exception():
@@ -195,35 +174,26 @@ def test_a_diverged_flow_gives_nan_and_no_exception():
     assert task(task.example_input_array).isnan().all()
 
 
-def test_pictures_are_written(tmp_path):
-    task = build(depth=1)
-    task.pictures(tmp_path)
-    table = build(depth=1, data="wine")
-    (tmp_path / "table").mkdir()
-    table.pictures(tmp_path / "table")
-    for name in ("samples.png", "density.png", "table/samples.png"):
-        assert (tmp_path / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert not (tmp_path / "table/density.png").exists()
-
-
 def test_shapes_are_what_they_are_called():
-    assert torch.equal(densities.load("rings", 200, 1), densities.load("rings", 200, 1))
-    assert not torch.equal(densities.load("rings", 200, 1), densities.load("rings", 200, 2))
-    radius = densities.load("rings", 3000, 0).norm(dim=1)
+    assert torch.equal(densities.load_rows("rings", 200, 1), densities.load_rows("rings", 200, 1))
+    assert not torch.equal(
+        densities.load_rows("rings", 200, 1), densities.load_rows("rings", 200, 2)
+    )
+    radius = densities.load_rows("rings", 3000, 0).norm(dim=1)
     assert (radius - radius.round()).abs().mean() < 0.1
     assert radius.round().unique().tolist() == [1, 2, 3]
-    board = densities.load("checkerboard", 3000, 0).add(2).floor().long()
+    board = densities.load_rows("checkerboard", 3000, 0).add(2).floor().long()
     assert set(map(tuple, board.tolist())) == {
         (i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0
     }
-    moons = densities.load("two_moons", 3000, 0)
+    moons = densities.load_rows("two_moons", 3000, 0)
     upper, lower = moons.norm(dim=1), (moons - torch.tensor([1.0, 0.5])).norm(dim=1)
     assert torch.minimum((upper - 1).abs(), (lower - 1).abs()).mean() < 0.1
 
 
 def test_tables_leave_out_columns_without_a_density():
     widths = {
-        name: densities.load(name, 0, 0).shape
+        name: densities.load_rows(name, 0, 0).shape
         for name in ("iris", "wine", "breast_cancer", "diabetes")
     }
     assert widths == {
@@ -234,27 +204,15 @@ def test_tables_leave_out_columns_without_a_density():
     }  # no sex
 
 
-def test_rows_are_standardised_on_training_rows_only():
-    task = build(data="breast_cancer", depth=1)
-    train = task._rows[task._splits.train]
-    torch.testing.assert_close(train.mean(0), torch.zeros(30), atol=1e-5, rtol=0)
-    torch.testing.assert_close(train.var(0, correction=0), torch.ones(30), atol=1e-4, rtol=0)
-    sizes = [len(part) for part in (task._splits.train, task._splits.validation, task._splits.test)]
-    assert sizes == [341, 114, 114]
-
-
-def test_a_smoke_search_of_conditioner_and_bijections_together(tmp_path):
-    options = {
-        "samples": 200,
-        "depth": 2,
-        "architecture": "coupling",
-        "hidden": 4,
-        "bijection_sites": True,
-    }
-    config = {f"task.{name}": value for name, value in options.items()}
-    config |= {"trainer.max_epochs": 1, "trainer.accelerator": "cpu"}
+def test_a_search_chooses_for_conditioner_and_bijections_together(tmp_path):
+    options = COUPLING | {"samples": 200, "depth": 2, "hidden": 4, "bijection_sites": True}
     result = run_search(
-        "flow", trials=3, store=tmp_path, executor="inline", config=config, confirm=0
+        (Flow, options),
+        trials=3,
+        store=tmp_path,
+        executor="inline",
+        config={"trainer.max_epochs": 1, "trainer.accelerator": "cpu"},
+        confirm=0,
     )
     assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 3, result.trials
     assert len({trial.values[0] for trial in result.trials}) > 1
@@ -266,40 +224,8 @@ def test_a_smoke_search_of_conditioner_and_bijections_together(tmp_path):
     assert names <= result.best.sites.keys()
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"data": "two_moon"}, UnknownNameError, "unknown data 'two_moon'; nearest: two_moons"),
-        (
-            {"architecture": "residual"},
-            InvalidValueError,
-            "architecture must be one of linear, coupling, autoregressive",
-        ),
-        ({"mixing": "conv"}, InvalidValueError, "mixing must be one of lu, rotation"),
-        ({"univariate": "cubic"}, InvalidValueError, "univariate must be one of affine, spline"),
-        (
-            {"samples": 3},
-            InvalidValueError,
-            "samples must be a whole number of at least 50, but got 3",
-        ),
-        ({"depth": 0}, InvalidValueError, "depth must be a whole number of at least 1"),
-        ({"hidden": 0}, InvalidValueError, "hidden must be a whole number of at least 1"),
-        ({"layers": 0}, InvalidValueError, "layers must be a whole number of at least 1"),
-        ({"bins": 1}, InvalidValueError, "bins must be a whole number of at least 2"),
-        ({"batch_size": 0}, InvalidValueError, "batch_size must be a whole number of at least 1"),
-        ({"lr": -1.0}, InvalidValueError, "lr must be between 0 and inf, but got -1.0"),
-        (
-            {"weight_decay": -1.0},
-            InvalidValueError,
-            "weight_decay must be a finite number of at least 0",
-        ),
-        ({"split_seed": -1}, InvalidValueError, "split_seed must be a whole number of at least 0"),
-        ({"validation_share": 0.0}, InvalidValueError, "validation_share must be between 0 and 1"),
-    ],
-    ids=str,
-)
-def test_bad_options_get_one_line(options, error, message):
-    with pytest.raises(error, match=message) as caught:
-        build(**options)
+def test_unknown_data_get_one_line():
+    with pytest.raises(UnknownNameError, match="'two_moon'; nearest: two_moons") as caught:
+        build(data="two_moon")
     assert isinstance(caught.value, ActsearchError)
     assert "\n" not in str(caught.value)

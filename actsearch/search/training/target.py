@@ -65,7 +65,9 @@ class Target:
             own = [
                 c
                 for c in vars(tasks).values()
-                if isinstance(c, type) and issubclass(c, Task) and c.__module__ == tasks.__name__
+                if isinstance(c, type)
+                and issubclass(c, Task)
+                and f"{c.__module__}.".startswith(f"{tasks.__name__}.")
             ]
             if len(own) != 1:
                 raise TaskError(

@@ -1,0 +1,4 @@
+"""Networks that several tasks may train, their sites inside.
+
+No task by itself: it brings no class.
+"""

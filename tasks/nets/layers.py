@@ -1,0 +1,80 @@
+"""What the backbones share: normalisation on either side of an activation, and He's initialisation.
+
+Where the search also decides on which side of normalisation the activation stands, a site
+``early_activation`` with ``identity`` in it stands before the normalisation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import Literal
+
+from torch import nn
+
+from actsearch import Site
+
+Normalisation = Literal["none", "batch", "layer"]
+NormPosition = Literal["before", "after", "either"]
+Residual = Literal["post_activation", "pre_activation"]
+
+
+class ChannelLayerNorm(nn.GroupNorm):
+    """Layer normalisation of an image.
+
+    One mean and deviation a sample, one scale and shift a channel.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, channels)
+
+
+def norm_act(
+    channels: int,
+    normalisation: Normalisation,
+    position: NormPosition,
+    suffix: str = "",
+    default: str = "relu",
+    *,
+    image: bool = True,
+) -> OrderedDict[str, nn.Module]:
+    """Return normalisation and activation as named modules in the order asked for.
+
+    Args:
+        channels: width of the layer.
+        normalisation: ``none`` leaves the activation alone.
+        position: where the normalisation stands: ``before`` the activation, ``after`` it, or
+            ``either``: sites on both sides, the early one with ``identity``.
+        suffix: ends each name, such as ``_1``.
+        default: the activation that stands there first.
+        image: whether inputs are ``(N, C, H, W)`` rather than ``(N, C)``.
+    """
+    act, norm, early = f"activation{suffix}", f"norm{suffix}", f"early_activation{suffix}"
+    if normalisation == "none":
+        return OrderedDict({act: Site(default)})
+    if normalisation == "batch":
+        layer: nn.Module = nn.BatchNorm2d(channels) if image else nn.BatchNorm1d(channels)
+    else:
+        layer = ChannelLayerNorm(channels) if image else nn.LayerNorm(channels)
+    if position == "before":
+        return OrderedDict({norm: layer, act: Site(default)})
+    if position == "after":
+        return OrderedDict({act: Site(default), norm: layer})
+    return OrderedDict({early: Site("identity"), norm: layer, act: Site(default)})
+
+
+def he_(network: nn.Module) -> None:
+    """Draw every layer's weights from N(0, 2/fan_in), the linear ``head``'s from N(0, 1/fan_in).
+
+    Set biases to 0.
+
+    References:
+        Delving Deep into Rectifiers, K. He, X. Zhang, S. Ren and J. Sun, 2015,
+        https://arxiv.org/abs/1502.01852
+    """
+    for name, layer in network.named_modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            gain = 1.0 if name == "head" else 2.0  # no rectifier halves what leaves the head
+            nn.init.normal_(layer.weight, std=math.sqrt(gain / layer.weight[0].numel()))
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

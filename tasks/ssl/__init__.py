@@ -1,0 +1,3 @@
+"""Self-supervised representation learning, and its collapse."""
+
+from .task import SelfSupervised as SelfSupervised
