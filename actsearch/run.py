@@ -212,7 +212,7 @@ def _finish_mirror(mirror: Mirror, confirmation: Confirmation | None) -> None:
         )
 
 
-def confirm(
+def confirm(  # noqa: PLR0913  # the options of a command
     study: str,
     *,
     task: Trained = "",
