@@ -25,7 +25,7 @@ from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.config import ATTRIBUTE, StudyConfig
 from actsearch.search.study.placement_file import placement_file, write_best
 from actsearch.search.study.record import StudyRun, open_study
-from actsearch.search.study.resolve import Trained, named, study_config
+from actsearch.search.study.resolve import Trained, name_and_options, study_config
 from actsearch.search.study.store import Store, check_name
 from actsearch.tracking.ending import ending
 from actsearch.tracking.mirror import Mirror
@@ -249,7 +249,7 @@ def confirm(  # noqa: PLR0913  # the options of a command
         ActsearchError: no such study, or nothing to confirm.
     """
     for given in (task, model, data):
-        named(given)
+        name_and_options(given)
     home = Store(store)
     run = StudyRun.load(home, study)
     with make_executor(executor, jobs, trial_timeout) as engine, home.owned(study):

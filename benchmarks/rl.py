@@ -23,7 +23,7 @@ from stable_baselines3 import SAC
 
 from actsearch.task.pictures import new_figure
 from actsearch_tasks.rl import TEST_SEED, ContinuousControl
-from actsearch_tasks.rl.environments import evaluate
+from actsearch_tasks.rl.environments import evaluate_policy
 
 ENV = "Pendulum-v1"
 
@@ -77,7 +77,7 @@ def theirs(seed: int, steps: int) -> list[float]:
         return (2 * (action - low) / (high - low) - 1).astype(np.float32)
 
     seeds = range(TEST_SEED, TEST_SEED + own["episodes"])
-    return [float(evaluate(ENV, list(seeds), policy).returns.mean()), *seconds]
+    return [float(evaluate_policy(ENV, list(seeds), policy).returns.mean()), *seconds]
 
 
 def draw(path: Path, curves: list[list[tuple[int, list[float]]]]) -> None:

@@ -23,7 +23,7 @@ from actsearch.task.options import (
 )
 from actsearch.task.pictures import DPI, new_figure
 from actsearch.task.tensor_task import TensorTask
-from actsearch.task.tensors import Batch, Part
+from actsearch.task.tensors import Batch, Split
 
 from .data import photographs
 from .nets.perceptron import MLP
@@ -134,7 +134,7 @@ class Coordinate(TensorTask):
         return {"loss": (self(x) - y).square()}
 
     @override
-    def figures(self, part: Part, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def figures(self, part: Split, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"psnr": psnr(means["loss"])}
 
     @torch.no_grad()

@@ -25,7 +25,7 @@ def test_published_schema_is_current(name):
 
 @pytest.mark.parametrize("name", plugins.members("search_spaces"))
 def test_presets_fulfil_the_schema(name):
-    data, _ = strict_yaml.load(plugins.find("search_spaces", name))
+    data, _ = strict_yaml.load(plugins.find_member("search_spaces", name))
     jsonschema.validate(data, json.loads((DOCS / "search_space.schema.json").read_text()))
 
 

@@ -25,7 +25,7 @@ from actsearch.activations import (
 from actsearch.activations.base import Parameter
 from actsearch.activations.properties.properties import FACTS
 from actsearch.activations.registry import family
-from actsearch.cli.options import parse
+from actsearch.cli.options import parse_arguments
 from actsearch.errors import InvalidValueError, UnknownNameError
 
 COLUMNS = (
@@ -68,7 +68,7 @@ def run(arguments: list[str]) -> int:
         default="",
         help="draw the curves and derivatives of what is listed into this file",
     )
-    options = parse(parser, arguments)
+    options = parse_arguments(parser, arguments)
     if options.command == "show":
         if not options.name:
             raise InvalidValueError(

@@ -6,7 +6,7 @@ import argparse
 import warnings
 from pathlib import Path
 
-from actsearch.cli.options import add_store, parse
+from actsearch.cli.options import add_store, parse_arguments
 from actsearch.errors import ActsearchWarning, StudyError
 
 
@@ -20,7 +20,7 @@ def run(arguments: list[str]) -> int:
         "--output", default="", help="file to write, such as best.json; printed where not given"
     )
     add_store(parser)
-    options = parse(parser, arguments)
+    options = parse_arguments(parser, arguments)
 
     from actsearch.placement import Placement
     from actsearch.search.study.placement_file import BEST, placement_file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from actsearch.cli.options import add_store, parse
+from actsearch.cli.options import add_store, parse_arguments
 
 
 def run(arguments: list[str]) -> int:
@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
         "--trial-timeout", type=float, default=None, help="stop a training after so many seconds"
     )
     add_store(parser)
-    options = parse(parser, arguments)
+    options = parse_arguments(parser, arguments)
 
     from actsearch.cli.progress import Progress
     from actsearch.cli.show import print_result

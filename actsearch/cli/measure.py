@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from actsearch.search.training.job import Job
     from actsearch.search.training.target import Target
 
-USAGE = """usage: actsearch measure STUDY [NAME ...] [options]
+MEASURE_USAGE = """usage: actsearch measure STUDY [NAME ...] [options]
        actsearch measure best.json --task TASK [NAME ...] [options]
 
 Compute measures of a trained placement: those named, else all that the model can have.
@@ -40,7 +40,7 @@ options:
 def run(arguments: list[str]) -> int:
     """Run the command."""
     if not arguments or {"-h", "--help"}.intersection(arguments):
-        print(USAGE)
+        print(MEASURE_USAGE)
         return 0 if arguments else 2
     words = [*arguments, "--"]
     first = next(i for i, word in enumerate(words) if word.startswith("-"))

@@ -6,7 +6,7 @@ import argparse
 import inspect
 import sys
 
-from actsearch.cli.options import parse
+from actsearch.cli.options import parse_arguments
 
 
 def run(arguments: list[str]) -> int:
@@ -15,7 +15,7 @@ def run(arguments: list[str]) -> int:
         prog="actsearch measures",
         description="List the measures of a trained model, and what a module must offer for each.",
     )
-    parse(parser, arguments)
+    parse_arguments(parser, arguments)
 
     from rich.console import Console
     from rich.table import Table

@@ -14,7 +14,7 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", default="mlruns", help="folder of the studies (default: mlruns)")
 
 
-def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+def parse_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
     """Parse, and raise a wrong option as one line instead of a page of usage.
 
     Raises:
@@ -28,7 +28,7 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
     return parser.parse_args(arguments)
 
 
-def canonical(arguments: list[str], flags: Collection[str]) -> list[str]:
+def canonical_words(arguments: list[str], flags: Collection[str]) -> list[str]:
     """Return a command's words with each option under its own name, and with a value.
 
     ``--test-metric`` is ``--test_metric``, ``--objective`` is ``--objectives``, ``--measure`` is

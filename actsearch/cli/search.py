@@ -6,17 +6,17 @@ from typing import get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from actsearch.cli.options import canonical, take_data, take_measures
+from actsearch.cli.options import canonical_words, take_data, take_measures
 from actsearch.errors import InvalidValueError
 from actsearch.search.executors.server import start_server
 
 GIVEN = ("task", "data", "model", "config", "space_content")
 """Options of a study that the command has by other means."""
 
-PARTS = ("config", "task", "data", "trainer")
+NO_OPTIONS_OF_A_SEARCH = ("config", "task", "data", "trainer")
 """What the parser has besides the options of a search."""
 
-USAGE = """usage: actsearch search TASK [options]
+SEARCH_USAGE = """usage: actsearch search TASK [options]
 
 TASK is a name that `actsearch tasks` lists, or the dotted path of your own LightningModule.
 `actsearch search TASK --help` lists every option, of the task, its data and the trainer too."""
@@ -25,7 +25,7 @@ TASK is a name that `actsearch tasks` lists, or the dotted path of your own Ligh
 def run(arguments: list[str]) -> int:
     """Run the command."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
+        print(SEARCH_USAGE)
         return 0 if arguments else 2
     if arguments[0].startswith("-"):
         raise InvalidValueError(
@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
     parser = build_parser(task)
     target.add_options(parser)
     try:
-        options = parser.parse_args(canonical(rest, flags))
+        options = parser.parse_args(canonical_words(rest, flags))
     except ArgumentError as error:
         raise InvalidValueError(option_error(error, parser)) from None
 
@@ -54,7 +54,9 @@ def run(arguments: list[str]) -> int:
     from actsearch.cli.show import print_result
     from actsearch.run import run_search
 
-    given = {key: value for key, value in vars(options).items() if key not in PARTS}
+    given = {
+        key: value for key, value in vars(options).items() if key not in NO_OPTIONS_OF_A_SEARCH
+    }
     named = given["measures"]
     plain = named if isinstance(named, dict) else {name: {} for name in named}
     given["measures"] = {

@@ -8,14 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from actsearch.cli.options import add_store, parse
+from actsearch.cli.options import add_store, parse_arguments
 from actsearch.run import SearchResult
 from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.study.record import StudyRun
 from actsearch.search.study.store import Store
 from actsearch.tracking import ladder
 from actsearch.tracking.ending import ending
-from actsearch.tracking.report import confirmation_rows, rows, write_report
+from actsearch.tracking.report import best_rows, confirmation_rows, write_report
 
 
 def run(arguments: list[str]) -> int:
@@ -30,7 +30,7 @@ def run(arguments: list[str]) -> int:
         "--top", type=int, default=10, help="how many of the best trials (default: 10)"
     )
     add_store(parser)
-    options = parse(parser, arguments)
+    options = parse_arguments(parser, arguments)
     store = Store(options.store)
     if options.study is None:
         for name in store.names():
@@ -46,9 +46,9 @@ def run(arguments: list[str]) -> int:
 def print_study(opened: StudyRun, top: int = 10) -> None:
     """Print the best trials, and the confirmation where there is one."""
     console = Console()
-    console.print(_table(f"{opened.name}: the ladder, in validation", *ladder.rows(opened)))
+    console.print(_table(f"{opened.name}: the ladder, in validation", *ladder.ladder_rows(opened)))
     console.print(
-        _table(f"{opened.name}: the best of the search, one training each", *rows(opened, top))
+        _table(f"{opened.name}: the best of the search, one training each", *best_rows(opened, top))
     )
     confirmation = Confirmation.read(opened)
     if confirmation is not None and confirmation.comparisons:

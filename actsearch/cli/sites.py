@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from actsearch.cli.options import parse, take_data
+from actsearch.cli.options import parse_arguments, take_data
 from actsearch.errors import ActsearchError, InvalidValueError, TaskError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
         "options", nargs=argparse.REMAINDER, help="options of the target: --task.hidden 128"
     )
     data, rest = take_data(arguments)
-    options = parse(parser, rest)
+    options = parse_arguments(parser, rest)
 
     from rich.console import Console
     from rich.table import Table

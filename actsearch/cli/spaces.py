@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from actsearch.cli.options import parse
+from actsearch.cli.options import parse_arguments
 
 
 def run(arguments: list[str]) -> int:
     """Run the command."""
-    parse(
+    parse_arguments(
         argparse.ArgumentParser(prog="actsearch spaces", description="List the search spaces."),
         arguments,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from actsearch.cli.options import add_store, parse
+from actsearch.cli.options import add_store, parse_arguments
 from actsearch.errors import StudyError
 
 
@@ -15,7 +15,7 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument("study", help="name of the study")
     add_store(parser)
-    options = parse(parser, arguments)
+    options = parse_arguments(parser, arguments)
 
     from actsearch.search.study.record import StudyRun
     from actsearch.search.study.store import Store

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import ast
 
-from actsearch.cli.options import parse
+from actsearch.cli.options import parse_arguments
 
 
 def run(arguments: list[str]) -> int:
     """Run the command."""
-    parse(argparse.ArgumentParser(prog="actsearch tasks", description="List the tasks."), arguments)
+    parse_arguments(
+        argparse.ArgumentParser(prog="actsearch tasks", description="List the tasks."), arguments
+    )
 
     from actsearch.task.plugins import members, source
 

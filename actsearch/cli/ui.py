@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from actsearch.cli.options import add_store, parse
+from actsearch.cli.options import add_store, parse_arguments
 from actsearch.errors import InvalidValueError, StudyError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -24,7 +24,7 @@ def run(arguments: list[str]) -> int:
         "--allow-remote", action="store_true", help="let other machines in: there is no password"
     )
     add_store(parser)
-    options = parse(parser, arguments)
+    options = parse_arguments(parser, arguments)
     if options.host not in LOOPBACK and not options.allow_remote:
         raise InvalidValueError(
             f"host must be this machine's loopback (127.0.0.1), but got {options.host!r}. Pass"

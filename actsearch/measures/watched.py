@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from actsearch.activations import Properties, from_spec, properties
 from actsearch.activations.base import Activation
-from actsearch.measures.functional.gradient_flow import derivative
+from actsearch.measures.functional.gradient_flow import slope_at
 from actsearch.placement import FoundSite, Site, applied
 from actsearch.placement.discovery.find import discover
 from actsearch.placement.discovery.place import Place
@@ -69,7 +69,7 @@ class FittedSite:
 
     def derivatives(self) -> Tensor:
         """Return the derivative at each input."""
-        return derivative(self.function, self.inputs)
+        return slope_at(self.function, self.inputs)
 
 
 class _Calling(nn.Module):

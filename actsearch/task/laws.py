@@ -26,7 +26,7 @@ from actsearch.task.tensor_task import TensorTask
 Options = dict[str, Any]
 
 
-def build(task: type[Task], given: Options, seed: int = 0) -> Task:
+def build_task(task: type[Task], given: Options, seed: int = 0) -> Task:
     """Build a task under a seed."""
     L.seed_everything(seed, verbose=False)
     return task(**given)
@@ -103,7 +103,7 @@ class TaskLaws:
         self, task: type[Task], small: Options, variant: Options
     ) -> None:
         """Both metrics that a task names are logged, and finite."""
-        module = build(task, small | variant)
+        module = build_task(task, small | variant)
         logged = fit(module)
         assert module.monitor in logged, f"{module.monitor} must be logged, but got {logged}"
         assert math.isfinite(logged[module.monitor]), logged
@@ -115,7 +115,7 @@ class TaskLaws:
         self, task: type[Task], small: Options, variant: Options
     ) -> None:
         """There is a site, and the loss depends on what every one of them puts out."""
-        module = build(task, small | variant)
+        module = build_task(task, small | variant)
         sites = [s.name for s in find_sites(module, module.example_input_array) if not s.protected]
         assert sites, "a task must have a site"
         reached: set[str] = set()
@@ -128,7 +128,7 @@ class TaskLaws:
         self, task: type[Task], small: Options
     ) -> None:
         """Randomness comes from the seed alone."""
-        first, again, other = (fit(build(task, small, seed)) for seed in (3, 3, 4))
+        first, again, other = (fit(build_task(task, small, seed)) for seed in (3, 3, 4))
         assert first == again
         assert first != other
 
@@ -136,8 +136,8 @@ class TaskLaws:
         self, task: type[Task], small: Options
     ) -> None:
         """Neither training nor validation sees it."""
-        expected = fit(build(task, small))
-        blind = build(task, small)
+        expected = fit(build_task(task, small))
+        blind = build_task(task, small)
 
         def refuse() -> None:
             raise AssertionError("a fit must not ask for the test split")
@@ -171,7 +171,7 @@ class TaskLaws:
 
     def test_pictures_are_png_files(self, task: type[Task], small: Options, tmp_path: Path) -> None:
         """Drawing leaves the mode of the model as it was."""
-        module = build(task, small)
+        module = build_task(task, small)
         fit(module)
         module.pictures(tmp_path)
         drawn = list(tmp_path.glob("*.png"))
@@ -197,7 +197,7 @@ class TaskLaws:
         assert result.trials[1].params, "the second trial must choose"
         placement = Placement.load(result.best.save(tmp_path / "placement.json"))
         assert placement.sites
-        module = build(task, small)
+        module = build_task(task, small)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ActsearchWarning)  # it was not confirmed
             placement.apply(module, module.example_input_array)

@@ -61,10 +61,10 @@ def check_options(task: Task) -> None:
     """
     for name, annotation in options(type(task)).items():
         if name in task.hparams:
-            check(name, task.hparams[name], annotation)
+            check_option(name, task.hparams[name], annotation)
 
 
-def check(name: str, value: object, annotation: Any) -> None:
+def check_option(name: str, value: object, annotation: Any) -> None:
     """Check one option, as :func:`check_options` all of a task."""
     allowed = get_args(annotation) if type(None) in get_args(annotation) else (annotation,)
     if value is None and type(None) in allowed:

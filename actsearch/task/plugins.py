@@ -73,7 +73,7 @@ def _brings_class(file: Path) -> bool:
     return any(isinstance(node, ast.ClassDef) for node in body) or any(handed_on)
 
 
-def find(group: Group, name: str) -> Path:
+def find_member(group: Group, name: str) -> Path:
     """Return the file of that name.
 
     Raises:
@@ -92,7 +92,7 @@ def find(group: Group, name: str) -> Path:
 
 def module_of(group: Group, name: str) -> str:
     """Return the dotted module name of a task, from the package that holds it."""
-    file = find(group, name)
+    file = find_member(group, name)
     for entry in entry_points(group=f"actsearch.{group}"):
         if file.parent in _folders(group, entry):
             return f"{entry.value}.{name}"

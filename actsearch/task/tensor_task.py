@@ -21,7 +21,7 @@ from actsearch.task.options import (
     check_options,
 )
 from actsearch.task.task import Task
-from actsearch.task.tensors import Batch, Part, Splits, TensorLoader, divide
+from actsearch.task.tensors import Batch, Split, Splits, TensorLoader, divide
 
 Schedule = Literal["constant", "cosine"]
 
@@ -109,7 +109,7 @@ class TensorTask(Task):
     def score(self, batch: Batch) -> dict[str, Tensor]:
         """Return figures of each sample ``(N, *)``, whose means over a split are logged."""
 
-    def figures(self, part: Part, means: Mapping[str, Tensor]) -> Mapping[str, Any]:
+    def figures(self, part: Split, means: Mapping[str, Tensor]) -> Mapping[str, Any]:
         """Return further figures of a whole split by name, none by default.
 
         Args:
@@ -118,7 +118,7 @@ class TensorTask(Task):
         """
         return {}
 
-    def select(self, part: Part) -> Batch:
+    def select(self, part: Split) -> Batch:
         """Return the rows of a split."""
         rows = getattr(self.splits, part)
         return tuple(tensor[rows] for tensor in self.tensors)
@@ -168,7 +168,7 @@ class TensorTask(Task):
     def on_test_epoch_end(self) -> None:
         self.log_means("test")
 
-    def log_means(self, part: Part) -> None:
+    def log_means(self, part: Split) -> None:
         """Log the means that were counted and the further figures of a split."""
         means = {name: meter.compute() for name, meter in self._meters.items()}
         self._meters.clear()

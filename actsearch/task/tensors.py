@@ -13,7 +13,7 @@ from torch import Tensor
 from actsearch.errors import InvalidValueError
 
 Batch = tuple[Tensor, ...]
-Part = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test"]
 
 
 class TensorLoader:

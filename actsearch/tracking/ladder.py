@@ -64,7 +64,7 @@ def _rung(run: StudyRun, name: str, trials: Sequence[FrozenTrial]) -> Rung:
     return Rung(name, ranked[0].values[0], short(run, ranked[0]), len(trials), cpu)
 
 
-def rows(run: StudyRun) -> tuple[list[str], list[list[str]]]:
+def ladder_rows(run: StudyRun) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the ladder as a table."""
     lines = [
         [

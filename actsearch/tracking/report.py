@@ -36,7 +36,7 @@ def write_report(run: StudyRun) -> Path:
     return folder
 
 
-def rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:
+def best_rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the best trials, the baseline among them."""
     names = [objective.metric for objective in run.config.goals]
     ranked = run.ranked()
@@ -116,10 +116,10 @@ def summary(run: StudyRun) -> str:
             "What each step came to in validation, and what it took: the model as it is, its"
             " learning rate tuned, activations that people try by hand, the search."
         ),
-        table(*ladder.rows(run)),
+        table(*ladder.ladder_rows(run)),
         "## Best trials of the search",
         "One training each: the best of many looks better than it is.",
-        table(*rows(run)),
+        table(*best_rows(run)),
     ]
     failures = [trial for trial in run.trials if trial.state == TrialState.FAIL]
     if failures:

@@ -21,7 +21,7 @@ from actsearch.task.options import (
 )
 from actsearch.task.pictures import density_map, scatter_pair
 from actsearch.task.tensor_task import TensorTask
-from actsearch.task.tensors import Batch, Part, standardise
+from actsearch.task.tensors import Batch, Split, standardise
 
 from ..data import densities
 from .architectures import Architecture, Conditioner, Mixing, Univariate, build_flow
@@ -134,7 +134,7 @@ class Flow(TensorTask):
         return {"log_likelihood": self(batch[0])}
 
     @override
-    def figures(self, part: Part, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def figures(self, part: Split, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
         loss = -means["log_likelihood"]
         bits = loss / (math.log(2) * self.tensors[0].shape[1])
         return {"loss": loss, "bits_per_dimension": bits}

@@ -127,7 +127,7 @@ class Evaluation:
     valid: float
 
 
-def evaluate(
+def evaluate_policy(
     name: str, seeds: Sequence[int], policy: Callable[[np.ndarray], np.ndarray]
 ) -> Evaluation:
     """Run one episode for each seed, side by side, each until it ends.

@@ -18,12 +18,12 @@ from actsearch.task.options import (
     OpenUnitInterval,
     PositiveFloat,
     PositiveInt,
-    check,
+    check_option,
     check_options,
 )
 from actsearch.task.tensors import TensorLoader
 
-from .environments import Environments, Evaluation, evaluate, make
+from .environments import Environments, Evaluation, evaluate_policy, make
 from .experience import Replay, Rollout
 from .learning import ActorCritic
 from .networks import Actor, Critic
@@ -122,8 +122,8 @@ class ContinuousControl(ActorCritic):
         self.save_hyperparameters()
         check_options(self)
         if algorithm == "sac":
-            check("warm_up", warm_up, Annotated[int, Interval(batch_size)])
-        check("capacity", capacity, Annotated[int, Interval(max(batch_size, envs))])
+            check_option("warm_up", warm_up, Annotated[int, Interval(batch_size)])
+        check_option("capacity", capacity, Annotated[int, Interval(max(batch_size, envs))])
         made = make(env)
         (observation,), (action,) = (
             made.observation_space.shape or (),
@@ -220,7 +220,7 @@ class ContinuousControl(ActorCritic):
         )
 
     def _evaluate(self, batch: tuple[Tensor]) -> Evaluation:
-        return evaluate(self.hparams["env"], batch[0].tolist(), self._exploit)
+        return evaluate_policy(self.hparams["env"], batch[0].tolist(), self._exploit)
 
     def measure_policy(self, found: Evaluation) -> dict[str, float]:
         """Return entropy, share of valid actions and variance of the gradient.

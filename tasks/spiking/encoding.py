@@ -12,11 +12,11 @@ from actsearch.errors import InvalidValueError
 
 from ..data.tables import Labelled, labelled, read_arrays
 
-Encoding = Literal["rate", "latency", "direct"]
+SpikeEncoding = Literal["rate", "latency", "direct"]
 
 
 def encode(
-    x: Tensor, encoding: Encoding, steps: int, generator: torch.Generator | None = None
+    x: Tensor, encoding: SpikeEncoding, steps: int, generator: torch.Generator | None = None
 ) -> Tensor:
     r"""Return intensities as a train over time steps.
 

@@ -16,7 +16,7 @@ from actsearch.task.tensor_task import Schedule, TensorTask
 from actsearch.task.tensors import Batch
 
 from ..data import images
-from .encoding import Encoding, encode, intensities, read_events
+from .encoding import SpikeEncoding, encode, intensities, read_events
 from .network import SpikingNetwork
 from .pictures import gradient_over_time, spike_raster, surrogate_curves
 
@@ -82,7 +82,7 @@ class Spiking(TensorTask):
         self,
         data: str = "digits",
         data_home: str | None = None,
-        encoding: Encoding | None = None,
+        encoding: SpikeEncoding | None = None,
         steps: PositiveInt | None = None,
         decay: ClosedUnitInterval = 0.9,
         threshold: PositiveFloat = 1.0,

@@ -22,7 +22,7 @@ from actsearch.measures.functional.uniformity import uniformity
 from actsearch.task.options import Interval, OpenUnitInterval, PositiveFloat, PositiveInt
 from actsearch.task.pictures import evaluating, image_sheet
 from actsearch.task.tensor_task import Schedule, TensorTask
-from actsearch.task.tensors import Batch, Part, standardise
+from actsearch.task.tensors import Batch, Split, standardise
 
 from ..data import images
 from .augment import augment
@@ -220,7 +220,7 @@ class SelfSupervised(TensorTask):
         """Count nothing: the probes see the split as a whole."""
 
     @override
-    def figures(self, part: Part, means: Mapping[str, Tensor]) -> dict[str, float]:
+    def figures(self, part: Split, means: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the probes' accuracies, and in validation the measures of the embedding."""
         x, labels = self.select(part)
         h, z = self.embed(x)

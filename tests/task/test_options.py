@@ -11,7 +11,7 @@ from actsearch.task.options import (
     OpenUnitInterval,
     PositiveFloat,
     PositiveInt,
-    check,
+    check_option,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -36,8 +36,8 @@ NAN, INF = float("nan"), float("inf")
 )
 def test_a_value_is_what_its_annotation_allows(annotation, right, wrong, rule):
     for value in right:
-        check("size", value, annotation)
+        check_option("size", value, annotation)
     for value in wrong:
         with pytest.raises(InvalidValueError) as caught:
-            check("size", value, annotation)
+            check_option("size", value, annotation)
         assert str(caught.value) == f"size must be {rule}, but got {value!r}."

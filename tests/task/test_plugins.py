@@ -47,7 +47,7 @@ def test_content_of_another_project_is_found(other):
             "other_content/_no.py": "class No: ...",
         },
     )
-    assert plugins.find("tasks", "theirs") == folder / "other_content/theirs.py"
+    assert plugins.find_member("tasks", "theirs") == folder / "other_content/theirs.py"
     assert plugins.module_of("tasks", "theirs") == "other_content.theirs"
     assert plugins.module_of("tasks", "flow") == "actsearch_tasks.flow"
     assert "_no" not in plugins.members("tasks")

@@ -55,7 +55,7 @@ class TestLine(laws.TaskLaws):
 
 
 def test_means_and_figures_are_of_the_whole_split_whatever_the_batches():
-    task = laws.build(Line, {})
+    task = laws.build_task(Line, {})
     x, y, _ = task.select("val")
     with torch.no_grad():
         expected = float((task(x) - y).double().square().mean())
@@ -67,15 +67,15 @@ def test_means_and_figures_are_of_the_whole_split_whatever_the_batches():
 
 
 def test_splits_depend_on_split_seed_alone():
-    a, b = laws.build(Line, {}, seed=0), laws.build(Line, {}, seed=1)
-    c = laws.build(Line, {"split_seed": 1})
+    a, b = laws.build_task(Line, {}, seed=0), laws.build_task(Line, {}, seed=1)
+    c = laws.build_task(Line, {"split_seed": 1})
     assert [len(rows) for rows in (a.splits.train, a.splits.val, a.splits.test)] == [36, 12, 13]
     assert torch.equal(a.splits.test, b.splits.test)
     assert not torch.equal(a.splits.test, c.splits.test)
 
 
 def test_inputs_are_scaled_by_what_the_training_split_has():
-    task = laws.build(Line, {})
+    task = laws.build_task(Line, {})
     task.hold(task.tensors[0] * 7 + 1, task.tensors[1], scale=standardise)
     train = task.select("train")[0]
     torch.testing.assert_close(train.mean(0), torch.zeros(1), atol=1e-5, rtol=0)
@@ -83,7 +83,7 @@ def test_inputs_are_scaled_by_what_the_training_split_has():
 
 
 def test_a_last_batch_too_small_to_train_on_is_left_out():
-    task = laws.build(Line, {"batch_size": 35})  # of 36 rows
+    task = laws.build_task(Line, {"batch_size": 35})  # of 36 rows
     assert [len(batch[0]) for batch in task.train_dataloader()] == [35]
     task.least_batch = 1
     assert [len(batch[0]) for batch in task.train_dataloader()] == [35, 1]
@@ -91,7 +91,7 @@ def test_a_last_batch_too_small_to_train_on_is_left_out():
 
 @pytest.mark.parametrize(("schedule", "last"), [("cosine", 0.0), ("constant", 0.01)])
 def test_the_learning_rate_falls_to_0_or_stays(schedule, last):
-    task = laws.build(Line, {})
+    task = laws.build_task(Line, {})
     task.schedule = schedule
     run = laws.trainer(3)
     run.fit(task)
@@ -118,7 +118,7 @@ def test_options_of_the_base_are_options_of_the_command_line():
 
 
 def test_options_of_a_task_and_of_its_base_are_kept_for_a_checkpoint():
-    task = laws.build(Line, {"hidden": 3, "test_share": 0.3})
+    task = laws.build_task(Line, {"hidden": 3, "test_share": 0.3})
     assert dict(task.hparams) == {
         "hidden": 3,
         "lr": 0.01,

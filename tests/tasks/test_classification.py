@@ -40,7 +40,7 @@ class TestClassification(laws.TaskLaws):
 
 
 def build(seed=0, **options):
-    return laws.build(Classification, options, seed)
+    return laws.build_task(Classification, options, seed)
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)

@@ -37,7 +37,7 @@ class TestCoordinate(laws.TaskLaws):
 
 
 def build(seed=0, **options):
-    return laws.build(Coordinate, SMALL | options, seed)
+    return laws.build_task(Coordinate, SMALL | options, seed)
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
@@ -64,7 +64,7 @@ def test_tasks_of_a_process_do_not_share_the_pixels_that_they_change():
 
 
 def test_defaults_reach_their_psnr():
-    task = laws.build(Coordinate, {})
+    task = laws.build_task(Coordinate, {})
     assert laws.fit(task, epochs=task.trainer_defaults["max_epochs"])["val_psnr"] >= 19.5
 
 
@@ -72,7 +72,7 @@ def test_a_sine_draws_sharper_than_relu_and_he_s_initialisation_does_not():
     """At the default rate, relu's best of a factor of 3 either way, from either initialisation."""
     found = {}
     for name in ("relu", "sine", "he"):
-        task = laws.build(Coordinate, {})
+        task = laws.build_task(Coordinate, {})
         if name == "sine":
             entry = {"activation": "sine", "parameters": {"frequency": 2.0}}
             actsearch.Placement.uniform(entry, actsearch.find_sites(task)).apply(task)

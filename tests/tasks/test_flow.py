@@ -41,7 +41,7 @@ class TestFlow(laws.TaskLaws):
 
 
 def build(seed=0, **options):
-    return laws.build(Flow, SMALL | options, seed)
+    return laws.build_task(Flow, SMALL | options, seed)
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)

@@ -17,7 +17,7 @@ from actsearch.errors import (
 from actsearch.run import run_search
 from actsearch.task import laws
 from actsearch_tasks.rl import ContinuousControl
-from actsearch_tasks.rl.environments import Environments, evaluate, scale
+from actsearch_tasks.rl.environments import Environments, evaluate_policy, scale
 from actsearch_tasks.rl.experience import Replay, Rollout
 from actsearch_tasks.rl.losses import clipped_objective, generalised_advantages, soft_target
 from actsearch_tasks.rl.networks import Actor, Critic, EnsembleLinear
@@ -39,7 +39,7 @@ class TestContinuousControl(laws.TaskLaws):
 
 
 def build(seed=0, **options):
-    return laws.build(ContinuousControl, TINY | options, seed)
+    return laws.build_task(ContinuousControl, TINY | options, seed)
 
 
 @pytest.mark.parametrize("algorithm", ["sac", "ppo"])
@@ -245,7 +245,7 @@ def test_evaluation_has_fixed_episodes_and_stops_each_at_its_end():
         seen.append(len(observation))
         return np.zeros((len(observation), 1), dtype=np.float32)
 
-    first, again = (evaluate("Pendulum-v1", [7, 8, 9], policy) for _ in range(2))
+    first, again = (evaluate_policy("Pendulum-v1", [7, 8, 9], policy) for _ in range(2))
     np.testing.assert_array_equal(first.returns, again.returns)
     assert len(set(first.returns)) == 3
     assert seen == [3] * 400

@@ -30,7 +30,7 @@ class TestSpiking(laws.TaskLaws):
 
 
 def build(seed=0, **options):
-    return laws.build(Spiking, options, seed)
+    return laws.build_task(Spiking, options, seed)
 
 
 @pytest.mark.parametrize("encoding", ["rate", "latency", "direct"])

@@ -31,7 +31,7 @@ class TestSelfSupervised(laws.TaskLaws):
 
 
 def build(seed=0, **options):
-    return laws.build(SelfSupervised, SMALL | options, seed)
+    return laws.build_task(SelfSupervised, SMALL | options, seed)
 
 
 @pytest.mark.parametrize("objective", ["simsiam", "byol", "vicreg"])

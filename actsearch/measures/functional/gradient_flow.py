@@ -93,7 +93,7 @@ def gradient_flow(
     flows = []
     for (name, (z, y)), gradient in zip(seen.items(), gradients, strict=True):
         given = torch.zeros_like(z) if gradient is None else gradient
-        slope = derivative(model.get_submodule(name), z)
+        slope = slope_at(model.get_submodule(name), z)
         flows.append(
             SiteFlow(
                 name,
@@ -147,7 +147,7 @@ def relative_gradient_noise(slope: Tensor) -> float:
     return float(slope.double().square().mean()) / mean**2 if mean else math.inf
 
 
-def derivative(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+def slope_at(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     """Return φ'(z) elementwise.
 
     φ acts on each element alone, so one backward pass of the sum has them all.
@@ -156,7 +156,7 @@ def derivative(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
         function: φ.
         z: where; of any shape.
 
-    >>> derivative(torch.square, torch.tensor([1.0, 2.0]))
+    >>> slope_at(torch.square, torch.tensor([1.0, 2.0]))
     tensor([2., 4.])
     """
     point = z.detach().clone().requires_grad_()

@@ -31,7 +31,7 @@ _BLOCK = 4
 
 Verdict = Literal["better", "worse", "no difference found"]
 
-Measure = Callable[[Sequence[tuple[int, int]]], Sequence[float]]
+Scores = Callable[[Sequence[tuple[int, int]]], Sequence[float]]
 """Trains each (arm, index of the seed), and returns scores.
 
 Larger is better; NaN is for a training that failed.
@@ -93,7 +93,7 @@ class Race:
     comparison: Comparison
 
 
-def race(measure: Measure, candidates: int, seeds: int, looks: int = 1) -> Race:
+def race(measure: Scores, candidates: int, seeds: int, looks: int = 1) -> Race:
     r"""Select the best of several candidates on some seeds; compare it with the baseline on others.
 
     At most :math:`(m + 1) n` trainings for m candidates and n ``seeds``. A third of them selects:

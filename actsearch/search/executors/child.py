@@ -19,7 +19,7 @@ from actsearch.search.training import given
 from actsearch.search.training.job import Job, Result
 
 
-def main(pipe: Connection, log: str, threads: int) -> None:
+def run_child(pipe: Connection, log: str, threads: int) -> None:
     """Run one trial: its output into a file, its end with the coordinator's.
 
     Args:

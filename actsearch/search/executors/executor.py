@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
-from actsearch.search.executors.child import main as run_child
+from actsearch.search.executors.child import run_child
 from actsearch.search.executors.guardian import Guardian
 from actsearch.search.executors.server import start_server
 from actsearch.search.executors.threads import threads_each

@@ -113,7 +113,7 @@ def _family(leader: int) -> set[int]:
     return family
 
 
-def main() -> None:
+def guard() -> None:
     """Read what runs, a line each time that it changes; end what still does after the last."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -125,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    guard()

@@ -221,7 +221,7 @@ def find_space(name_or_path: str | Path) -> Path:
                 f"search space file {text} does not exist. `actsearch spaces` lists the presets."
             )
         return path
-    return plugins.find("search_spaces", text)
+    return plugins.find_member("search_spaces", text)
 
 
 def description(path: Path) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from actsearch.activations import from_spec
+from actsearch.activations.base import Share
 from actsearch.activations.registry import canonical_name
 from actsearch.errors import ActsearchError
 from actsearch.placement.files import explain
 
 Scalar = bool | int | float | str
-Share = Literal["layer", "channel"]
 
 
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

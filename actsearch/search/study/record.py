@@ -26,7 +26,7 @@ from actsearch.search.training.job import Job, JobKind, ModelInfo, Result, State
 MODEL_INFO = "actsearch.probe"
 """The attribute of a study that has what was seen in the model."""
 
-Part = Literal["model", "block", "layer"]
+Grouping = Literal["model", "block", "layer"]
 """What takes one choice."""
 
 PHASE, RESULT = "stage", "outcome"
@@ -104,10 +104,10 @@ class StudyRun:
         return self.space.own()
 
     @cached_property
-    def groups(self) -> dict[Part, list[list[str]]]:
+    def groups(self) -> dict[Grouping, list[list[str]]]:
         """Which sites take the same choice, by granularity; each way of grouping once."""
-        found: dict[Part, list[list[str]]] = {}
-        parts: tuple[Part, ...] = ("model", "block", "layer")
+        found: dict[Grouping, list[list[str]]] = {}
+        parts: tuple[Grouping, ...] = ("model", "block", "layer")
         for granularity in parts:
             content = {**self.config.space_content, "granularity": granularity}
             bound = bound_space(replace(self.config, space_content=content), self.model_info)

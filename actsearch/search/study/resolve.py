@@ -36,9 +36,9 @@ def study_config(
     """
     own: dict[str, Any] = {}
     for part, thing in {"task": task, "data": options.get("data", "")}.items():
-        options[part], given = named(thing)
+        options[part], given = name_and_options(thing)
         own |= {f"{part}.{key}": value for key, value in given.items()}
-    options["model"], _ = named(options.get("model", ""))
+    options["model"], _ = name_and_options(options.get("model", ""))
     options["config"] = own | dict(options.get("config") or {})
     options["objectives"] = list(options.get("objectives") or ())
     options["measures"] = _measures(options.get("measures") or {})
@@ -47,7 +47,7 @@ def study_config(
     return _complete(StudyConfig.of(options), chosen)
 
 
-def named(thing: Trained) -> tuple[str, dict[str, Any]]:
+def name_and_options(thing: Trained) -> tuple[str, dict[str, Any]]:
     """Return the name that what is trained goes under, and its options.
 
     Raises:
@@ -70,7 +70,7 @@ def _measures(wanted: Any) -> dict[str, dict[str, Any]]:
     parts = wanted.items() if isinstance(wanted, Mapping) else ((one, {}) for one in wanted)
     found: dict[str, dict[str, Any]] = {}
     for one, options in parts:
-        name, own = named(one)
+        name, own = name_and_options(one)
         build(measure_class(name), found.setdefault(name, {**own, **options}))
     return found
 

@@ -19,7 +19,7 @@ from actsearch.search.training.inspect_model import Seen, inspect_model
 from actsearch.search.training.job import Job, Result
 from actsearch.search.training.measuring import Measuring
 from actsearch.search.training.reports import Reports
-from actsearch.search.training.user_loop import Loop, mean, rows
+from actsearch.search.training.user_loop import Loop, mean, row_values
 
 
 class _Enough(BaseException):
@@ -87,7 +87,7 @@ def train_loop(job: Job, reports: Reports, watch: EarlyStopping) -> Result:
         "pruned" if reports.pruned else "complete",
         "pruned" if reports.pruned else "",
         metrics | values,
-        rows=rows(found) if job.kind == "confirm" else {},
+        rows=row_values(found) if job.kind == "confirm" else {},
         seconds=seconds,
     )
 

@@ -71,7 +71,7 @@ class Target:
             ]
             if len(own) != 1:
                 raise TaskError(
-                    f"{plugins.find('tasks', name)} must define one Task, but defines {len(own)}."
+                    f"{plugins.find_member('tasks', name)} must define one Task, but defines {len(own)}."
                 )
             module = own[0]
         namespace = _namespace(module)

@@ -114,7 +114,7 @@ def mean(value: Any) -> float:
     return float(torch.as_tensor(value, dtype=torch.float64).mean())
 
 
-def rows(metrics: Mapping[str, Any]) -> dict[str, list[float]]:
+def row_values(metrics: Mapping[str, Any]) -> dict[str, list[float]]:
     """Return the metrics that have a value for each row."""
     vectors = {name: torch.as_tensor(value) for name, value in metrics.items()}
     return {

@@ -38,8 +38,8 @@ def asked(space, sites, params):
 def test_presets_are_read_and_say_when_to_choose_them(name):
     space = SearchSpace.load(name)
     assert space.candidates
-    head = plugins.find("search_spaces", name).read_text().split("\n\n")[0]
-    assert len(description(plugins.find("search_spaces", name))) > 10
+    head = plugins.find_member("search_spaces", name).read_text().split("\n\n")[0]
+    assert len(description(plugins.find_member("search_spaces", name))) > 10
     assert head.startswith("# ")
 
 
