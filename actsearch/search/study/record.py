@@ -20,6 +20,7 @@ from actsearch.search.space.choices import BoundSpace, bind
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.config import ATTRIBUTE, LEARNING_RATE, StudyConfig
 from actsearch.search.study.pareto import front, knee
+from actsearch.search.study.resolve import completed
 from actsearch.search.study.store import Store
 from actsearch.search.training.job import Job, JobKind, ModelInfo, Result, State
 
@@ -247,7 +248,7 @@ def open_study(
     """
     if info is None:
         run = StudyRun.load(store, name)
-        config.check_same(run.config, name)
+        config.check_same(completed(run.config), name)
         return run
     earlier = StudyRun.load(store, warm_start).candidates(5) if warm_start else []
     storage = store.storage(create=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from actsearch.errors import InvalidValueError
+from actsearch.errors import ActsearchError, InvalidValueError
 from actsearch.measures import build
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.config import Objective, StudyConfig, measure_class
@@ -45,6 +45,18 @@ def study_config(
     chosen = space if isinstance(space, SearchSpace) else None
     options["space"] = "given" if chosen is not None else str(space or "")
     return _complete(StudyConfig.of(options), chosen)
+
+
+def completed(stored: StudyConfig) -> StudyConfig:
+    """Return the options of a stored study, those that its task has got since at their defaults.
+
+    Where the task is not what it was, they are returned as they are.
+    """
+    try:
+        target = resolve(stored.task, stored.data, stored.model)
+        return replace(stored, config=target.configure(stored.config))
+    except ActsearchError:
+        return stored
 
 
 def name_and_options(thing: Trained) -> tuple[str, dict[str, Any]]:
