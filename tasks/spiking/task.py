@@ -130,6 +130,14 @@ class Spiking(TensorTask):
         generator = None if seed is None else torch.Generator(x.device).manual_seed(seed)
         return encode(x, self.encoding, self.steps, generator)
 
+    def logits(self, batch: Batch) -> Tensor:
+        """Return the logits of a batch of inputs, always encoded alike, as measures look at them."""
+        return self.forward(self.encode(batch[0], seed=0))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the firing rates ``(N, D)`` of the last hidden layer for inputs."""
+        return self.network.run(self.encode(x, seed=0)).spikes[-1].mean(0)
+
     @override
     def loss(self, batch: Batch) -> Tensor:
         x, y = batch

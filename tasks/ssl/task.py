@@ -223,9 +223,12 @@ class SelfSupervised(TensorTask):
     def figures(self, part: Split, means: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the probes' accuracies, and in validation the measures of the embedding."""
         x, labels = self.select(part)
-        h, z = self.embed(x)
+        h, z = self.represent(x)
         bank_rows = self.splits.train[:: -(-len(self.splits.train) // BANK)]
-        bank, bank_labels = self.embed(self.tensors[0][bank_rows])[0], self.tensors[1][bank_rows]
+        bank, bank_labels = (
+            self.represent(self.tensors[0][bank_rows])[0],
+            self.tensors[1][bank_rows],
+        )
         seen = h, labels, bank, bank_labels
         neighbours = min(self.hparams["neighbours"], len(bank))
         accuracies = {
@@ -235,7 +238,7 @@ class SelfSupervised(TensorTask):
         if part == "test":
             return accuracies
         generator = torch.Generator().manual_seed(0)
-        views = [self.embed(x, generator)[1] for _ in range(2)]
+        views = [self.represent(x, generator)[1] for _ in range(2)]
         return accuracies | {
             "effective_rank": effective_rank(z),
             "isotropy": isotropy(z),
@@ -244,8 +247,15 @@ class SelfSupervised(TensorTask):
             "uniformity": uniformity(z),
         }
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the embeddings ``(N, 2 width)`` of images, as measures look at them."""
+        embedded: Tensor = self(x)[1]
+        return embedded
+
     @torch.no_grad()
-    def embed(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def represent(
+        self, x: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return representations and embeddings of images.
 
         Of random views of them where a generator is given.
@@ -263,7 +273,7 @@ class SelfSupervised(TensorTask):
         """Write the embedding's spectrum, the representation in the plane, and some views."""
         x, labels = self.select("val")
         with evaluating(self):
-            h, z = self.embed(x)
+            h, z = self.represent(x)
         spectrum(folder / "spectrum.png", z)
         projection(folder / "projection.png", h, labels, self.classes)
         shown = x[:5].repeat(5, 1, 1, 1)
