@@ -23,7 +23,7 @@ from actsearch.search.loop.listener import Listener
 from actsearch.search.loop.survey import survey
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.config import ATTRIBUTE, StudyConfig
-from actsearch.search.study.placement_file import placement_file, write_best
+from actsearch.search.study.placement_file import placement_file, write_unconfirmed
 from actsearch.search.study.record import StudyRun, open_study
 from actsearch.search.study.resolve import Trained, name_and_options, study_config
 from actsearch.search.study.store import Store, check_name
@@ -174,7 +174,7 @@ def run_search(
                         run, engine, how.confirm, how.seeds, how.jobs, progress
                     )
                 elif run.candidates(1):
-                    _write_unconfirmed(run)
+                    write_unconfirmed(run)
                 write_report(run)
             _finish_mirror(mirror, confirmation)
             return search_result(run, confirmation)
@@ -279,27 +279,6 @@ def make_executor(kind: str | Executor, jobs: int, timeout: float | None) -> Exe
 def is_complete(store: Store, name: str) -> bool:
     """Whether a study of that name was made to the end, so that it can be resumed."""
     return ATTRIBUTE in store.load(name).user_attrs
-
-
-def _write_unconfirmed(run: StudyRun) -> None:
-    trial = run.candidates(1)[0]
-    placement = run.placement(trial)
-    assert placement is not None
-    first = run.config.goals[0]
-    assert run.baseline is not None, "a search without a baseline ends before this"
-    gain = (trial.values[0] - run.baseline.values[0]) * (1 if first.mode == "max" else -1)
-    found = {
-        "trial": trial.number,
-        "metric": first.metric,
-        "gain": gain,
-        "seeds": 1,
-        "significant": None,
-    }
-    file = placement_file(run)
-    if (
-        file is None or Placement.load(file).found.get("significant") is None
-    ):  # a confirmed one stays
-        write_best(run, placement, found, run.factor(trial))
 
 
 def search_result(run: StudyRun, confirmation: Confirmation | None) -> SearchResult:

@@ -113,7 +113,7 @@ def next_phase(run: StudyRun, number: int, total: int) -> Phase:
     own = None if searched else factor
     if (done := _count(before, "warm_start")) < len(run.warm_start):
         return Phase("warm_start", own, run.warm_start[done])
-    if run.config.space_content["granularity"] != "staged":
+    if run.config.search_space.granularity != "staged":
         return Phase("search", own)
     return _staged(run, before, total, own)
 

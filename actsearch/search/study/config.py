@@ -17,7 +17,7 @@ from actsearch.errors import InvalidValueError, StudyError
 from actsearch.measures import Measure, find
 from actsearch.placement import Placement
 from actsearch.placement.files import explain
-from actsearch.search.space.search_space import Granularity
+from actsearch.search.space.search_space import Granularity, SearchSpace
 from actsearch.search.study.constraints import Bound, split
 from actsearch.search.study.metric_names import direction_of
 from actsearch.search.training import given
@@ -151,6 +151,11 @@ class StudyConfig:
     def goals(self) -> tuple[Objective, ...]:
         """The objectives, the first one the pruner's."""
         return tuple(map(Objective.parse, self.objectives))
+
+    @cached_property
+    def search_space(self) -> SearchSpace:
+        """The search space."""
+        return SearchSpace.model_validate(self.space_content)
 
     @cached_property
     def requirement(self) -> str:

@@ -42,6 +42,28 @@ def write_best(run: StudyRun, placement: Placement, found: dict[str, Any], facto
     return path
 
 
+def write_unconfirmed(run: StudyRun) -> None:
+    """Write the best of a search that is not confirmed; a confirmed one stays."""
+    trial = run.candidates(1)[0]
+    placement = run.placement(trial)
+    assert placement is not None
+    first = run.config.goals[0]
+    assert run.baseline is not None, "a search without a baseline ends before this"
+    gain = (trial.values[0] - run.baseline.values[0]) * (1 if first.mode == "max" else -1)
+    found = {
+        "trial": trial.number,
+        "metric": first.metric,
+        "gain": gain,
+        "seeds": 1,
+        "significant": None,
+    }
+    file = placement_file(run)
+    if (
+        file is None or Placement.load(file).found.get("significant") is None
+    ):  # a confirmed one stays
+        write_best(run, placement, found, run.factor(trial))
+
+
 def placement_file(run: StudyRun) -> Path | None:
     """Return a study's placement file: the winner's, else the candidate's.
 

@@ -17,7 +17,6 @@ from optuna.trial import FrozenTrial, TrialState
 from actsearch.errors import StudyError
 from actsearch.placement import Placement
 from actsearch.search.space.choices import BoundSpace, bind
-from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.config import ATTRIBUTE, LEARNING_RATE, StudyConfig
 from actsearch.search.study.pareto import front, knee
 from actsearch.search.study.resolve import completed
@@ -227,8 +226,7 @@ def bound_space(config: StudyConfig, info: ModelInfo) -> BoundSpace:
     Raises:
         SearchSpaceError: the space does not fit the model.
     """
-    space = SearchSpace.model_validate(config.space_content)
-    return bind(space, info.found, config.force, config.requirement)
+    return bind(config.search_space, info.found, config.force, config.requirement)
 
 
 def open_study(
