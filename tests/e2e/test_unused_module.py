@@ -1,4 +1,7 @@
-"""A module with parts that its forward does not call: what nothing calls is left alone, what the training step calls is not."""
+"""A module with parts that its forward does not call.
+
+What nothing calls is left alone, what the training step calls is not.
+"""
 
 from __future__ import annotations
 
