@@ -180,9 +180,8 @@ def test_after_each_end_of_a_training(specify, own):
     with LocalExecutor(len(wanted)) as executor:
         results = run(executor, *(specify(*one) for one in wanted))
         reasons = [result.reason for result in results]
-        survivors = left(
-            lambda: {p for p in started(own) if lives(p)}
-        )  # the executor is still open
+        # The executor is still open.
+        survivors = left(lambda: {p for p in started(own) if lives(p)})
     print(f"started {len(started(own))}, left {len(survivors)}")
     assert reasons[: len(HOW)] == [""] * len(HOW)
     assert (
