@@ -172,9 +172,8 @@ HOW = ["command", "shell", "fork", "forkserver", *(["session"] if LINUX else [])
 
 
 def test_after_each_end_of_a_training(specify, own):
-    after_crash = [
-        how for how in HOW if how != "session"
-    ]  # whose parent is gone, nobody knows where it came from
+    # Of a session whose parent is gone nobody knows where it came from.
+    after_crash = [how for how in HOW if how != "session"]
     wanted = [(how, "return") for how in HOW]
     wanted += [(how, then) for then in ("exit", "killed") for how in after_crash[:2]]
     with LocalExecutor(len(wanted)) as executor:

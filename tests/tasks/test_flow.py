@@ -199,8 +199,8 @@ def test_tables_leave_out_columns_without_a_density():
         "iris": (150, 4),
         "wine": (178, 13),
         "breast_cancer": (569, 30),
-        "diabetes": (442, 9),
-    }  # no sex
+        "diabetes": (442, 9),  # no sex
+    }
 
 
 def test_a_search_chooses_for_conditioner_and_bijections_together(tmp_path):

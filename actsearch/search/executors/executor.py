@@ -253,8 +253,7 @@ def _without_main() -> Iterator[None]:
 
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
-        named = {
-            number.value: f" ({number.name})" for number in signal.Signals
-        }  # without most real-time signals
+        # These are without most real-time signals.
+        named = {number.value: f" ({number.name})" for number in signal.Signals}
         return f"killed: by signal {-code}{named.get(-code, '')}"
     return f"exited: the process ended with code {code}"

@@ -81,11 +81,8 @@ def test_finds_every_nonlinearity_that_runs(case):
 
 def test_touches_no_gate(case):
     sites = find_sites(case.model, case.example)
-    gates = {
-        "sigmoid",
-        "hardsigmoid",
-        "softmax",
-    }  # none of these models has one of them on its main path
+    # None of these models has one of them on its main path.
+    gates = {"sigmoid", "hardsigmoid", "softmax"}
     assert not [site.name for site in sites.open if site.activation in gates]
     assert all(site.reason for site in sites.protected)
     assert bool(len(sites.open)) != case.gates
