@@ -58,7 +58,7 @@ def test_what_is_never_called_is_not_searched_and_a_training_steps_part_is(unuse
         config={"trainer.max_epochs": 1},
     )
     assert set(found.best.sites) == {"net.1", "net.3", "projector.1"}
-    sites = StudyRun.load(Store("mlruns"), "s").sites
+    sites = StudyRun.load(Store("mlruns"), "s").model_info.sites
     protected = {site.name: site.reason for site in sites if site.protected}
     assert set(protected) == {"never", "neither.1"}
     assert all(reason.startswith("never called") for reason in protected.values())
