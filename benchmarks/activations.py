@@ -174,9 +174,8 @@ def compare(case: Case, x: Tensor, gradient: Tensor, rounds: int) -> tuple[float
     ours, theirs = [], []
     for turn in range(rounds):
         pair = [(case.call, ours), (case.baseline, theirs)]
-        for call, times in (
-            pair if turn % 2 else reversed(pair)
-        ):  # neither always finds the other's memory warm
+        # Neither always finds the other's memory warm.
+        for call, times in pair if turn % 2 else reversed(pair):
             times.append(seconds(call, x, gradient))
     return min(ours) * 1e3, min(theirs) * 1e3, peak_activations(case.call, x, gradient)
 

@@ -1,7 +1,11 @@
-"""What a search finds, in the user's own training: three own modules as they are against what the search's ending says.
+"""What a search finds, in the user's own training.
 
-    OMP_NUM_THREADS=1 python benchmarks/carry_home.py            # all three; six minutes on two
-    idle cores OMP_NUM_THREADS=1 python benchmarks/carry_home.py waves      # one
+Three own modules as they are against what the search's ending says:
+
+    OMP_NUM_THREADS=1 python benchmarks/carry_home.py          # all three
+    OMP_NUM_THREADS=1 python benchmarks/carry_home.py waves    # one
+
+All three take six minutes on two idle cores.
 
 Each search is `actsearch.run_search(Module, trials=30, jobs=2)` with the number of epochs that the
 user trains with. Then the module trains without any of it, by Lightning's trainer alone: as it is,
@@ -101,7 +105,10 @@ class Own(L.LightningModule):
 
 
 class Table(Own):
-    """Friedman's first function of ten columns, five of them noise: 500 rows, a network of two hidden layers."""
+    """Friedman's first function of ten columns, five of them noise.
+
+    500 rows, a network of two hidden layers.
+    """
 
     epochs = 30
 
@@ -114,7 +121,7 @@ class Table(Own):
         )
         self.net = nn.Sequential(
             nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
-        )  # fmt: skip
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the prediction."""
@@ -122,7 +129,10 @@ class Table(Own):
 
 
 class Waves(Own):
-    """Four shapes of waves in noise, 600 of 64 samples, and a convolutional network in one dimension."""
+    """Four shapes of waves in noise, and a convolutional network in one dimension.
+
+    600 waves of 64 samples.
+    """
 
     epochs = 20
 
@@ -161,7 +171,10 @@ class Waves(Own):
 
 
 class Photograph(Own):
-    """A photograph as a function of the coordinates: 48 × 48 grey values, a network of three hidden layers."""
+    """A photograph as a function of the coordinates.
+
+    48 × 48 grey values, a network of three hidden layers.
+    """
 
     epochs = 30
     batch_size = 64
@@ -206,7 +219,10 @@ def at_rate(module: type[Own], factor: float, split: int) -> Own:
 
 
 def reused(module: type[Own], placement: actsearch.Placement, split: int) -> Own:
-    """Return the module with README's lines in it: one in its constructor, one in ``configure_optimizers``."""
+    """Return the module with README's lines in it.
+
+    One is in its constructor, one in ``configure_optimizers``.
+    """
 
     class Reused(module):  # type: ignore[misc, valid-type]  # what the user would edit
         def __init__(self, split_seed: int) -> None:
@@ -224,9 +240,13 @@ def train(build: Contestant, seed: int, split: int) -> float:
     L.seed_everything(seed, verbose=False)
     module = build(split)
     trainer = L.Trainer(
-        max_epochs=module.epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, accelerator="cpu",
-    )  # fmt: skip
+        max_epochs=module.epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
     trainer.fit(module)
     return float(trainer.test(module, verbose=False)[0]["test_loss"])
 
@@ -249,7 +269,10 @@ class Paired:
 def advised(
     module: type[Own], found: actsearch.SearchResult
 ) -> tuple[str, Contestant, Comparison | None]:
-    """Return what the ending says in words, as a contestant, and the gain over the module as it is that it claims."""
+    """Return what the ending says: in words, as a contestant, and as the gain that it claims.
+
+    The gain is that over the module as it is.
+    """
     measured = found.confirmation
     assert measured is not None
     if found.verdict == "better":
@@ -282,7 +305,9 @@ def by_hand(run: StudyRun) -> tuple[str, actsearch.Placement]:
 
 
 def costs(run: StudyRun, own: float) -> str:
-    """Return the CPU seconds of the search, and those of tuning the rate and trying ten famous activations once.
+    """Return the CPU seconds of the search, and those of the same by hand.
+
+    By hand, one tunes the rate and tries ten famous activations once.
 
     Args:
         run: the study.
@@ -290,9 +315,8 @@ def costs(run: StudyRun, own: float) -> str:
     """
     rungs = {rung.name: rung for rung in ladder(run)}
     baseline = [rungs[name] for name in ("as it is", "rate tuned") if name in rungs]
-    each = sum(rung.cpu for rung in baseline) / (
-        3 * sum(rung.trials for rung in baseline)
-    )  # each on three seeds
+    trainings_of_baseline = 3 * sum(rung.trials for rung in baseline)  # each on three seeds
+    each = sum(rung.cpu for rung in baseline) / trainings_of_baseline
     famous = rungs["famous"].cpu / rungs["famous"].trials
     hand = BY_HAND[0] * each + BY_HAND[1] * famous
     trainings = sum(rung.cpu for rung in rungs.values())

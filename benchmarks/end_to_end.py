@@ -1,7 +1,9 @@
-"""CPU seconds of a search until it is as good as 100 trials of a plain loop: Optuna's TPE and Lightning, the same candidates.
+"""CPU seconds of a search until it is as good as 100 trials of a plain loop.
 
-    OMP_NUM_THREADS=1 python benchmarks/end_to_end.py     # one run each: some ten minutes on two
-    cores; Linux alone
+    OMP_NUM_THREADS=1 python benchmarks/end_to_end.py
+
+One run each takes some ten minutes on two cores; Linux alone. The plain loop is Optuna's TPE and
+Lightning, with the same candidates.
 
 Every training has one thread, on either side; ours run two at a time.
 """
@@ -118,10 +120,17 @@ def main() -> None:
         clock = Clock(objective)
         with tempfile.TemporaryDirectory() as folder:
             run_search(
-                "classification", "expressions", trials=options.trials, store=folder, seed=seed, listeners=[clock], jobs=2,
-                objectives=[options.objective], learning_rate=options.learning_rate,
+                "classification",
+                "expressions",
+                trials=options.trials,
+                objectives=[options.objective],
+                learning_rate=options.learning_rate,
                 config={"trainer.max_epochs": EPOCHS},
-            )  # fmt: skip
+                seed=seed,
+                jobs=2,
+                store=folder,
+                listeners=[clock],
+            )
         reached = [(n, cpu) for n, (cpu, best) in enumerate(clock.course, 1) if best >= scores[-1]]
         print(
             f"seed {seed}: {TRIALS} trials of TPE reach {scores[-1]:.4f} in {theirs:.0f} s (first"

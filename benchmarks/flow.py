@@ -1,6 +1,8 @@
-"""Two moons: a searched placement against zuko's neural spline flow of the same parameter count, in one run.
+"""Two moons: a searched placement against zuko's neural spline flow, in one run.
 
     python benchmarks/flow.py [--seeds 3] [--trials 12]
+
+Both have the same number of parameters.
 
 Two sizes. Small: the linear flow, whose elementwise bijection is searched. Large: the
 autoregressive spline flow, which is zuko's neural spline flow with the activation of its
@@ -69,7 +71,10 @@ def train(seed: int, change: Callable[[Flow], None], **options: Any) -> tuple[fl
 
 
 def best_of_zuko(shapes: Iterable[tuple[int, int, int]]) -> tuple[tuple[int, int, int], float]:
-    """Return the shape (transforms, hidden, layers) and learning rate of the best validation likelihood."""
+    """Return the shape and the learning rate of the best validation likelihood.
+
+    A shape is (transforms, hidden, layers).
+    """
     scores = {}
     for shape in shapes:
         for lr in (3e-3, 1e-2):

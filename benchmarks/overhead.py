@@ -119,9 +119,14 @@ def stub(trials: int = 1000) -> None:
         clock = Clock()
         with tempfile.TemporaryDirectory() as folder:
             run_search(
-                "classification", trials=trials, store=folder, executor=Stub(result.model_info), sampler=sampler,
-                pruner="none", listeners=[clock],
-            )  # fmt: skip
+                "classification",
+                trials=trials,
+                sampler=sampler,
+                pruner="none",
+                executor=Stub(result.model_info),
+                store=folder,
+                listeners=[clock],
+            )
         gaps = [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]
         early, late = statistics.median(gaps[5:55]), statistics.median(gaps[-50:])
         print(
@@ -131,7 +136,10 @@ def stub(trials: int = 1000) -> None:
 
 
 def plain_peer(folder: Path, trials: int) -> None:
-    """Run what a user would write instead: Optuna, a Lightning trainer with its defaults, MLFlowLogger."""
+    """Run what a user would write instead.
+
+    That is Optuna, a Lightning trainer with its defaults, and MLFlowLogger.
+    """
     import lightning.pytorch as L
     import optuna
     from lightning.pytorch.loggers import MLFlowLogger
@@ -158,7 +166,10 @@ def plain_peer(folder: Path, trials: int) -> None:
 
 
 def ours(folder: Path, jobs: str, trials: int) -> list[str]:
-    """Return the command of the same search: the same task, candidates, sampler and number of trials."""
+    """Return the command of the same search.
+
+    Task, candidates, sampler and number of trials are the same.
+    """
     space = folder / "space.yaml"
     space.write_text(
         "# Those of the plain loop.\nactivations:\n"
@@ -183,10 +194,10 @@ def plain(trials: int) -> None:
 
 
 def peer(trials: int, rounds: int = 1) -> None:
-    """Trials a minute of `actsearch search` against the plain loop, each in a process of its own from its start to its end.
+    """Trials a minute of `actsearch search` against the plain loop.
 
-    The plain loop runs once with torch's default threads and once with one thread; the best of all
-    rounds counts.
+    Each runs in a process of its own, timed from its start to its end. The plain loop runs once
+    with torch's default threads and once with one thread; the best of all rounds counts.
     """
     runs = {"plain": {}, "plain, one thread": {"OMP_NUM_THREADS": "1"}, "1": {}, "2": {}}
     best = dict.fromkeys(runs, float("inf"))

@@ -1,4 +1,6 @@
-"""Soft actor-critic of the task ``rl`` beside Stable-Baselines3's: return and wall time at the same environment steps.
+"""Soft actor-critic of the task ``rl`` beside Stable-Baselines3's.
+
+Return and wall time at the same number of environment steps:
 
     python benchmarks/rl.py --steps 15000 --seeds 3
 
@@ -81,7 +83,7 @@ def theirs(seed: int, steps: int) -> list[float]:
 
 
 def draw(path: Path, curves: list[list[tuple[int, list[float]]]]) -> None:
-    """Draw the learning curve: mean over the seeds, with the band from the worst to the best of them."""
+    """Draw the learning curve: mean over the seeds, and the band from the worst to the best."""
     steps = [step for step, _ in curves[0]]
     means = np.array([[np.mean(returns) for _, returns in curve] for curve in curves])
     figure, axes = new_figure(size=4.5)

@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread, a user's own module in a file outside of the project, the commands."""
+"""Shared by all tests: one thread, a user's own module outside of the project, the commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 def pytest_configure() -> None:
-    """Refuse to test the tasks of another checkout, or of a wheel, in place of the files that lie here."""
+    """Refuse to test the tasks of another checkout, or of a wheel, in place of those here."""
     for name in ("actsearch_tasks", "actsearch_search_spaces"):
         spec = importlib.util.find_spec(name)
         found = Path(spec.origin).resolve().parent if spec and spec.origin else None
@@ -124,7 +124,10 @@ Command = Callable[..., Ended]
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with a user's own module ``own.Own``, one of pytorch_lightning ``plain.Own``, and a search space."""
+    """A folder with a user's own modules ``own.Own`` and ``plain.Own``, and a search space.
+
+    The second is one of pytorch_lightning.
+    """
     for name, namespace in (("own", "lightning.pytorch"), ("plain", "pytorch_lightning")):
         (tmp_path / f"{name}.py").write_text(OWN_MODULE.replace("{namespace}", namespace))
     (tmp_path / "space.yaml").write_text(

@@ -1,4 +1,7 @@
-"""The three packages are ours, whole in the wheel, light to import, and the engine knows none of its content."""
+"""The three packages are ours, whole in the wheel, and light to import.
+
+The engine knows none of its content.
+"""
 
 from __future__ import annotations
 

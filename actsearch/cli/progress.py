@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from typing_extensions import override
 
 from actsearch.placement import Placement
 from actsearch.search.loop.listener import Listener
@@ -41,8 +42,8 @@ class Progress(Listener):
     def __exit__(self, *error: object) -> None:
         self.bars.stop()
 
+    @override
     def started(self, run: StudyRun, total: int) -> None:
-        """Show the bar of trials."""
         self.run = run
         self.total = total
         self.metric = run.config.goals[0].metric
@@ -50,25 +51,23 @@ class Progress(Listener):
         done = sum(t.state.is_finished() and counts(t) for t in run.trials)
         self.trials = self.bars.add_task("trials", total=total, completed=done, note="")
 
+    @override
     def trial_started(self, number: int, placement: Placement | None) -> None:
-        """Show a bar for the trial's epochs."""
         label = "  baseline" if placement is None else f"  trial {number}"
         self.rows[number] = self.bars.add_task(label, total=self.epochs, note="")
 
+    @override
     def reported(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
-        """Move the trial's bar."""
         shown = f"{self.metric} {metrics[self.metric]:.4f}" if self.metric in metrics else ""
         self.bars.update(self.rows[number], completed=epoch + 1, note=shown)
 
+    @override
     def trial_ended(self, trial: FrozenTrial) -> None:
-        """Take the trial's bar away and move the bar of trials."""
         self.bars.remove_task(self.rows.pop(trial.number))
         ranked = self.run.ranked()
-        best = (
-            f"best {self.metric} {ranked[0].values[0]:.4f} (trial {ranked[0].number})"
-            if ranked
-            else ""
-        )
+        best = ""
+        if ranked:
+            best = f"best {self.metric} {ranked[0].values[0]:.4f} (trial {ranked[0].number})"
         self.bars.update(self.trials, advance=int(counts(trial)), note=best)
         if not self.console.is_terminal:
             value = result_of(trial).reason

@@ -188,9 +188,11 @@ class Fitted:
         return first, second
 
     def gather(
-        self, *what: Literal["labels", "logits", "embeddings"], part: Part | None = None,
+        self,
+        *what: Literal["labels", "logits", "embeddings"],
+        part: Part | None = None,
         most: int | None = None,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
+    ) -> tuple[Tensor, ...]:
         """Return something of all batches of a split, row by row, on the CPU.
 
         Args:

@@ -52,9 +52,11 @@ def find(name: str) -> type[Measure]:
         return _import(name)
     known = {*_builtin(), *entries}
     raise UnknownNameError.among(
-        "measure", name, known, "`actsearch measures` lists them; give a class by dotted path for"
-        " one of your own.",
-    )  # fmt: skip
+        "measure",
+        name,
+        known,
+        "`actsearch measures` lists them; give a class by dotted path for one of your own.",
+    )
 
 
 def build(measure: str | type[Measure], options: Mapping[str, Any] | None = None) -> Measure:

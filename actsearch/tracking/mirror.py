@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
+from typing_extensions import override
 
 from actsearch.placement import Placement
 from actsearch.search.confirm.confirmation import Confirmation
@@ -97,12 +98,12 @@ class Mirror(Listener):
         """
         return self.problem or log_best_model(self.run, self.uri, self._parent)
 
+    @override
     def trial_started(self, number: int, placement: Placement | None) -> None:
-        """Queue a new run."""
         self._queue.put(("start", number, placement, int(time.time() * 1000)))
 
+    @override
     def trial_ended(self, trial: FrozenTrial) -> None:
-        """Queue the end of a run."""
         self._queue.put(("end", trial))
 
     def _work(self) -> None:

@@ -238,10 +238,8 @@ def confirmation(result: Confirmation, path: Path) -> None:
     axes = figure.add_subplot()
     for row, (_, c, differences) in enumerate(rows):
         axes.plot(differences, [row + 0.18] * len(differences), "|", color="0.5", ms=8)
-        if not math.isfinite(
-            c.high - c.low
-        ):  # dropped in the race, or too few pairs for an interval
-            continue
+        if not math.isfinite(c.high - c.low):
+            continue  # dropped in the race, or too few pairs for an interval
         colour = {"better": "tab:green", "worse": "tab:red"}.get(c.verdict, "tab:blue")
         axes.errorbar(
             [c.gain],

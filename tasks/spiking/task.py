@@ -131,7 +131,7 @@ class Spiking(TensorTask):
         return encode(x, self.encoding, self.steps, generator)
 
     def logits(self, batch: Batch) -> Tensor:
-        """Return the logits of a batch of inputs, always encoded alike, as measures look at them."""
+        """Return the logits of a batch of inputs, always encoded alike, for measures."""
         return self.forward(self.encode(batch[0], seed=0))
 
     def embed(self, x: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""kill -9 on the coordinator, again and again: nothing told is lost, nothing is left running, the total is exact."""
+"""kill -9 on the coordinator, again and again.
+
+Nothing told is lost, nothing is left running, the total is exact.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,12 @@ KILLS = 3
 
 
 def command(store: str) -> list[str]:
-    return [
-        str(Path(sys.executable).parent / "actsearch"), "search", "own.Own", "--space", "space.yaml", "--pruner", "none",
-        "--trials", str(TRIALS), "--confirm", "0", "--store", store, "--study", "s",
-        "--trainer.max_epochs", "2", "--task.pause", "0.03",
-    ]  # fmt: skip
+    options = (
+        f"--space space.yaml --pruner none --trials {TRIALS} --confirm 0 --study s"
+        " --trainer.max_epochs 2 --task.pause 0.03"
+    )
+    program = str(Path(sys.executable).parent / "actsearch")
+    return [program, "search", "own.Own", *options.split(), "--store", store]
 
 
 def trials(store: Path) -> list[FrozenTrial]:

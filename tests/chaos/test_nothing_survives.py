@@ -1,4 +1,7 @@
-"""However a training or a search ends, nothing that it started goes on: counted, process by process."""
+"""However a training or a search ends, nothing that it started goes on.
+
+It is counted, process by process.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ from pathlib import Path
 import torch
 import own
 
-SLEEP = [sys.executable, "-S", "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"]
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+SLEEP = [sys.executable, "-S", "-c", DEAF]
 
 def note(pid):
     (Path("started") / str(pid)).touch()
@@ -44,7 +48,8 @@ class Starter(own.Own):
 
     Args:
         how: what it starts.
-        then: what it does afterwards: ``return``, ``exit``, ``killed``, ``sleep``, or ``hold`` the interpreter's lock.
+        then: what it does afterwards: ``return``, ``exit``, ``killed``, ``sleep``, or ``hold`` the
+            interpreter's lock.
     """
 
     def __init__(self, how: str = "", then: str = "return"):
@@ -57,13 +62,15 @@ class Starter(own.Own):
             case "command":
                 note(subprocess.Popen(SLEEP).pid)
             case "shell":  # a child of a child, and both in a process group of their own
-                shell = subprocess.Popen(["/bin/sh", "-c", '"$@" & echo $!; wait', "", *SLEEP], stdout=-1, process_group=0)
+                command = ["/bin/sh", "-c", '"$@" & echo $!; wait', "", *SLEEP]
+                shell = subprocess.Popen(command, stdout=-1, process_group=0)
                 note(shell.pid)
                 note(int(shell.stdout.readline()))
             case "session":
                 note(subprocess.Popen(SLEEP, start_new_session=True).pid)
             case "fork" | "spawn" | "forkserver":
-                process = multiprocessing.get_context(self.how).Process(target=time.sleep, args=(600,))
+                context = multiprocessing.get_context(self.how)
+                process = context.Process(target=time.sleep, args=(600,))
                 process.start()
                 note(process.pid)
         match self.then:
@@ -165,17 +172,15 @@ HOW = ["command", "shell", "fork", "forkserver", *(["session"] if LINUX else [])
 
 
 def test_after_each_end_of_a_training(specify, own):
-    after_crash = [
-        how for how in HOW if how != "session"
-    ]  # whose parent is gone, nobody knows where it came from
+    # Of a session whose parent is gone nobody knows where it came from.
+    after_crash = [how for how in HOW if how != "session"]
     wanted = [(how, "return") for how in HOW]
     wanted += [(how, then) for then in ("exit", "killed") for how in after_crash[:2]]
     with LocalExecutor(len(wanted)) as executor:
         results = run(executor, *(specify(*one) for one in wanted))
         reasons = [result.reason for result in results]
-        survivors = left(
-            lambda: {p for p in started(own) if lives(p)}
-        )  # the executor is still open
+        # The executor is still open.
+        survivors = left(lambda: {p for p in started(own) if lives(p)})
     print(f"started {len(started(own))}, left {len(survivors)}")
     assert reasons[: len(HOW)] == [""] * len(HOW)
     assert (

@@ -26,11 +26,12 @@ def test_goes_wrong_alone(own, actsearch):
     (own / "space.yaml").write_text(
         "granularity: model\nactivations:\n" + "".join(f"  {name}:\n" for name in NAMES)
     )
-    result = actsearch(
-        "search", "own.Own", "--space", "space.yaml", "--sampler", "random", "--pruner", "none", "--learning-rate", "fixed",
-        "--trials", TRIALS, "--confirm", 0, "--store", "store", "--study", "s", "--trial-timeout", 8,
-        "--trainer.max_epochs", 1, "--task.wrong", ",".join(REASONS),
-    )  # fmt: skip
+    options = (
+        "--space space.yaml --sampler random --pruner none --learning-rate fixed"
+        f" --trials {TRIALS} --confirm 0 --store store --study s --trial-timeout 8"
+        f" --trainer.max_epochs 1 --task.wrong {','.join(REASONS)}"
+    )
+    result = actsearch("search", "own.Own", *options.split())
     assert result.returncode == 0, result.stderr
     run = StudyRun.load(Store(own / "store"), "s")
     assert sum(map(counts, run.trials)) == TRIALS

@@ -71,9 +71,8 @@ def test_b_the_gradient_survives_a_switched_off_branch():
     for name in residual.branch:
         layer = residual.get_submodule(name)
         if isinstance(layer, torch.nn.Conv2d):
-            torch.nn.init.constant_(
-                layer.bias, -100.0
-            )  # every pre-activation behind it falls far below 0
+            # Every pre-activation behind it falls far below 0.
+            torch.nn.init.constant_(layer.bias, -100.0)
             if name == "conv_2":
                 torch.nn.init.zeros_(layer.bias)
         branch_only = layer(branch_only)

@@ -15,9 +15,8 @@ from actsearch_tasks.rl.networks import Actor
 pytest.importorskip("gymnasium")
 pytestmark = [
     pytest.mark.claim,
-    pytest.mark.filterwarnings(
-        "ignore:nothing of:actsearch.errors.ActsearchWarning"
-    ),  # what stands there is placed too
+    # What stands there is placed too.
+    pytest.mark.filterwarnings("ignore:nothing of:actsearch.errors.ActsearchWarning"),
 ]
 
 SQUASHERS = (*SearchSpace.load("squashers").sites["*squash"].activations, "arctan", "sigmoid")

@@ -15,9 +15,8 @@ from actsearch_tasks.spiking.network import SpikingLayer
 
 pytestmark = [
     pytest.mark.claim,
-    pytest.mark.filterwarnings(
-        "ignore:nothing of:actsearch.errors.ActsearchWarning"
-    ),  # what stands there is placed too
+    # What stands there is placed too.
+    pytest.mark.filterwarnings("ignore:nothing of:actsearch.errors.ActsearchWarning"),
 ]
 
 SURROGATES = tuple(SearchSpace.load("surrogates").activations)
@@ -62,9 +61,8 @@ def test_forward_is_the_heaviside_network_whatever_the_surrogate_and_backward_is
         assert gradients[a].norm() > 0, a
         for b in names[i + 1 :]:
             assert not torch.allclose(gradients[a], gradients[b]), (a, b)
-    with pytest.raises(
-        RuntimeError, match="not have been used in the graph"
-    ):  # the true derivative is 0: no gradient at all
+    # The true derivative is 0: no gradient at all.
+    with pytest.raises(RuntimeError, match="not have been used in the graph"):
         torch.autograd.grad(
             F.cross_entropy(expected.logits, y), reference.network.layer_1.linear.weight
         )

@@ -97,6 +97,7 @@ def test_vicreg_learns_and_collapses_without_its_variance_term(claim):
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
+@pytest.mark.filterwarnings("ignore:nothing of SelfSupervised was changed")
 def test_smooth_non_monotone_activations_end_more_isotropic_than_identity(claim):
     table = {}
     for name in ACTIVATIONS:

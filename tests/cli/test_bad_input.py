@@ -42,15 +42,30 @@ CASES = {
     "warm start": ([*SEARCH, "--warm-start", "nothing"], "unknown study 'nothing'"),
 }
 SPACES = {
-    "activation": ("activations:\n  relu:\n  tahn:\n", "bad.yaml:3: activations.tahn: unknown activation 'tahn'; nearest: tanh"),
-    "parameter": ("activations:\n  leaky_relu: {slope: 1}\n", "bad.yaml:2: activations.leaky_relu: unknown parameter of leaky_relu 'slope'"),
-    "range": ("activations:\n  leaky_relu:\n    negative_slope: {low: 1, high: 0}\n", "bad.yaml:2: activations.leaky_relu: negative_slope"),
-    "field": ("activations:\n  relu:\ngranulariti: layer\n", "bad.yaml:3: granulariti: Extra inputs are not permitted"),
+    "activation": (
+        "activations:\n  relu:\n  tahn:\n",
+        "bad.yaml:3: activations.tahn: unknown activation 'tahn'; nearest: tanh",
+    ),
+    "parameter": (
+        "activations:\n  leaky_relu: {slope: 1}\n",
+        "bad.yaml:2: activations.leaky_relu: unknown parameter of leaky_relu 'slope'",
+    ),
+    "range": (
+        "activations:\n  leaky_relu:\n    negative_slope: {low: 1, high: 0}\n",
+        "bad.yaml:2: activations.leaky_relu: negative_slope",
+    ),
+    "field": (
+        "activations:\n  relu:\ngranulariti: layer\n",
+        "bad.yaml:3: granulariti: Extra inputs are not permitted",
+    ),
     "twice": ("activations:\n  relu:\n  relu:\n", "bad.yaml:3: 'relu' is given twice"),
     "alias": ("activations: &a\n  relu:\n", "bad.yaml:1: anchors and aliases are not read here"),
     "not yaml": ("activations: [\n", "bad.yaml:2: not valid YAML"),
-    "pattern": ("activations:\n  relu:\nsites:\n  'head.*': {activations: [relu]}\n", "site pattern 'head.*' must match a site, but matches none of net.1, net.3"),
-}  # fmt: skip
+    "pattern": (
+        "activations:\n  relu:\nsites:\n  'head.*': {activations: [relu]}\n",
+        "site pattern 'head.*' must match a site, but matches none of net.1, net.3",
+    ),
+}
 
 
 def refused(result, message):

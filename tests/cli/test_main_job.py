@@ -1,4 +1,7 @@
-"""The main job: a search on real data, its mirror in MLflow, and a placement that is reused without any of it."""
+"""The main job: a search on real data, its mirror in MLflow, and its placement.
+
+The placement is reused without any of it.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +57,11 @@ def says_what_to_do(result, stdout: str) -> None:
 @pytest.mark.timeout(600)
 def test_thirty_trials_on_digits(tmp_path, monkeypatch, actsearch):
     monkeypatch.chdir(tmp_path)
-    result = actsearch(
-        "search", "classification", "--space", "rectifiers", "--trials", 30, "--jobs", 2, "--study", "digits",
-        "--confirm", 2, "--seeds", 2, "--trainer.max_epochs", 4,
-    )  # fmt: skip
+    options = (
+        "--space rectifiers --trials 30 --jobs 2 --study digits --confirm 2 --seeds 2"
+        " --trainer.max_epochs 4"
+    )
+    result = actsearch("search", "classification", *options.split())
     assert result.returncode == 0, result.stderr
     run = StudyRun.load(Store("mlruns"), "digits")
     assert [t.number for t in run.trials] == list(range(len(run.trials)))
@@ -120,10 +124,11 @@ def apply(placement: Placement, model: nn.Module) -> None:
 
 
 def test_own_module_and_reuse_bit_for_bit(own, actsearch):
-    result = actsearch(
-        "search", "own.Own", "--space", "space.yaml", "--trials", 5, "--confirm", 1, "--seeds", 2, "--store", "store",
-        "--study", "mine", "--trainer.max_epochs", 2,
-    )  # fmt: skip
+    options = (
+        "--space space.yaml --trials 5 --confirm 1 --seeds 2 --store store --study mine"
+        " --trainer.max_epochs 2"
+    )
+    result = actsearch("search", "own.Own", *options.split())
     assert result.returncode == 0, result.stderr
     assert actsearch("best", "mine", "--store", "store", "--output", "best.json").returncode == 0
     best = Placement.load("best.json")
@@ -148,7 +153,9 @@ def test_own_module_and_reuse_bit_for_bit(own, actsearch):
         from safetensors.torch import load_file
         from actsearch import Placement
         model = nn.Module()
-        model.net = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
+        model.net = nn.Sequential(
+            nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1)
+        )
         Placement.load("best.json").apply(model)
         model.load_state_dict(load_file({str(weights)!r}))
         x = torch.randn(32, 2, generator=torch.Generator().manual_seed(0))
@@ -231,7 +238,9 @@ def test_sites_takes_data_of_its_own(own, actsearch):
             train_dataloader = val_dataloader = test_dataloader = L.LightningModule.train_dataloader
 
             def forward(self, x):
-                return self.net(x) if x.shape[1] == 2 else x.sum()  # which no symbolic trace gets past
+                if x.shape[1] == 2:  # which no symbolic trace gets past
+                    return self.net(x)
+                return x.sum()
 
         class Data(L.LightningDataModule):
             def __init__(self, rows: int = 8):
@@ -239,7 +248,8 @@ def test_sites_takes_data_of_its_own(own, actsearch):
                 self.rows = rows
 
             def train_dataloader(self):
-                data = torch.utils.data.TensorDataset(torch.zeros(self.rows, 2), torch.zeros(self.rows, 1))
+                x, y = torch.zeros(self.rows, 2), torch.zeros(self.rows, 1)
+                data = torch.utils.data.TensorDataset(x, y)
                 return torch.utils.data.DataLoader(data, batch_size=self.rows)
         """)
     )

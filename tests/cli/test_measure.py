@@ -72,9 +72,16 @@ def train(model, report):
 
 def test_what_a_function_trains_is_measured_by_the_search_alone(own, actsearch):
     run_search(
-        train, "space.yaml", model=build, trials=2, confirm=0, executor="inline", store="store",
-        study="loop", learning_rate="fixed",
-    )  # fmt: skip
+        train,
+        "space.yaml",
+        model=build,
+        trials=2,
+        confirm=0,
+        executor="inline",
+        store="store",
+        study="loop",
+        learning_rate="fixed",
+    )
     refused = actsearch("measure", "loop", "--store", "store")
     assert refused.returncode == 2
     assert "a study must train a LightningModule to be measured afterwards" in refused.stderr

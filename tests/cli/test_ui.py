@@ -55,9 +55,8 @@ def test_pages_answer_this_machine_alone(own, actsearch):
         "--port",
         str(port),
     ]
-    heard = functools.partial(
-        signal.signal, signal.SIGINT, signal.SIG_DFL
-    )  # ignored where the tests run in the background
+    # It is ignored where the tests run in the background.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
         command,
         cwd=own,

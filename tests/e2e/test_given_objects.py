@@ -29,7 +29,9 @@ def train(model, report):
     report(0, {"val_loss": float((model(x) - y).square().mean())})
 
 few = actsearch.SearchSpace(activations={"relu": None, "tanh": None, "silu": None})
-found = actsearch.run_search(train, few, model=build, objectives=["val_loss:min"], trials=3, confirm=0)
+found = actsearch.run_search(
+    train, few, model=build, objectives=["val_loss:min"], trials=3, confirm=0
+)
 print([t.state.name for t in found.trials])
 """
 

@@ -1,4 +1,7 @@
-"""Activations with a learned constant on a tanh model: placed, searched, confirmed, saved, loaded and trained."""
+"""Activations with a learned constant on a tanh model.
+
+They are placed, searched, confirmed, saved, loaded and trained.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ from own import Own
 class Tanh(Own):
     def __init__(self):
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1))
+        self.net = nn.Sequential(
+            nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1)
+        )
 """
 
 SPACE = """# Forms with a constant that training sets.
@@ -46,9 +51,16 @@ def tanh(own):
 @pytest.mark.parametrize("executor", ["inline", "local"])
 def test_searched_confirmed_saved_loaded_and_applied(tanh, own, executor):
     found = package.run_search(
-        tanh.Tanh, "constants.yaml", trials=5, confirm=4, seeds=2, executor=executor, study="s",
-        config={"trainer.max_epochs": 3}, pruner="none",
-    )  # fmt: skip
+        tanh.Tanh,
+        "constants.yaml",
+        config={"trainer.max_epochs": 3},
+        trials=5,
+        pruner="none",
+        confirm=4,
+        seeds=2,
+        executor=executor,
+        study="s",
+    )
     assert not [result_of(t).reason for t in found.trials if t.state == TrialState.FAIL]
     placed = [t.params["model"] for t in found.trials if t.user_attrs["placement"] is not None]
     assert set(placed) == {"mul(x,a)", "add(tanh(x),mul(a,x))", "swish", "snake"}
@@ -77,9 +89,16 @@ def test_searched_confirmed_saved_loaded_and_applied(tanh, own, executor):
 def test_the_file_of_the_search_gives_the_trained_model_back(tanh, own):
     """The file, and the weights that the confirmation kept, with the learned constants in them."""
     found = package.run_search(
-        tanh.Tanh, "constants.yaml", trials=2, confirm=1, seeds=2, executor="inline", study="s", learning_rate="fixed",
+        tanh.Tanh,
+        "constants.yaml",
         config={"trainer.max_epochs": 2},
-    )  # fmt: skip
+        trials=2,
+        learning_rate="fixed",
+        confirm=1,
+        seeds=2,
+        executor="inline",
+        study="s",
+    )
     (file,) = [
         path for name in ("best", "candidate") if (path := found.folder / f"{name}.json").exists()
     ]

@@ -1,4 +1,7 @@
-"""A user's own module whose loaders have workers: searched and confirmed by the command, as nearly every real one."""
+"""A user's own module whose loaders have workers, as nearly every real one's.
+
+It is searched and confirmed by the command.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +44,12 @@ class Workers(own.Own):
 def test_searched_and_confirmed(own):
     (own / "workers.py").write_text(WORKERS)
     (own / "workers").mkdir()
-    command = [
-        str(Path(sys.executable).parent / "actsearch"), "search", "workers.Workers", "--space", "space.yaml",
-        "--trials", "2", "--confirm", "1", "--seeds", "2", "--store", "store", "--study", "s",
-        "--learning_rate", "fixed", "--trainer.max_epochs", "2",
-    ]  # fmt: skip
+    options = (
+        "--space space.yaml --trials 2 --confirm 1 --seeds 2 --store store --study s"
+        " --learning_rate fixed --trainer.max_epochs 2"
+    )
+    program = str(Path(sys.executable).parent / "actsearch")
+    command = [program, "search", "workers.Workers", *options.split()]
     ended = subprocess.run(command, cwd=own, capture_output=True, text=True, timeout=240)
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr

@@ -109,7 +109,14 @@ def test_the_value_is_a_number_in_a_plain_loop_as_well(tmp_path):
             report(epoch, {"val_loss": float(loss.detach())})
 
     found = run_search(
-        train, "rectifiers", model=build, objectives=["val_loss", "reach"], measures=[Reach],
-        trials=2, confirm=0, executor="inline", store=tmp_path / "store",
-    )  # fmt: skip
+        train,
+        "rectifiers",
+        model=build,
+        objectives=["val_loss", "reach"],
+        measures=[Reach],
+        trials=2,
+        confirm=0,
+        executor="inline",
+        store=tmp_path / "store",
+    )
     assert all(math.isfinite(value) for value in found.baseline)

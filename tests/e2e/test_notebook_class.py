@@ -23,7 +23,9 @@ def target(x):
 class Net(L.LightningModule):
     def __init__(self, width=8):
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+        self.net = nn.Sequential(
+            nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)
+        )
 
     def forward(self, x):
         return self.net(x)
@@ -49,7 +51,8 @@ class Data(L.LightningDataModule):
 
     def loader(self, seed):
         x = torch.randn(self.rows, 2, generator=torch.Generator().manual_seed(seed))
-        return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, target(x)), batch_size=16)
+        data = torch.utils.data.TensorDataset(x, target(x))
+        return torch.utils.data.DataLoader(data, batch_size=16)
 
     def train_dataloader(self):
         return self.loader(0)
@@ -73,7 +76,8 @@ confirmed = searched
 """
 
 OPTIONS = """
-searched = actsearch.run_search((Net, {"width": 4}), few, data=(Data, {"rows": 48}), confirm=0, **common)
+net, data = (Net, {"width": 4}), (Data, {"rows": 48})
+searched = actsearch.run_search(net, few, data=data, confirm=0, **common)
 """
 
 CONFIRM = """
@@ -82,9 +86,10 @@ confirmed = actsearch.confirm("s", task=Net, data=Data, top=1, seeds=2)
 
 SHOW = """
 import json
+metrics = [t.user_attrs["outcome"]["metrics"] for t in searched.trials]
 found = {
     "states": [t.state.name for t in searched.trials],
-    "seen": sorted({(m["width"], m["rows"]) for t in searched.trials for m in [t.user_attrs["outcome"]["metrics"]]}),
+    "seen": sorted({(m["width"], m["rows"]) for m in metrics}),
     "confirmed": [t.values for t in confirmed.trials] == [t.values for t in searched.trials],
     "scores": list(confirmed.confirmation.scores.values()),
     "failures": confirmed.confirmation.failures,

@@ -1,4 +1,4 @@
-"""A user's own loop in plain PyTorch: two functions in a file beside the search, or in the script itself."""
+"""A user's own loop in plain PyTorch: two functions beside the search, or in its script."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def train(model, report):
             optimizer.zero_grad()
             nn.functional.mse_loss(model(x[batch]), y[batch]).backward()
             optimizer.step()
-        if report(epoch, {"val_loss": errors(model, 1).mean(), "rate": optimizer.param_groups[0]["lr"]}):
+        rate = optimizer.param_groups[0]["lr"]
+        if report(epoch, {"val_loss": errors(model, 1).mean(), "rate": rate}):
             break
     return {"test_loss": errors(model, 2)}
 """
@@ -67,8 +68,8 @@ import actsearch
 if __name__ == "__main__":
     for executor in ("inline", "local"):
         found = actsearch.run_search(
-            train, model=build, space="rectifiers", objectives=["val_loss:min"], trials=4, confirm=1, seeds=2,
-            executor=executor, study=executor,
+            train, model=build, space="rectifiers", objectives=["val_loss:min"], trials=4,
+            confirm=1, seeds=2, executor=executor, study=executor,
         )
         seen = [[t.state.name, t.params, t.values] for t in found.trials]
         print(json.dumps([seen, found.confirmation.scores, found.confirmation.comparisons[0].rows]))
@@ -245,25 +246,50 @@ number = 3
 """
 
 
+NO_MAPPING = "metrics must be a mapping such as {'val_loss': 0.3}, but"
+NO_NAME = "must be a class, (class, options) or a function with a name, but got"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train": "train_number"}, "metrics must be a mapping such as {'val_loss': 0.3}, but"),
-        ({"train": "train_tells_number"}, "metrics must be a mapping such as {'val_loss': 0.3}, but"),
-        ({"train": "train_text"}, "metric 'val_loss' must be a number, but wrong.train_text gave 'small'"),
-        ({"train": "train_tells_nothing"}, "metric 'val_loss' must be logged by wrong.train_tells_nothing, but"),
-        ({"objectives": ["val_accuracy:max"]}, "metric 'val_accuracy' must be logged by wrong.train, but"),
-        ({"train": "unnamed"}, "must be a class, (class, options) or a function with a name, but got <function <lambda>"),
-        ({"model": "unnamed"}, "must be a class, (class, options) or a function with a name, but got <function <lambda>"),
-        ({"model": "build_nothing"}, "the model must be an nn.Module, but build_nothing returned None"),
-        ({"model": "number"}, "must be a class, (class, options) or a function with a name, but got 3"),
+        ({"train": "train_number"}, NO_MAPPING),
+        ({"train": "train_tells_number"}, NO_MAPPING),
+        (
+            {"train": "train_text"},
+            "metric 'val_loss' must be a number, but wrong.train_text gave 'small'",
+        ),
+        (
+            {"train": "train_tells_nothing"},
+            "metric 'val_loss' must be logged by wrong.train_tells_nothing, but",
+        ),
+        (
+            {"objectives": ["val_accuracy:max"]},
+            "metric 'val_accuracy' must be logged by wrong.train, but",
+        ),
+        ({"train": "unnamed"}, f"{NO_NAME} <function <lambda>"),
+        ({"model": "unnamed"}, f"{NO_NAME} <function <lambda>"),
+        (
+            {"model": "build_nothing"},
+            "the model must be an nn.Module, but build_nothing returned None",
+        ),
+        ({"model": "number"}, f"{NO_NAME} 3"),
         ({"train": "train_needs_split"}, "missing 1 required positional argument: 'split_seed'"),
-        ({"config": {"trainer.max_epochs": 3}}, "must have no options in config, but got ['trainer.max_epochs']"),
-        ({"data": "wrong.Data"}, "a training function must load its data itself, but got data 'wrong.Data'"),
-        ({"split_option": "fold"}, "split_option must be an option of what is trained, but got 'fold'"),
+        (
+            {"config": {"trainer.max_epochs": 3}},
+            "must have no options in config, but got ['trainer.max_epochs']",
+        ),
+        (
+            {"data": "wrong.Data"},
+            "a training function must load its data itself, but got data 'wrong.Data'",
+        ),
+        (
+            {"split_option": "fold"},
+            "split_option must be an option of what is trained, but got 'fold'",
+        ),
         ({"fidelity": "data"}, "fidelity must be epochs for a training function"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_work_is_told_in_one_line(tmp_path, monkeypatch, changes, message):
     (tmp_path / "wrong.py").write_text(WRONG)
     monkeypatch.chdir(tmp_path)

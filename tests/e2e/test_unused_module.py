@@ -1,4 +1,7 @@
-"""A module with parts that its forward does not call: what nothing calls is left alone, what the training step calls is not."""
+"""A module with parts that its forward does not call.
+
+What nothing calls is left alone, what the training step calls is not.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ def test_what_is_never_called_is_not_searched_and_a_training_steps_part_is(unuse
         config={"trainer.max_epochs": 1},
     )
     assert set(found.best.sites) == {"net.1", "net.3", "projector.1"}
-    sites = StudyRun.load(Store("mlruns"), "s").sites
+    sites = StudyRun.load(Store("mlruns"), "s").model_info.sites
     protected = {site.name: site.reason for site in sites if site.protected}
     assert set(protected) == {"never", "neither.1"}
     assert all(reason.startswith("never called") for reason in protected.values())

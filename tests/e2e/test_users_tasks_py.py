@@ -1,4 +1,7 @@
-"""Files of the user's own, named ``tasks.py`` and ``search_spaces.py`` as Celery's and Invoke's are, stand in no way."""
+"""Files of the user's own, named ``tasks.py`` and ``search_spaces.py``, stand in no way.
+
+Celery's and Invoke's are named so.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A placement found in a LightningModule's ``self.model``, applied to the bare model where nothing of a search is installed."""
+"""A placement found in a LightningModule's ``self.model``, applied to the bare model.
+
+That is done where nothing of a search is installed.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,10 @@ weights = load_file(sys.argv[2])
 model.load_state_dict({name.removeprefix("model."): value for name, value in weights.items()})
 x = torch.randn(32, 2, generator=torch.Generator().manual_seed(0))
 optimizer = torch.optim.AdamW(placement.optimizer_parameters(model, lr=1e-3), weight_decay=0.1)
-groups = [[g["lr"], g["weight_decay"], sum(p.numel() for p in g["params"])] for g in optimizer.param_groups]
+groups = [
+    [g["lr"], g["weight_decay"], sum(p.numel() for p in g["params"])]
+    for g in optimizer.param_groups
+]
 print(json.dumps([model(x).tolist(), groups, [type(model[i]).__name__ for i in (1, 3)]]))
 """
 
@@ -84,9 +90,15 @@ def test_bit_for_bit_and_at_the_rate_it_was_found_with(own, activations):
     module = importlib.import_module("wrapped")
     space = package.SearchSpace(activations=activations, granularity="layer")
     found = package.run_search(
-        module.Wrapped, space, trials=10 if activations is FIXED else 3, confirm=1, seeds=2, executor="inline",
-        study="s", config={"trainer.max_epochs": 2},
-    )  # fmt: skip
+        module.Wrapped,
+        space,
+        config={"trainer.max_epochs": 2},
+        trials=10 if activations is FIXED else 3,
+        confirm=1,
+        seeds=2,
+        executor="inline",
+        study="s",
+    )
     assert set(found.best.sites) == {"model.1", "model.3"}
     factor = found.best.learning_rate_factor
     if activations is FIXED:

@@ -50,9 +50,8 @@ def gradients(module, x):
     return (y.detach(), *torch.autograd.grad(y.sum(), [x, *parameters], allow_unused=True))
 
 
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning"
-)  # torch's own tracing and code generation raise several
+# torch's own tracing and code generation raise several.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("learned", [pytest.param(False, marks=pytest.mark.long), True])
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
 def test_compiled_values_and_gradients_are_the_same(learned, backend):

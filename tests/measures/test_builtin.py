@@ -6,10 +6,23 @@ from actsearch.measures import all_measures
 from actsearch.measures.laws import MeasureLaws
 
 NAMES = [
-    "alignment", "certified_accuracy", "dead_units", "effective_rank", "embedding_deviation",
-    "gradient_flow", "gradient_variance", "isotropy", "knn_accuracy", "latency", "linear_probe",
-    "parameters", "peak_memory", "relative_gradient_noise", "sparsity", "uniformity",
-]  # fmt: skip
+    "alignment",
+    "certified_accuracy",
+    "dead_units",
+    "effective_rank",
+    "embedding_deviation",
+    "gradient_flow",
+    "gradient_variance",
+    "isotropy",
+    "knn_accuracy",
+    "latency",
+    "linear_probe",
+    "parameters",
+    "peak_memory",
+    "relative_gradient_noise",
+    "sparsity",
+    "uniformity",
+]
 
 
 def laws_of(name):

@@ -69,10 +69,13 @@ def bert():
     from transformers import BertConfig, BertModel
 
     config = BertConfig(
-        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=50,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=16,
-    )  # fmt: skip
+    )
     return Case(BertModel(config), {"input_ids": torch.randint(0, 50, (2, 6))}, "function mode")
 
 
@@ -80,10 +83,15 @@ def llama():
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=50,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
         intermediate_size=32,
-        max_position_embeddings=16, hidden_act="gelu", use_cache=False,
-    )  # fmt: skip
+        max_position_embeddings=16,
+        hidden_act="gelu",
+        use_cache=False,
+    )
     return Case(
         LlamaForCausalLM(config),
         {"input_ids": torch.randint(0, 50, (2, 6))},
@@ -96,9 +104,13 @@ def vit():
     from transformers import ViTConfig, ViTForImageClassification
 
     config = ViTConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        image_size=16, patch_size=8,
-    )  # fmt: skip
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=16,
+        patch_size=8,
+    )
     return Case(
         ViTForImageClassification(config),
         {"pixel_values": torch.randn(2, 3, 16, 16)},
@@ -124,10 +136,17 @@ def se_resnet():
     from monai.networks.nets import SENet
 
     model = SENet(
-        spatial_dims=2, in_channels=1, block="se_resnet_bottleneck", layers=(1, 1, 1, 1), groups=1,
+        spatial_dims=2,
+        in_channels=1,
+        block="se_resnet_bottleneck",
+        layers=(1, 1, 1, 1),
+        groups=1,
         reduction=16,
-        inplanes=64, downsample_kernel_size=1, input_3x3=False, num_classes=3,
-    )  # fmt: skip
+        inplanes=64,
+        downsample_kernel_size=1,
+        input_3x3=False,
+        num_classes=3,
+    )
     return Case(model, torch.randn(1, 1, 32, 32), "fx")
 
 
@@ -151,9 +170,13 @@ def efficientnet():
 
     blocks = ["r1_k3_s11_e1_i32_o16_se0.25", "r2_k3_s22_e6_i16_o24_se0.25"]
     model = EfficientNet(
-        blocks, width_coefficient=0.25, depth_coefficient=1.0, image_size=32, in_channels=1,
+        blocks,
+        width_coefficient=0.25,
+        depth_coefficient=1.0,
+        image_size=32,
+        in_channels=1,
         num_classes=3,
-    )  # fmt: skip
+    )
     return Case(model, torch.randn(2, 1, 32, 32), "fx", swap="mish")
 
 
@@ -161,10 +184,14 @@ def swin_unetr():
     from monai.networks.nets import SwinUNETR
 
     model = SwinUNETR(
-        in_channels=1, out_channels=2, feature_size=12, spatial_dims=2, depths=(1, 1, 1, 1),
+        in_channels=1,
+        out_channels=2,
+        feature_size=12,
+        spatial_dims=2,
+        depths=(1, 1, 1, 1),
         num_heads=(1, 1, 1, 1),
         window_size=2,
-    )  # fmt: skip
+    )
     return Case(model, torch.randn(1, 1, 64, 64), "function mode")
 
 
@@ -223,11 +250,15 @@ class InvertedResidual(nn.Module):
     def __init__(self, width, expanded):
         super().__init__()
         self.block = nn.Sequential(
-            nn.Conv2d(width, expanded, 1), nn.BatchNorm2d(expanded), nn.Hardswish(inplace=True),
-            nn.Conv2d(expanded, expanded, 3, padding=1, groups=expanded), nn.BatchNorm2d(expanded),
-            nn.Hardswish(inplace=True), SqueezeExcitation(expanded, 4),
+            nn.Conv2d(width, expanded, 1),
+            nn.BatchNorm2d(expanded),
+            nn.Hardswish(inplace=True),
+            nn.Conv2d(expanded, expanded, 3, padding=1, groups=expanded),
+            nn.BatchNorm2d(expanded),
+            nn.Hardswish(inplace=True),
+            SqueezeExcitation(expanded, 4),
             nn.Conv2d(expanded, width, 1),
-        )  # fmt: skip
+        )
 
     def forward(self, x):
         return x + self.block(x)
@@ -331,11 +362,24 @@ def control_flow():
 BUILDERS = {
     builder.__name__: builder
     for builder in (
-        transformer, multihead_attention, bert, llama, vit, unet, se_resnet, densenet,
-        efficientnet, swin_unetr,
-        inception, mobilenet_v3, functional_densenet, recurrent, shared_relu, control_flow,
+        transformer,
+        multihead_attention,
+        bert,
+        llama,
+        vit,
+        unet,
+        se_resnet,
+        densenet,
+        efficientnet,
+        swin_unetr,
+        inception,
+        mobilenet_v3,
+        functional_densenet,
+        recurrent,
+        shared_relu,
+        control_flow,
     )
-}  # fmt: skip
+}
 
 
 @pytest.fixture(params=list(BUILDERS))

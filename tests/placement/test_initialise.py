@@ -63,9 +63,8 @@ def test_twenty_mixed_layers_keep_the_variance_and_do_not_under_he():
     assert float(own.min()) > 0.75
     assert float(own.max()) < 1.35
     assert float(he_ratio.log().abs().mean().exp()) > 1.2
-    assert rows[1].incoming == pytest.approx(
-        0.5, abs=1e-3
-    )  # behind ReLU, the reciprocal of its gain 2
+    # Behind ReLU, the reciprocal of its gain 2.
+    assert rows[1].incoming == pytest.approx(0.5, abs=1e-3)
 
 
 class Combined(nn.Module):
@@ -115,10 +114,12 @@ def test_the_mean_of_the_identity_is_glorots_rule():
 def test_convolutions_and_transposed_convolutions():
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(8, 32, 3, padding=1, groups=2), nn.ReLU(), nn.ConvTranspose2d(32, 16, 4, 2, 1),
+        nn.Conv2d(8, 32, 3, padding=1, groups=2),
+        nn.ReLU(),
+        nn.ConvTranspose2d(32, 16, 4, 2, 1),
         nn.GELU(),
         nn.Conv2d(16, 4, 1),
-    )  # fmt: skip
+    )
     initialise(model, "forward")
     with torch.no_grad():
         x = model[0](torch.randn(8, 8, 32, 32))

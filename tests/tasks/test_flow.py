@@ -131,9 +131,8 @@ def test_an_expression_that_is_one_to_one_needs_no_inverse_of_its_own():
     log_det = transform.log_abs_det_jacobian(x, y)
     torch.testing.assert_close(log_det, expected.sum(1), rtol=0, atol=1e-12)
     torch.testing.assert_close(transform.inv(y), x, rtol=0, atol=1e-10)
-    (through,) = torch.autograd.grad(
-        log_det.sum(), x
-    )  # training needs the gradient of the log-determinant
+    # Training needs the gradient of the log-determinant.
+    (through,) = torch.autograd.grad(log_det.sum(), x)
     (direct,) = torch.autograd.grad(expected.sum(), x)
     torch.testing.assert_close(through, direct, rtol=0, atol=1e-10)
     with torch.inference_mode():  # as Lightning validates
@@ -200,8 +199,8 @@ def test_tables_leave_out_columns_without_a_density():
         "iris": (150, 4),
         "wine": (178, 13),
         "breast_cancer": (569, 30),
-        "diabetes": (442, 9),
-    }  # no sex
+        "diabetes": (442, 9),  # no sex
+    }
 
 
 def test_a_search_chooses_for_conditioner_and_bijections_together(tmp_path):

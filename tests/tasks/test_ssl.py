@@ -90,10 +90,8 @@ def test_byols_target_follows_by_momentum_and_without_the_switch_there_is_none()
     assert not torch.allclose(task.target_embedding(first), z)
     task.encoder.load_state_dict(task.encoder.state_dict() | online)
     task.target_embedding(second)
-    own = task.encoder.state_dict()
-    assert all(
-        torch.equal(own[name], tensor) for name, tensor in online.items()
-    )  # its statistics are its own
+    own = task.encoder.state_dict()  # its statistics are its own
+    assert all(torch.equal(own[name], tensor) for name, tensor in online.items())
     task.on_train_batch_end(None, None, 0)
     torch.testing.assert_close(task.target["encoder"]["conv_1.weight"], start + 0.1)
     off = build(objective="byol", anti_collapse=False)

@@ -79,10 +79,11 @@ def test_database_is_whole_and_read_while_written(tmp_path):
 def server(tmp_path):
     """A real MLflow server on loopback."""
     port = 5987
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
-        "--artifacts-destination", str(tmp_path / "served"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-    ]  # fmt: skip
+    options = (
+        f"--backend-store-uri sqlite:///{tmp_path}/server.db"
+        f" --artifacts-destination {tmp_path}/served --host 127.0.0.1 --port {port} --workers 1"
+    )
+    command = [sys.executable, "-m", "mlflow", "server", *options.split()]
     import os
 
     environment = os.environ | {

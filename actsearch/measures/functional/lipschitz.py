@@ -13,9 +13,17 @@ from torch.fx.passes.shape_prop import ShapeProp
 from actsearch.errors import InvalidValueError
 
 _KEPT = {
-    "contiguous", "flatten", "mean", "neg", "permute", "reshape", "squeeze", "transpose",
-    "unsqueeze", "view",
-}  # fmt: skip
+    "contiguous",
+    "flatten",
+    "mean",
+    "neg",
+    "permute",
+    "reshape",
+    "squeeze",
+    "transpose",
+    "unsqueeze",
+    "view",
+}
 """Operations under which no distance grows."""
 
 _SUMS = {"add", "iadd", "sub", "isub"}
@@ -24,9 +32,17 @@ _SHAPES = {"dim", "getattr", "numel", "size"}
 """Operations whose results do not depend on values."""
 
 _KEEPING = (
-    nn.Flatten, nn.Identity, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d,
-    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d,
-)  # fmt: skip
+    nn.Flatten,
+    nn.Identity,
+    nn.Unflatten,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveAvgPool3d,
+)
 _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

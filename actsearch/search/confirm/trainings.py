@@ -152,8 +152,11 @@ class Trainings:
 
 
 def _folder(run: StudyRun, arm: str) -> Path:
-    name = "baseline" if arm == str(BASELINE) else f"{int(arm):05d}" if arm.isdecimal() else arm
-    return run.folder / "confirmed" / name
+    if arm == str(BASELINE):
+        arm = "baseline"
+    elif arm.isdecimal():
+        arm = f"{int(arm):05d}"
+    return run.folder / "confirmed" / arm
 
 
 def _rows_file(run: StudyRun, arm: str, seed: int) -> Path:

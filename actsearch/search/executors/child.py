@@ -30,9 +30,8 @@ def run_child(pipe: Connection, log: str, threads: int) -> None:
     # Before it can start anything: the guardian knows by the session what belongs to it.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides
-    multiprocessing.set_start_method(
-        None, force=True
-    )  # the training's loaders start their workers as they do elsewhere
+    # The training's loaders start their workers as they do elsewhere.
+    multiprocessing.set_start_method(None, force=True)
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
@@ -55,10 +54,8 @@ def run_child(pipe: Connection, log: str, threads: int) -> None:
                 news.notify()
 
     threading.Thread(target=listen, daemon=True).start()
-    for name in THREADS:
-        os.environ[name] = str(
-            threads
-        )  # the server may be an earlier executor's, with another number
+    for name in THREADS:  # the server may be an earlier executor's, with another number
+        os.environ[name] = str(threads)
 
     import torch
 

@@ -19,6 +19,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
+from typing_extensions import override
+
 from actsearch.search.executors.child import run_child
 from actsearch.search.executors.guardian import Guardian
 from actsearch.search.executors.server import start_server
@@ -79,10 +81,8 @@ class InlineExecutor(Executor):
             try:
                 ended.append((key, run_job(job, functools.partial(on_report, key))))
             finally:
-                if in_main_thread:
-                    signal.signal(
-                        signal.SIGINT, handler
-                    )  # Lightning ignores the signal after the first Ctrl-C
+                if in_main_thread:  # Lightning ignores the signal after the first Ctrl-C
+                    signal.signal(signal.SIGINT, handler)
         return ended
 
     def close(self) -> None:
@@ -147,8 +147,8 @@ class LocalExecutor(Executor):
             os._exit(128 + number)
         self._signal = number
 
+    @override
     def submit(self, key: int, job: Job) -> None:
-        """Start a child for the trial."""
         ours, theirs = self._context.Pipe()
         arguments = (
             theirs,
@@ -164,9 +164,8 @@ class LocalExecutor(Executor):
             child.start()
         theirs.close()
         assert child.pid is not None
-        self._guardian.watch(
-            child.pid
-        )  # before it knows what to train, and so before it has started anything
+        # Before it knows what to train, and so before it has started anything.
+        self._guardian.watch(child.pid)
         self._running.append(_Running(key, ours, child, time.monotonic()))
         with contextlib.suppress(OSError):  # it has died: the next wait says of what
             ours.send_bytes(job.dumps().encode())
@@ -254,8 +253,7 @@ def _without_main() -> Iterator[None]:
 
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
-        named = {
-            number.value: f" ({number.name})" for number in signal.Signals
-        }  # without most real-time signals
+        # These are without most real-time signals.
+        named = {number.value: f" ({number.name})" for number in signal.Signals}
         return f"killed: by signal {-code}{named.get(-code, '')}"
     return f"exited: the process ended with code {code}"

@@ -83,9 +83,8 @@ def kill(leader: int) -> None:
 
     Nothing where it is gone or does not lead its session yet.
     """
-    family = _family(
-        leader
-    )  # first: of a process whose parent has died nobody knows where it came from
+    # First: of a process whose parent has died nobody knows where it came from.
+    family = _family(leader)
     with contextlib.suppress(OSError):
         os.killpg(leader, signal.SIGKILL)
     for process in family:

@@ -21,9 +21,8 @@ for module in (
 ):
     importlib.import_module(module)
 catalogue()  # imports every family
-ArgumentParser().add_class_arguments(
-    L.Trainer, "trainer", fail_untyped=False
-)  # imports what reads docstrings
+# Imports what reads docstrings.
+ArgumentParser().add_class_arguments(L.Trainer, "trainer", fail_untyped=False)
 # Children share the server's memory until they write to it: a garbage collection in each would
 # write to all of it.
 gc.collect()

@@ -25,9 +25,8 @@ def start_server(jobs: int = 1) -> None:
     quiet = "ignore:resource_tracker:UserWarning"
     needed = {
         **dict.fromkeys(THREADS, str(threads_each(jobs))),
-        "GOMP_SPINCOUNT": os.environ.get(
-            "GOMP_SPINCOUNT", "10000"
-        ),  # idle threads that spin for long starve others
+        # Idle threads that spin for long starve others.
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),
         "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), quiet])),
     }
     given = {name: os.environ[name] for name in needed if name in os.environ}

@@ -18,9 +18,8 @@ def threads_each(jobs: int, wanted: int = 0) -> int:
             asks for goes first.
     """
     for name in THREADS:
-        first = (
-            os.environ.get(name, "").split(",")[0].strip()
-        )  # OMP_NUM_THREADS may be a list, one for each level
+        # OMP_NUM_THREADS may be a list, one for each level.
+        first = os.environ.get(name, "").split(",")[0].strip()
         if first.isdecimal() and int(first) > 0:
             return int(first)
     return wanted or max(1, usable_cores() // jobs)

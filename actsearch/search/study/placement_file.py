@@ -58,9 +58,8 @@ def write_unconfirmed(run: StudyRun) -> None:
         "significant": None,
     }
     file = placement_file(run)
-    if (
-        file is None or Placement.load(file).found.get("significant") is None
-    ):  # a confirmed one stays
+    confirmed = file is not None and Placement.load(file).found.get("significant") is not None
+    if not confirmed:
         write_best(run, placement, found, run.factor(trial))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from actsearch.errors import ActsearchWarning
 from actsearch.measures.loaders import Part
@@ -63,8 +64,8 @@ class _Reporter(L.Callback):
         if self.batch is None:
             self.batch = batch
 
+    @override
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Note that this epoch was validated."""
         self.validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

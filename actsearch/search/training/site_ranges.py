@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from actsearch.placement.discovery.find import discover
 from actsearch.placement.replacement.replace import replace_sites
@@ -28,8 +29,8 @@ class _Observer(nn.Module):
         self.low, self.high = math.inf, -math.inf
         self.zero = False
 
+    @override
     def forward(self, x: Tensor) -> Any:
-        """Apply the function."""
         low, high = x.detach().aminmax()
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
         self.zero = self.zero or bool((x.detach() == 0).any())

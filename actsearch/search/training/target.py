@@ -70,9 +70,8 @@ class Target:
                 and f"{c.__module__}.".startswith(f"{tasks.__name__}.")
             ]
             if len(own) != 1:
-                raise TaskError(
-                    f"{plugins.find_member('tasks', name)} must define one Task, but defines {len(own)}."
-                )
+                file = plugins.find_member("tasks", name)
+                raise TaskError(f"{file} must define one Task, but defines {len(own)}.")
             module = own[0]
         namespace = _namespace(module)
         trainer = importlib.import_module(

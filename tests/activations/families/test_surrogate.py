@@ -32,9 +32,8 @@ def test_sharpness_is_learned_through_the_soft_step(name):
     k = φ.values["sharpness"]
     step = 1e-6
     soft = (φ.soft_step(x, k + step) - φ.soft_step(x, k - step)) / (2 * step)
-    assert float(found) == pytest.approx(
-        float((g * soft).sum()) * k, rel=1e-6
-    )  # the raw value is log k
+    expected = float((g * soft).sum()) * k  # the raw value is log k
+    assert float(found) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", SHARPENED)

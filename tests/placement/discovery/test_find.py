@@ -20,15 +20,28 @@ from actsearch.errors import PlacementError, UnknownNameError
 
 # Elementwise nonlinear operations of torch's dispatcher, by the name that a site of theirs has.
 OPERATIONS = {
-    "relu": "relu", "relu_": "relu", "gelu": "gelu", "silu": "silu", "silu_": "silu",
+    "relu": "relu",
+    "relu_": "relu",
+    "gelu": "gelu",
+    "silu": "silu",
+    "silu_": "silu",
     "sigmoid": "sigmoid",
-    "sigmoid_": "sigmoid", "tanh": "tanh", "tanh_": "tanh", "hardswish": "hardswish",
+    "sigmoid_": "sigmoid",
+    "tanh": "tanh",
+    "tanh_": "tanh",
+    "hardswish": "hardswish",
     "hardswish_": "hardswish",
-    "hardsigmoid": "hardsigmoid", "hardtanh": "hardtanh", "leaky_relu": "leaky_relu",
+    "hardsigmoid": "hardsigmoid",
+    "hardtanh": "hardtanh",
+    "leaky_relu": "leaky_relu",
     "leaky_relu_": "leaky_relu",
-    "elu": "elu", "elu_": "elu", "_prelu_kernel": "prelu", "softplus": "softplus", "mish": "mish",
+    "elu": "elu",
+    "elu_": "elu",
+    "_prelu_kernel": "prelu",
+    "softplus": "softplus",
+    "mish": "mish",
     "_softmax": "softmax",
-}  # fmt: skip
+}
 
 
 class Oracle(TorchDispatchMode):
@@ -68,11 +81,8 @@ def test_finds_every_nonlinearity_that_runs(case):
 
 def test_touches_no_gate(case):
     sites = find_sites(case.model, case.example)
-    gates = {
-        "sigmoid",
-        "hardsigmoid",
-        "softmax",
-    }  # none of these models has one of them on its main path
+    # None of these models has one of them on its main path.
+    gates = {"sigmoid", "hardsigmoid", "softmax"}
     assert not [site.name for site in sites.open if site.activation in gates]
     assert all(site.reason for site in sites.protected)
     assert bool(len(sites.open)) != case.gates
@@ -135,13 +145,16 @@ class Everything(nn.Module):
 def test_spellings():
     sites = find_sites(Everything(), torch.randn(2, 6))
     assert [(site.name, site.kind, site.activation) for site in sites] == [
-        ("relu", "functional", "relu"), ("relu@2", "functional", "relu"),
+        ("relu", "functional", "relu"),
+        ("relu@2", "functional", "relu"),
         ("relu@3", "functional", "relu"),
-        ("relu@4", "functional", "relu"), ("gelu", "functional", "gelu"),
+        ("relu@4", "functional", "relu"),
+        ("gelu", "functional", "gelu"),
         ("act", "attribute", "leaky_relu"),
-        ("nonlinearity", "attribute", "<lambda>"), ("relu@5", "functional", "relu"),
+        ("nonlinearity", "attribute", "<lambda>"),
+        ("relu@5", "functional", "relu"),
         ("last", "module", "gelu"),
-    ]  # fmt: skip
+    ]
     assert sites.named("gelu").specification == {
         "activation": "gelu",
         "parameters": {"approximate": "tanh"},
@@ -343,8 +356,13 @@ def test_the_table():
     assert [row["status"] for row in rows] == ["open", "protected"]
     assert [row["share"] for row in rows] == [0.75, 0.25]
     assert sites.totals() == {
-        "found": 2, "open": 1, "protected": 1, "missed": 0, "elements": 16, "method": "fx",
-    }  # fmt: skip
+        "found": 2,
+        "open": 1,
+        "protected": 1,
+        "missed": 0,
+        "elements": 16,
+        "method": "fx",
+    }
     assert str(sites).splitlines()[-1] == "2 found, 1 open, 1 protected, 0 missed; by fx"
     with pytest.raises(UnknownNameError, match="unknown site '2'"):
         sites.named("2")

@@ -199,12 +199,9 @@ def test_an_overwritten_input_that_is_read_again(style):
     assert torch.equal(restore(model)(X), before)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:The PyTorch API of nested tensors"
-)  # torch's own, on its fast path
-@pytest.mark.filterwarnings(
-    "ignore:nothing of TransformerEncoder was changed"
-)  # where ReLU replaces ReLU
+# The first is torch's own, on its fast path; the second comes where ReLU replaces ReLU.
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.filterwarnings("ignore:nothing of TransformerEncoder was changed")
 @pytest.mark.parametrize("replaced", ["relu", "gelu", "silu"])
 def test_the_fused_transformer_layer_does_not_pass_by_what_was_placed(replaced):
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
@@ -285,9 +282,8 @@ def test_threads_do_not_disturb_each_other():
         assert all(pool.map(work, range(200)))
 
 
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning"
-)  # torch's own, while it loads its compiler
+# torch's own, while it loads its compiler.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiles_after_apply_without_a_break():
     model = Functional().eval()
     model.act = nn.ReLU()

@@ -241,15 +241,15 @@ class FunctionSpaceSampler(BaseSampler):
                 taken.append(row)
         return row
 
+    @override
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Tell the independent sampler."""
         if self._independent_sampler is not None:
             self._independent_sampler.before_trial(study, trial)
 
+    @override
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Tell the independent sampler."""
         if self._independent_sampler is not None:
             self._independent_sampler.after_trial(study, trial, state, values)
 

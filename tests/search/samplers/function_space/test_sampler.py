@@ -406,6 +406,7 @@ def test_after_the_first_proposal_none_needs_more_memory():
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_twenty_thousand_choices():
     choices = pool(20_000, 4, 5)
     mine = study()
