@@ -63,7 +63,7 @@ def test_trains_in_spawned_ranks(own):
             placement=placement,
             folder=str(own / "kept"),
             learning_rate_factor=2.0,
-            measures=["latency"],
+            measures={"latency": {}},
         )
     )
     assert result.state == "complete", result.reason
