@@ -1,4 +1,7 @@
-"""What each trial is for: the baseline's learning rate first, the stages in turn, an earlier study's best in between."""
+"""What each trial is for.
+
+The baseline's learning rate first, the stages in turn, an earlier study's best in between.
+"""
 
 from __future__ import annotations
 
