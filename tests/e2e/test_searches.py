@@ -1,4 +1,4 @@
-"""The coordinator: refusals and twins cost no training, several jobs keep the books straight."""
+"""Searches: refusals and twins cost no training, several jobs keep the books straight."""
 
 from __future__ import annotations
 
