@@ -213,4 +213,5 @@ class Result(_Data):
         known = {one.name for one in fields(cls)} & set(data)
         steps = data.get("first_steps") or {}
         given = {key: data[key] for key in known} | {"first_steps": LossCurve(**steps)}
+        given["history"] = [(step, metrics) for step, metrics in data.get("history", ())]
         return cls(state, **given)

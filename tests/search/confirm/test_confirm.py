@@ -1,4 +1,4 @@
-"""A confirmation races on new seeds, resumes, adds to what was measured, and says its verdict plainly."""
+"""A confirmation races on new seeds, resumes, adds to what was measured, and says its verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The race keeps its promises: equals are rarely called better, a gain is found, the budget holds, losers cost little."""
+"""The race keeps its promises.
+
+Equals are rarely called better, a gain is found, the budget holds, losers cost little.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ class Arms:
 
 
 def search_among_equals(rng, candidates=30, top=3):
-    """The best few of a search by one noisy value each, confirmed on new seeds: which they are makes no difference."""
+    """The best few of a search by one noisy value each, confirmed on new seeds.
+
+    Which they are makes no difference.
+    """
     search = rng.normal(size=candidates)
     best = np.argsort(-search)[:top]
     everyone = rng.normal(size=(candidates + 1, 120))
@@ -194,10 +200,11 @@ ROWS, PART = 1000, 200
 
 
 def false_wins(noise, row_noise, splits, runs=400):
-    """Return how often one of 15 candidates, all as good as the baseline on this data, is declared a winner.
+    """Return how often one of 15 candidates is declared a winner.
 
-    A candidate's score on a split is its mean over the rows there, each of which suits it more or
-    less, and the noise of a training. The best three by one validation split race.
+    All are as good as the baseline on this data. A candidate's score on a split is its mean over
+    the rows there, each of which suits it more or less, and the noise of a training. The best three
+    by one validation split race.
     """
     draws = np.random.default_rng(0)
     wins = 0

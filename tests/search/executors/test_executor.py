@@ -52,7 +52,18 @@ class Workers(own.Own):
         self.log("workers", batch[2].float().mean())
 
     def _batches(self, seed):
-        return torch.utils.data.DataLoader(Data(), batch_size=8, num_workers=2, persistent_workers=True)
+        return torch.utils.data.DataLoader(
+            Data(), batch_size=8, num_workers=2, persistent_workers=True
+        )
+"""
+
+SIGNALLED = """
+import os, signal
+import own
+
+class Signalled(own.Own):
+    def on_train_start(self):
+        os.kill(os.getpid(), signal.SIGRTMIN + 6)
 """
 
 
@@ -111,7 +122,8 @@ server = __import__("multiprocessing.forkserver").forkserver._forkserver._forkse
 if os.path.exists(f"/proc/{server}/environ"):
     while not (given := open(f"/proc/{server}/environ").read()):
         pass  # it is just being started
-    assert "GOMP_SPINCOUNT=10000" in given and "MKL_NUM_THREADS=" in given and "OMP_NUM_THREADS=7" in given, given
+    wanted = ("GOMP_SPINCOUNT=10000", "MKL_NUM_THREADS=", "OMP_NUM_THREADS=7")
+    assert all(name in given for name in wanted), given
 """
     environment = {
         name: value
@@ -156,23 +168,12 @@ except KeyboardInterrupt:
     assert errors == ""
 
 
-def test_close_waits_for_killed_children(job):
-    with LocalExecutor() as executor:
-        executor.submit(0, job)
-        (trial,) = executor._running
-    assert not Path(f"/proc/{trial.child.pid}").exists() or sys.platform != "linux"
-    assert trial.child.exitcode is not None
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="no real-time signals here")
-def test_real_time_signals_have_no_names_and_end_one_trial(job):
-    number = signal.SIGRTMIN + 6
+def test_a_real_time_signal_has_no_name_and_ends_one_trial(job, own):
+    (own / "signalled.py").write_text(SIGNALLED)
     with LocalExecutor() as executor:
-        executor.submit(0, job)
-        os.kill(executor._running[0].child.pid, number)
-        while not (ended := executor.wait(lambda *_: False)):
-            pass
-    assert ended[0][1].reason == f"killed: by signal {number:d}"
+        result = run(executor, replace(job, task="signalled.Signalled"))
+    assert result.reason == f"killed: by signal {signal.SIGRTMIN + 6:d}"
 
 
 def test_loaders_may_have_workers(job, own):

@@ -29,6 +29,11 @@ def groups(root: Path, lines: str, **files: str) -> Path:
     return root
 
 
+def quota(group: str, text: str, period: str = "100000\n") -> dict[str, str]:
+    """The two files of a control group of version 1."""
+    return {f"{group}/cpu.cfs_quota_us": text, f"{group}/cpu.cfs_period_us": period}
+
+
 @pytest.mark.usefixtures("cores")
 @pytest.mark.parametrize(
     ("lines", "files", "expected"),
@@ -38,10 +43,10 @@ def groups(root: Path, lines: str, **files: str) -> Path:
         ("0::/a/b\n", {"a/b/cpu.max": "350000 100000\n"}, 3),
         ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "200000 100000\n"}, 2),
         ("0::/a/b\n", {"cpu.max": "50000 100000\n"}, 1),
-        ("4:memory:/m\n3:cpu,cpuacct:/d\n0::/\n", {"cpu,cpuacct/d/cpu.cfs_quota_us": "400000\n", "cpu,cpuacct/d/cpu.cfs_period_us": "100000\n"}, 4),
-        ("1:cpu:/host/path\n", {"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
-        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
-        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "nonsense", "cpu/cpu.cfs_period_us": "0"}, 8),
+        ("4:memory:/m\n3:cpu,cpuacct:/d\n0::/\n", quota("cpu,cpuacct/d", "400000\n"), 4),
+        ("1:cpu:/host/path\n", quota("cpu", "200000\n"), 2),
+        ("1:cpu:/\n", quota("cpu", "-1\n"), 8),
+        ("1:cpu:/\n", quota("cpu", "nonsense", period="0"), 8),
     ],
 )  # fmt: skip
 def test_quota_of_control_groups(lines, files, expected, tmp_path):

@@ -1,121 +1,159 @@
-"""The coordinator: refusals and twins cost no training, and several jobs keep the books straight."""
+"""The coordinator asks, tells and records; here a script takes the place of trainings."""
 
 from __future__ import annotations
 
-import time
+import math
 
 import pytest
 
-from actsearch.errors import ActsearchWarning
-from actsearch.placement import Placement
-from actsearch.run import run_search
-from actsearch.search.space.search_space import SearchSpace
-from actsearch.search.study.placement_file import placement_file
-from actsearch.search.study.record import StudyRun, counts, result_of
-from actsearch.search.study.store import Store
-from actsearch.tracking.ending import ending
+from actsearch.errors import StudyError
+from actsearch.search.loop.coordinator import Coordinator
+from actsearch.search.loop.listener import Listener
+from actsearch.search.study.record import result_of
+from actsearch.search.training.job import Result
 
 
-def search(own, activations, **options):
-    space = SearchSpace(activations=activations, granularity="model")
-    given = {
-        "store": own / "store",
-        "config": {"trainer.max_epochs": 1},
-        "executor": "inline",
-        "sampler": "random",
-        "confirm": 0,
-    }
-    result = run_search("own.Own", space, study="s", **{**given, **options})
-    return StudyRun.load(Store(own / "store"), result.study)
+class Diary(Listener):
+    """Notes what it is told."""
+
+    def __init__(self):
+        self.notes = []
+
+    def started(self, run, total):
+        self.notes.append(f"started {total}")
+
+    def trial_started(self, number, placement):
+        self.notes.append(f"{number} starts, {'own' if placement is None else 'placed'}")
+
+    def reported(self, number, epoch, metrics):
+        self.notes.append(f"{number} reports {epoch}")
+
+    def trial_ended(self, trial):
+        self.notes.append(f"{trial.number} ends, {trial.state.name}")
+
+    def ended(self):
+        self.notes.append("ended")
 
 
-def test_gate_refuses_before_training(own):
-    with pytest.warns(ActsearchWarning, match="the search stops after 4 trials"):
-        run = search(own, {"relu": None, "log(x)": None, "mul(0,x)": None}, trials=10)
-    refused = [t for t in run.trials if t.params["model"] != "relu"]
-    assert not any(map(counts, refused))
-    assert refused
-    for trial in refused:
-        assert trial.state.name == "PRUNED"
-        assert result_of(trial).reason.startswith("refused: ")
-        assert result_of(trial).seconds == 0.0
-        assert trial.intermediate_values == {}
+def states(run):
+    return [trial.state.name for trial in run.trials]
 
 
-def test_twins_are_told_what_the_first_one_got_and_do_not_count(own):
-    with pytest.warns(
-        ActsearchWarning,
-        match="the search stops after 2 trials: the last 20 proposals had all been tried",
-    ):
-        run = search(own, {"relu": None, "tanh": None}, trials=6)
-    values = {}
-    for trial in run.trials:
-        values.setdefault(trial.params["model"], set()).add(tuple(trial.values))
-    assert all(len(different) == 1 for different in values.values())
-    assert sum(map(counts, run.trials)) == 2
-    assert sum("not trained again" in result_of(t).reason for t in run.trials) >= 20
-    assert run.candidates(5) == [next(t for t in run.trials if t.params["model"] == "tanh")]
-    assert [t for t in run.ranked() if not counts(t)] == []
-
-
-def test_mirror_images_count_as_the_same_function(own):
-    names = [
-        "tanh",
-        "softplus",
-        "negative(softplus(x))",
-        "softplus(negative(x))",
-        "negative(softplus(negative(x)))",
+def test_listeners_hear_everything_in_order_and_the_executor_is_closed(study, scripted):
+    history = [(0, {"val_loss": 0.9}), (1, {"val_loss": 0.8})]
+    executor = scripted({1: Result("complete", metrics={"val_loss": 0.8}, history=history)})
+    first, second = Diary(), Diary()
+    Coordinator(study(), executor, listeners=[first, second]).search(3)
+    assert first.notes == second.notes
+    assert first.notes == [
+        "started 3",
+        "0 starts, own",
+        "0 ends, COMPLETE",
+        "1 starts, placed",
+        "1 reports 0",
+        "1 reports 1",
+        "1 ends, COMPLETE",
+        "2 starts, placed",
+        "2 ends, COMPLETE",
+        "ended",
     ]
-    with pytest.warns(ActsearchWarning, match="the search stops after 3 trials"):
-        run = search(own, dict.fromkeys(names), trials=8)
-    trained = {t.params["model"] for t in run.trials if counts(t) and t.params}
-    assert len(trained) == 2
-    assert "tanh" in trained
+    assert executor.closed
 
 
-def test_two_jobs(own):
-    run = search(
-        own,
-        {"relu": None, "tanh": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}},
-        trials=6,
-        jobs=2,
-        executor="local",
-    )
-    assert [t.number for t in run.trials] == list(range(len(run.trials)))
-    assert sum(map(counts, run.trials)) in (6, 7), "two that run at a time may end together"
-    assert all(t.state.is_finished() for t in run.trials)
+def test_trials_of_an_earlier_process_count(study, scripted):
+    run = study()
+    Coordinator(run, scripted()).search(2)
+    executor = scripted()
+    Coordinator(run, executor).search(3)
+    assert list(executor.jobs) == [2]
+    assert [trial.values for trial in run.trials] == [[1.0], [1 / 2], [1 / 3]]
 
 
-def test_time_budget_leaves_room_for_the_confirmation(own):
-    config = {"trainer.max_epochs": 2, "task.pause": 0.1}
-    start = time.monotonic()
-    run = search(
-        own,
-        {"relu": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}},
-        trials=500,
-        time=25,
-        confirm=1,
-        seeds=2,
-        config=config,
-        learning_rate="fixed",
-    )
-    assert 2 <= len(run.trials) < 100
-    assert (run.folder / "confirmation.json").exists()
-    assert time.monotonic() - start < 60
+def test_a_lost_trial_is_taken_up_again_under_its_number(study, scripted):
+    run = study()
+    run.study.ask()  # and this process dies
+    executor = scripted()
+    Coordinator(run, executor).search(2)
+    assert list(executor.jobs) == [0, 1]
+    assert states(run) == ["COMPLETE", "COMPLETE"]
+    assert run.trials[0].user_attrs["attempts"] == 2
 
 
-def test_a_confirmed_file_is_replaced_only_by_a_confirmed_one(own):
-    activations = {"relu": None, "tanh": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}}
-    run = search(own, activations, trials=3, confirm=1, seeds=2)
-    before = placement_file(run).read_text()
-    assert Placement.load(placement_file(run)).found["significant"] in (True, False)
-    again = search(own, activations, trials=6, confirm=0)
-    assert sum(map(counts, again.trials)) == 6
-    assert placement_file(again).read_text() == before
+def test_a_trial_that_was_lost_three_times_fails(study, scripted):
+    run = study()
+    Coordinator(run, scripted()).search(1)
+    run.study.ask().set_user_attr("attempts", 3)
+    executor = scripted()
+    Coordinator(run, executor).search(3)
+    assert list(executor.jobs) == [2]
+    assert states(run) == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert result_of(run.trials[1]).reason == "lost: the search died 3 times in this trial"
 
 
-def test_without_a_confirmation_there_is_a_candidate_which_says_so(own):
-    run = search(own, {"relu": None, "tanh": None, "elu": None}, trials=3)
-    assert placement_file(run).name == "candidate.json"
-    assert Placement.load(placement_file(run)).found["significant"] is None
-    assert "Nothing is confirmed" in ending(run)
+def test_what_runs_when_a_search_is_interrupted_waits_for_the_next(study, scripted):
+    class Interrupted(scripted):
+        def wait(self, on_report):
+            raise KeyboardInterrupt
+
+    run, executor = study(), Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        Coordinator(run, executor).search(3)
+    assert executor.closed
+    assert states(run) == ["WAITING"]
+
+
+def test_a_failed_baseline_ends_the_search_with_its_reason(study, scripted):
+    executor = scripted({0: Result("failed", "error: ValueError: no data")})
+    with pytest.raises(StudyError, match="must train, but ended: error: ValueError: no data"):
+        Coordinator(study(), executor).search(3)
+    assert executor.closed
+    assert list(executor.jobs) == [0]
+
+
+@pytest.mark.parametrize("metrics", [{"val_loss": math.nan}, {"val_loss": math.inf}, {}])
+def test_a_value_that_is_not_finite_fails_and_the_search_goes_on(study, scripted, metrics):
+    run = study()
+    Coordinator(run, scripted({1: Result("complete", metrics=metrics)})).search(3)
+    assert states(run) == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert result_of(run.trials[1]).reason.startswith("diverged: ")
+
+
+def test_a_failed_and_a_pruned_training_are_told_as_such(study, scripted):
+    ended = {1: Result("failed", "timeout: longer than 5 s"), 2: Result("pruned", "stopped: late")}
+    run = study()
+    Coordinator(run, scripted(ended)).search(4)
+    assert states(run) == ["COMPLETE", "FAIL", "PRUNED", "COMPLETE"]
+    assert [result_of(trial).reason for trial in run.trials[1:3]] == [
+        "timeout: longer than 5 s",
+        "stopped: late",
+    ]
+
+
+def test_a_broken_bound_is_recorded_and_keeps_a_trial_from_winning(study, scripted):
+    metrics = [{"val_loss": 1 - 0.1 * n, "latency": 0.25 * (n + 1)} for n in range(4)]
+    run = study(require=["latency <= 0.5"])
+    results = {n: Result("complete", metrics=told) for n, told in enumerate(metrics)}
+    Coordinator(run, scripted(results)).search(4)
+    told = [result_of(trial).violated for trial in run.trials]
+    assert told == [[], [], ["latency by 0.25"], ["latency by 0.5"]]
+    assert [trial.number for trial in run.ranked()] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reserved", "trials"),
+    [(0, 0, 0), (50, 0, 1), (1e6, 0, 4), (150, 1, 1), (1e6, 1, 4)],
+)
+def test_no_trial_starts_that_would_outlast_the_time(study, scripted, seconds, reserved, trials):
+    long = Result("complete", metrics={"val_loss": 1.0}, seconds=100.0)
+    executor = scripted(dict.fromkeys(range(4), long))
+    Coordinator(study(), executor).search(4, seconds, reserved)
+    assert len(executor.jobs) == trials
+
+
+def test_only_the_weights_of_the_best_and_of_the_baseline_are_kept(study, scripted):
+    losses = [0.5, 0.4, 0.2, 0.3]
+    results = {n: Result("complete", metrics={"val_loss": v}) for n, v in enumerate(losses)}
+    run = study()
+    Coordinator(run, scripted(results)).search(4)
+    kept = sorted(file.parent.name for file in run.folder.glob("trials/*/weights.safetensors"))
+    assert kept == ["00000", "00002"]

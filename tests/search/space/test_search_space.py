@@ -61,7 +61,8 @@ def test_fixed_searched_learned(model):
     sites = find_sites(model, torch.zeros(1, 2))
     params = {
         "1": "leaky_relu", "1.leaky_relu.negative_slope": 0.2,
-        "3": "prelu", "3.prelu.negative_slope": 0.25, "3.prelu.negative_slope.share": "channel", "5": "tanh",
+        "3": "prelu", "3.prelu.negative_slope": 0.25, "3.prelu.negative_slope.share": "channel",
+        "5": "tanh",
     }  # fmt: skip
     placement, names = asked(space, sites, params)
     assert names == set(params)

@@ -9,9 +9,9 @@ from actsearch.search.study.metric_names import in_test, mode_of
 @pytest.mark.parametrize(
     ("metric", "mode"),
     [
-        ("val_accuracy", "max"), ("val_acc", "max"), ("val_f1", "max"), ("valAUROC", "max"), ("metrics/r2", "max"),
-        ("val_loss", "min"), ("val_error2", "min"), ("val_previous_loss", "min"), ("val_rmse", "min"),
-        ("accuracy_loss", "min"),
+        ("val_accuracy", "max"), ("val_acc", "max"), ("val_f1", "max"), ("valAUROC", "max"),
+        ("metrics/r2", "max"), ("val_loss", "min"), ("val_error2", "min"),
+        ("val_previous_loss", "min"), ("val_rmse", "min"), ("accuracy_loss", "min"),
     ],
 )  # fmt: skip
 def test_the_last_known_word_tells(metric, mode):
@@ -27,8 +27,8 @@ def test_an_unknown_name_asks_for_the_mode(metric):
 @pytest.mark.parametrize(
     ("metric", "called"),
     [
-        ("val_loss", "test_loss"), ("valid_f1", "test_f1"), ("loss/val", "loss/test"), ("interval_loss", "interval_loss"),
-        ("value", "value"), ("loss", "loss"),
+        ("val_loss", "test_loss"), ("valid_f1", "test_f1"), ("loss/val", "loss/test"),
+        ("interval_loss", "interval_loss"), ("value", "value"), ("loss", "loss"),
     ],
 )  # fmt: skip
 def test_the_name_in_test_replaces_a_whole_word(metric, called):

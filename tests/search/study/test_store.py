@@ -1,9 +1,14 @@
-"""The record: who waits for whom, and for the disk."""
+"""The store: who waits for whom and for the disk, who owns a study, and names."""
 
 from __future__ import annotations
 
+import os
+
+import optuna
+import pytest
 import sqlalchemy
 
+from actsearch.errors import InvalidValueError, StudyError, UnknownNameError
 from actsearch.search.study.store import Store
 
 
@@ -15,3 +20,53 @@ def test_record_never_waits_for_readers_nor_disk(tmp_path):
             "1 is NORMAL"
         )
     engine.dispose()
+
+
+def test_a_study_has_one_owner_at_a_time(tmp_path):
+    store = Store(tmp_path)
+    with store.owned("s"):
+        other = Store(tmp_path)
+        told = rf"study 's' must be run by one process at a time, but process {os.getpid()} on"
+        with pytest.raises(StudyError, match=told), other.owned("s"):
+            pass
+        with other.owned("t"):
+            pass
+    with other.owned("s"):
+        pass
+    assert not (store.folder("s") / "owner.json").exists()
+
+
+def test_ownership_ends_with_an_error(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(KeyboardInterrupt), store.owned("s"):
+        raise KeyboardInterrupt
+    with store.owned("s"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["s", "2026-01-01_a.b", "x" * 100])
+def test_a_name_becomes_a_folder(tmp_path, name):
+    assert Store(tmp_path).folder(name) == tmp_path / "studies" / name
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "x" * 101, "é"])
+def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
+    with pytest.raises(InvalidValueError, match="a study's name must be 1 to 100 letters"):
+        Store(tmp_path).folder(name)
+
+
+def test_a_store_that_is_not_there_is_not_made_by_reading(tmp_path):
+    store = Store(tmp_path / "none")
+    assert store.names() == []
+    with pytest.raises(StudyError, match="must be a store of studies, but holds none"):
+        store.storage()
+    assert not store.root.exists()
+
+
+def test_an_unknown_study_is_told_with_the_nearest(tmp_path):
+    store = Store(tmp_path)
+    optuna.create_study(study_name="digits", storage=store.storage(create=True))
+    assert store.names() == ["digits"]
+    assert store.load("digits").study_name == "digits"
+    with pytest.raises(UnknownNameError, match="digits"):
+        store.load("digit")

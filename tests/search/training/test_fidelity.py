@@ -98,9 +98,18 @@ def test_equal_functions_are_trained_once(own):
         ActsearchWarning, match="the search stops after 3 trials: the last 20 proposals"
     ):
         run_search(
-        "own.Own", space, trials=8, granularity="model", store=own / "store", study="s", executor="inline",
-        learning_rate="fixed", sampler="random", config={"trainer.max_epochs": 1}, confirm=0,
-    )  # fmt: skip
+            "own.Own",
+            space,
+            trials=8,
+            granularity="model",
+            store=own / "store",
+            study="s",
+            executor="inline",
+            learning_rate="fixed",
+            sampler="random",
+            config={"trainer.max_epochs": 1},
+            confirm=0,
+        )
     run = StudyRun.load(Store(own / "store"), "s")
     reasons = [result_of(t).reason for t in run.trials[1:]]
     trained = [reason for reason in reasons if not reason]

@@ -1,4 +1,4 @@
-"""One training: the epoch that counts, the split it is divided by, the rows it tells, and whose Lightning it is."""
+"""One training: the epoch that counts, its split, the rows it tells, and whose Lightning it is."""
 
 from __future__ import annotations
 
