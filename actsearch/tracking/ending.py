@@ -7,7 +7,7 @@ from pathlib import Path
 from actsearch.placement import Placement
 from actsearch.search.confirm.confirmation import Confirmation, figures
 from actsearch.search.study.placement_file import placement_file
-from actsearch.search.study.record import StudyRun
+from actsearch.search.study.record import StudyRun, result_of
 from actsearch.tracking.words import own
 
 
@@ -16,6 +16,12 @@ def ending(run: StudyRun) -> str:
     result = Confirmation.read(run)
     path = placement_file(run)
     if path is None:
+        broken = [r.violated for t in run.trials if (r := result_of(t)).violated]
+        if broken:
+            return (
+                f"No trial keeps to the bounds: {len(broken)} broke one, the last"
+                f" {', '.join(broken[-1])}. There is nothing to reuse; loosen --require."
+            )
         return "No trial besides the baseline was completed; there is nothing to reuse yet."
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     if result is None or not result.comparisons:

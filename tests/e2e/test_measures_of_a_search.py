@@ -11,6 +11,7 @@ from actsearch.measures import Measure
 from actsearch.run import run_search
 from actsearch.search.study.record import StudyRun, result_of
 from actsearch.search.study.store import Store
+from actsearch.tracking.ending import ending
 
 
 class Reach(Measure):
@@ -56,6 +57,7 @@ def test_a_measure_is_optimised_bounded_and_logged_with_its_options(own):
     assert run.trials[0].values == [result.metrics["val_loss"], result.metrics["gradient_variance"]]
     assert 0 <= result.metrics["isotropy"] <= 1
     assert [violated.partition(" ")[0] for violated in result.violated] == ["parameters"]
+    assert ending(run).startswith("No trial keeps to the bounds: 2 broke one, the last parameters")
     assert [metrics["reach"] > 0 for _, metrics in result.history] == [True, True]
 
 

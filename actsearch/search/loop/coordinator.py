@@ -296,7 +296,8 @@ class Coordinator:
         trial = self._running[number]
         values = [result.metrics.get(goal.metric, math.nan) for goal in self.run.config.goals]
         if result.state == "complete" and not all(map(math.isfinite, values)):
-            told = dict(zip(result.metrics, values, strict=False))
+            goals = self.run.config.goals
+            told = {goal.metric: value for goal, value in zip(goals, values, strict=True)}
             result = Result("failed", f"diverged: {told}", history=result.history)
         if result.state == "complete":
             result = replace(result, violated=self._violated(trial, result))
