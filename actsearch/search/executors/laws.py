@@ -47,7 +47,7 @@ Ending = Literal["well", "raise", "exit", "abort", "kill", "hang"]
 It goes on, raises, calls ``sys.exit``, ends its process at once, is killed, or waits for ever.
 """
 
-PATIENCE = 300.0
+LAW_PATIENCE = 300.0
 """Seconds after which a law gives up on an executor."""
 
 
@@ -214,7 +214,7 @@ def _ended(
 ) -> dict[int, Result]:
     """Wait until some keys are back, and something else holds as well."""
     ended: dict[int, Result] = {}
-    give_up = time.monotonic() + PATIENCE
+    give_up = time.monotonic() + LAW_PATIENCE
     while not (due <= ended.keys() and also()):
         assert time.monotonic() < give_up, f"keys {sorted(due - ended.keys())} must come back"
         for key, result in executor.wait(on_report):
