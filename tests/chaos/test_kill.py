@@ -23,7 +23,7 @@ from actsearch.search.study.record import StudyRun, counts
 from actsearch.search.study.store import Store
 
 TRIALS = 8
-KILLS = 3
+KILLS = 2
 
 
 def command(store: str) -> list[str]:

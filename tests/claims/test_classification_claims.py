@@ -175,6 +175,7 @@ def mixed_growth(own_gains, seeds, depth=20, hidden=1024):
     return (total[1:] / total[:-1]).tolist()
 
 
+@pytest.mark.long
 def test_e_mixed_activations_keep_the_signal_under_their_own_gains_and_not_under_plain_he(claim):
     own, he = mixed_growth(True, seeds=8), mixed_growth(False, seeds=4)
     worst, worst_he = (max(abs(ratio - 1) for ratio in ratios) for ratios in (own, he))

@@ -26,6 +26,7 @@ def psnr(name, lr, seed, **options):
     return trainer.test(task, verbose=False)[0]["test_psnr"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("image", ["china", "flower"])
 def test_a_periodic_function_draws_what_relu_blurs(image, claim):
     rates = (0.01, 0.02)  # ReLU is best between these

@@ -108,6 +108,7 @@ def accuracy(surrogate, seed=0):
     return validation | test
 
 
+@pytest.mark.long
 def test_snntorchs_default_surrogate_reaches_its_accuracy_on_digits(claim):
     metrics = accuracy("arctan_surrogate")
     claim("spiking, digits, arctan: test accuracy", f"{metrics['test_accuracy']:.4f}", "≥ 0.93")

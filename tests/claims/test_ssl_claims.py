@@ -67,6 +67,7 @@ def check_collapse(claim, name, on, off):
     assert off["val_effective_rank"] < on["val_effective_rank"] / 4, (on, off)
 
 
+@pytest.mark.long
 def test_simsiam_learns_and_collapses_without_its_stop_gradient(claim):
     check_collapse(
         claim,

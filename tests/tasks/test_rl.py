@@ -135,7 +135,7 @@ def test_no_member_of_the_ensemble_touches_another():
     assert not torch.equal(before[1], after[1])
 
 
-def test_thetarget_critic_starts_at_the_critic_and_follows_it_slowly():
+def test_the_target_critic_starts_at_the_critic_and_follows_it_slowly():
     task = build(smoothing=0.1, warm_up=64, batch_size=64, epoch_steps=1)
     task.on_fit_start()
     start = {name: tensor.clone() for name, tensor in task.target.items()}
@@ -150,7 +150,7 @@ def test_thetarget_critic_starts_at_the_critic_and_follows_it_slowly():
     assert not torch.equal(task.target_critic(x), task.critic(x))
 
 
-def test_thetarget_critic_takes_the_activations_of_a_placement():
+def test_the_target_critic_takes_the_activations_of_a_placement():
     task = build()
     places = [site for site in actsearch.find_sites(task) if site.name.startswith("critic")]
     actsearch.Placement.uniform(
