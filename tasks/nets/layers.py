@@ -33,16 +33,6 @@ class Layout:
     heads: int = 4
 
 
-class ChannelLayerNorm(nn.GroupNorm):
-    """Layer normalisation of an image.
-
-    One mean and deviation a sample, one scale and shift a channel.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(1, channels)
-
-
 def norm_act(
     channels: int, layout: Layout, suffix: str = "", *, image: bool = True
 ) -> OrderedDict[str, nn.Module]:
@@ -61,8 +51,8 @@ def norm_act(
         return OrderedDict(activation)
     if layout.normalisation == "batch":
         layer: nn.Module = nn.BatchNorm2d(channels) if image else nn.BatchNorm1d(channels)
-    else:
-        layer = ChannelLayerNorm(channels) if image else nn.LayerNorm(channels)
+    else:  # of an image, one mean and deviation a sample, one scale and shift a channel
+        layer = nn.GroupNorm(1, channels) if image else nn.LayerNorm(channels)
     if layout.norm_position == "before":
         return OrderedDict({norm: layer, **activation})
     if layout.norm_position == "after":

@@ -294,10 +294,9 @@ def test_the_same_seed_of_ppo_gives_the_same_numbers():
     ],
     ids=str,
 )
-def test_options_that_do_not_fit_get_one_line(options, error, message):
-    with pytest.raises(error, match=message) as caught:
+def test_options_that_do_not_fit_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
         ContinuousControl(**(TINY | options))
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(find_spec("mujoco") is not None, reason="says what is missing only where it is")

