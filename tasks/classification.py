@@ -18,8 +18,8 @@ from actsearch.task.tensor_task import Schedule, TensorTask
 from actsearch.task.tensors import Batch, standardise
 
 from .data import images
-from .nets.backbones import Backbone, Layout, build_backbone
-from .nets.layers import Normalisation, NormPosition, Residual
+from .nets.backbones import USUAL, Backbone, build_backbone
+from .nets.layers import Layout, Normalisation, NormPosition, Residual
 
 
 class Classification(TensorTask):
@@ -92,10 +92,17 @@ class Classification(TensorTask):
         self.schedule = schedule
         found = images.load_labelled(data, data_home, image_shape)
         self.classes = found.classes
-        layout = Layout(hidden, depth, normalisation, norm_position, residual, patch, heads)
-        self.network = build_backbone(
-            backbone, tuple(found.x.shape[1:]), len(found.classes), layout
+        usual_hidden, usual_depth, usual_norm = USUAL[backbone]
+        layout = Layout(
+            hidden or usual_hidden,
+            depth or usual_depth,
+            normalisation or usual_norm,
+            norm_position,
+            residual,
+            patch,
+            heads,
         )
+        self.network = build_backbone(backbone, found.x.shape[1:], len(found.classes), layout)
         labels = torch.from_numpy(found.y)
         self.hold(torch.from_numpy(found.x), labels, stratify=labels, scale=standardise)
 

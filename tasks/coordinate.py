@@ -26,6 +26,7 @@ from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Split
 
 from .data import photographs
+from .nets.layers import Layout
 from .nets.perceptron import MLP
 
 
@@ -113,7 +114,7 @@ class Coordinate(TensorTask):
         self.picture = photographs.load_photograph(image, size, colour)
         coordinates = torch.cartesian_prod(*[torch.linspace(-scale, scale, size)] * 2)
         self.hold(coordinates, self.picture.flatten(0, 1).clone())
-        self.network = MLP(2, self.picture.shape[2], hidden, depth, "none", "before")
+        self.network = MLP(2, self.picture.shape[2], Layout(hidden, depth))
         for layer in self.network.modules():
             if isinstance(layer, nn.Linear):
                 # The kinks lie anywhere; with biases of 0 all would pass through the middle.

@@ -10,7 +10,6 @@ from actsearch.errors import UnknownNameError
 
 from .tables import SKLEARN_TABLES, load_table
 
-SHAPES = ("two_moons", "rings", "checkerboard")
 DISTINCT = 10
 """A column of fewer distinct values has no density: a flow would put an endless spike on each."""
 
@@ -31,33 +30,26 @@ def load_rows(data: str, samples: int, seed: int) -> Tensor:
         return torch.from_numpy(x[:, [len(np.unique(column)) >= DISTINCT for column in x.T]])
     if data not in SHAPES:
         raise UnknownNameError.among("data", data, (*SHAPES, *SKLEARN_TABLES))
-    draw = np.random.default_rng(seed)
-    match data:
-        case "two_moons":
-            points = two_moons(samples, draw)
-        case "rings":
-            points = rings(samples, draw)
-        case _:
-            points = checkerboard(samples, draw)
+    points = SHAPES[data](samples, np.random.default_rng(seed))
     return torch.from_numpy(points.astype(np.float32))
 
 
-def two_moons(samples: int, draw: np.random.Generator, noise: float = 0.1) -> np.ndarray:
+def two_moons(samples: int, draw: np.random.Generator) -> np.ndarray:
     """Return points of two half circles that reach into each other, with Gaussian noise."""
     angle = np.pi * draw.random(samples)
     lower = draw.random(samples) < 0.5
     x = np.where(lower, 1 - np.cos(angle), np.cos(angle))
     y = np.where(lower, 0.5 - np.sin(angle), np.sin(angle))
-    return np.stack([x, y], 1) + noise * draw.normal(size=(samples, 2))
+    return np.stack([x, y], 1) + 0.1 * draw.normal(size=(samples, 2))
 
 
-def rings(samples: int, draw: np.random.Generator, noise: float = 0.08) -> np.ndarray:
+def rings(samples: int, draw: np.random.Generator) -> np.ndarray:
     """Return points of three circles of radius 1, 2 and 3 about one centre, with Gaussian noise."""
     radius = draw.integers(1, 4, (samples, 1))
     angle = 2 * np.pi * draw.random(samples)
     circle: np.ndarray = np.stack([np.cos(angle), np.sin(angle)], 1)
     circle *= radius
-    return circle + noise * draw.normal(size=(samples, 2))
+    return circle + 0.08 * draw.normal(size=(samples, 2))
 
 
 def checkerboard(samples: int, draw: np.random.Generator) -> np.ndarray:
@@ -67,3 +59,6 @@ def checkerboard(samples: int, draw: np.random.Generator) -> np.ndarray:
     corner: np.ndarray = np.stack([x, y], 1) - 2.0
     corner += draw.random((samples, 2))
     return corner
+
+
+SHAPES = {"two_moons": two_moons, "rings": rings, "checkerboard": checkerboard}

@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from actsearch.errors import InvalidValueError, TaskError, UnknownNameError
+from actsearch.errors import InvalidValueError, TaskError
 
 SKLEARN_TABLES = ("iris", "wine", "breast_cancer", "diabetes")
 NPZ_NAMES = (("x", "y"), ("images", "labels"))
@@ -59,14 +59,12 @@ def labelled(x: np.ndarray, y: np.ndarray, classes: tuple[str, ...] = ()) -> Lab
 
 
 def load_table(name: str) -> Labelled:
-    """Return one of scikit-learn's tables by name.
+    """Return one of scikit-learn's tables, :data:`SKLEARN_TABLES`, by name.
 
     ``diabetes`` has values to predict, the others classes.
     """
     from sklearn import datasets
 
-    if name not in SKLEARN_TABLES:
-        raise UnknownNameError.among("table", name, SKLEARN_TABLES)
     table = getattr(datasets, f"load_{name}")()
     classes = tuple(map(str, table.get("target_names", ())))
     return Labelled(table.data.astype(np.float32), table.target, classes)

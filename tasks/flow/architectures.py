@@ -125,14 +125,7 @@ def named(layers: nn.Sequential) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Conditioner:
-    """What computes a step's parameters from other features, and what for.
-
-    Args:
-        hidden: units of a layer.
-        layers: hidden layers.
-        univariate: the function of each feature, ``affine`` or rational-quadratic ``spline``.
-        bins: bins of the spline.
-    """
+    """What computes a step's parameters from other features: the task's options of these names."""
 
     hidden: int
     layers: int

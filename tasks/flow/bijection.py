@@ -26,17 +26,15 @@ class SiteTransform(Transform):
 
     Args:
         site: the site; its present activation is looked up at every call.
-        bound: half the width of the interval that bisection searches.
     """
 
     domain = constraints.real
     codomain = constraints.real
     bijective = True
 
-    def __init__(self, site: Site, bound: float = 1e3) -> None:
+    def __init__(self, site: Site) -> None:
         super().__init__(cache_size=0)
         self.site = site
-        self.bound = bound
 
     def _call(self, x: Tensor) -> Tensor:
         y: Tensor = self.site(x)  # through the site, so that whoever watches the site sees it run
@@ -45,11 +43,9 @@ class SiteTransform(Transform):
     def _inverse(self, y: Tensor) -> Tensor:
         if isinstance(self.site.activation, Bijective):
             return self.site.activation.inverse(y)
-        low, high = torch.full_like(y, -self.bound), torch.full_like(y, self.bound)
-        x: Tensor = bisection(
-            self.site, y, low, high, n=60
-        )  # 2e3 / 2^60 is below float64's resolution
-        return x
+        low, high = torch.full_like(y, -1e3), torch.full_like(y, 1e3)
+        # 2e3 / 2^60 is below float64's resolution.
+        return cast(Tensor, bisection(self.site, y, low, high, n=60))
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the elementwise log-derivative at x."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actsearch import Site
 
-from .layers import Normalisation, NormPosition, Residual, he_, norm_act
+from .layers import Layout, he_, norm_act
 
 
 class LeNet(nn.Sequential):
@@ -25,26 +25,19 @@ class LeNet(nn.Sequential):
         P. Haffner, 1998, https://doi.org/10.1109/5.726791
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        classes: int,
-        hidden: int,
-        normalisation: Normalisation,
-        position: NormPosition,
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], classes: int, layout: Layout) -> None:
         channels, height, width = shape
         features: OrderedDict[str, nn.Module] = OrderedDict()
         for number, size in enumerate((6, 16), start=1):
             features[f"conv_{number}"] = nn.Conv2d(channels, size, kernel_size=5, padding=2)
-            features.update(norm_act(size, normalisation, position, f"_{number}"))
+            features.update(norm_act(size, layout, f"_{number}"))
             features[f"pool_{number}"] = nn.AvgPool2d(2)
             channels = size
         inputs = channels * (height // 4) * (width // 4)
         classifier: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
-        for number, size in enumerate((120, hidden), start=3):
+        for number, size in enumerate((120, layout.hidden), start=3):
             classifier[f"linear_{number}"] = nn.Linear(inputs, size)
-            classifier.update(norm_act(size, normalisation, position, f"_{number}", image=False))
+            classifier.update(norm_act(size, layout, f"_{number}", image=False))
             inputs = size
         layers = OrderedDict(features=nn.Sequential(features), classifier=nn.Sequential(classifier))
         super().__init__(OrderedDict(**layers, head=nn.Linear(inputs, classes)))
@@ -69,33 +62,22 @@ class ResidualBlock(nn.Module):
         https://arxiv.org/abs/1603.05027
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        stride: int,
-        normalisation: Normalisation,
-        position: NormPosition,
-        residual: Residual,
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, layout: Layout) -> None:
         super().__init__()
-        conv_1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=normalisation == "none")
-        conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=normalisation == "none")
-        self.pre = residual == "pre_activation"
+        bias = layout.normalisation == "none"
+        conv_1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=bias)
+        conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias)
+        self.pre = layout.residual == "pre_activation"
+        first = norm_act(inputs if self.pre else outputs, layout, "_1")
+        second = norm_act(outputs, layout, "_2")
         if self.pre:
-            first = norm_act(inputs, normalisation, position, "_1")
-            second = norm_act(outputs, normalisation, position, "_2")
             branch = OrderedDict(**first, conv_1=conv_1, **second, conv_2=conv_2)
         else:
-            branch = OrderedDict(
-                conv_1=conv_1, **norm_act(outputs, normalisation, position, "_1"), conv_2=conv_2
-            )
-            if normalisation != "none":
-                branch["norm_2"] = norm_act(outputs, normalisation, "before")["norm"]
-        for (
-            name,
-            module,
-        ) in branch.items():  # direct children, so that both activations are in one block
+            branch = OrderedDict(conv_1=conv_1, **first, conv_2=conv_2)
+            if "norm_2" in second:
+                branch["norm_2"] = second["norm_2"]
+        # Direct children, so that both activations are in one block.
+        for name, module in branch.items():
             self.add_module(name, module)
         self.branch = tuple(branch)
         same = inputs == outputs and stride == 1
@@ -122,31 +104,21 @@ class ResNet(nn.Sequential):
         input ``(N, C, H, W)``, output ``(N, classes)``.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        classes: int,
-        hidden: int,
-        depth: int,
-        normalisation: Normalisation,
-        position: NormPosition,
-        residual: Residual,
-    ) -> None:
-        pre = residual == "pre_activation"
+    def __init__(self, shape: tuple[int, ...], classes: int, layout: Layout) -> None:
+        pre, channels = layout.residual == "pre_activation", layout.hidden
         stem: OrderedDict[str, nn.Module] = OrderedDict()
-        stem["conv"] = nn.Conv2d(shape[0], hidden, 3, padding=1, bias=normalisation == "none")
+        bias = layout.normalisation == "none"
+        stem["conv"] = nn.Conv2d(shape[0], channels, 3, padding=1, bias=bias)
         if not pre:
-            stem.update(norm_act(hidden, normalisation, position))
+            stem.update(norm_act(channels, layout))
         layers: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(stem))
-        channels = hidden
-        for number in range(depth):
-            width = hidden * 2 ** (3 * number // depth)
-            layers[f"block_{number + 1}"] = ResidualBlock(
-                channels, width, 1 if width == channels else 2, normalisation, position, residual
-            )
+        for number in range(layout.depth):
+            width = layout.hidden * 2 ** (3 * number // layout.depth)
+            stride = 1 if width == channels else 2
+            layers[f"block_{number + 1}"] = ResidualBlock(channels, width, stride, layout)
             channels = width
         if pre:  # the sum that leaves the last block is neither normalised nor activated yet
-            layers["last"] = nn.Sequential(norm_act(channels, normalisation, position))
+            layers["last"] = nn.Sequential(norm_act(channels, layout))
         pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         super().__init__(OrderedDict(**layers, pool=pool, head=nn.Linear(channels, classes)))
         he_(self)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
@@ -19,48 +20,45 @@ NormPosition = Literal["before", "after", "either"]
 Residual = Literal["post_activation", "pre_activation"]
 
 
-class ChannelLayerNorm(nn.GroupNorm):
-    """Layer normalisation of an image.
+@dataclass(frozen=True)
+class Layout:
+    """Size and layout of a backbone: the options of a classification of the same names."""
 
-    One mean and deviation a sample, one scale and shift a channel.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(1, channels)
+    hidden: int
+    depth: int
+    normalisation: Normalisation = "none"
+    norm_position: NormPosition = "before"
+    residual: Residual = "pre_activation"
+    patch: int = 2
+    heads: int = 4
 
 
 def norm_act(
-    channels: int,
-    normalisation: Normalisation,
-    position: NormPosition,
-    suffix: str = "",
-    default: str = "relu",
-    *,
-    image: bool = True,
+    channels: int, layout: Layout, suffix: str = "", *, image: bool = True
 ) -> OrderedDict[str, nn.Module]:
     """Return normalisation and activation as named modules in the order asked for.
 
     Args:
         channels: width of the layer.
-        normalisation: ``none`` leaves the activation alone.
-        position: where the normalisation stands: ``before`` the activation, ``after`` it, or
-            ``either``: sites on both sides, the early one with ``identity``.
+        layout: its ``normalisation``, of which ``none`` leaves the activation alone, and its
+            ``norm_position``: ``either`` gives sites on both sides, the early one with
+            ``identity``.
         suffix: ends each name, such as ``_1``.
-        default: the activation that stands there first.
         image: whether inputs are ``(N, C, H, W)`` rather than ``(N, C)``.
     """
-    act, norm, early = f"activation{suffix}", f"norm{suffix}", f"early_activation{suffix}"
-    if normalisation == "none":
-        return OrderedDict({act: Site(default)})
-    if normalisation == "batch":
+    activation, norm = {f"activation{suffix}": Site("relu")}, f"norm{suffix}"
+    if layout.normalisation == "none":
+        return OrderedDict(activation)
+    if layout.normalisation == "batch":
         layer: nn.Module = nn.BatchNorm2d(channels) if image else nn.BatchNorm1d(channels)
-    else:
-        layer = ChannelLayerNorm(channels) if image else nn.LayerNorm(channels)
-    if position == "before":
-        return OrderedDict({norm: layer, act: Site(default)})
-    if position == "after":
-        return OrderedDict({act: Site(default), norm: layer})
-    return OrderedDict({early: Site("identity"), norm: layer, act: Site(default)})
+    else:  # of an image, one mean and deviation a sample, one scale and shift a channel
+        layer = nn.GroupNorm(1, channels) if image else nn.LayerNorm(channels)
+    if layout.norm_position == "before":
+        return OrderedDict({norm: layer, **activation})
+    if layout.norm_position == "after":
+        return OrderedDict({**activation, norm: layer})
+    early = {f"early_activation{suffix}": Site("identity")}
+    return OrderedDict({**early, norm: layer, **activation})
 
 
 def he_(network: nn.Module) -> None:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from .layers import Normalisation, NormPosition, he_, norm_act
+from .layers import Layout, he_, norm_act
 
 
 class MLP(nn.Sequential):
@@ -16,20 +16,12 @@ class MLP(nn.Sequential):
         input ``(N, *)`` with ``inputs`` elements a sample, output ``(N, classes)``.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        classes: int,
-        hidden: int,
-        depth: int,
-        normalisation: Normalisation,
-        position: NormPosition,
-    ) -> None:
+    def __init__(self, inputs: int, classes: int, layout: Layout) -> None:
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
-        for number in range(1, depth + 1):
-            parts = norm_act(hidden, normalisation, position, image=False)
-            linear = nn.Linear(inputs, hidden)
+        for number in range(1, layout.depth + 1):
+            parts = norm_act(layout.hidden, layout, image=False)
+            linear = nn.Linear(inputs, layout.hidden)
             layers[f"layer_{number}"] = nn.Sequential(OrderedDict(linear=linear, **parts))
-            inputs = hidden
+            inputs = layout.hidden
         super().__init__(layers | {"head": nn.Linear(inputs, classes)})
         he_(self)

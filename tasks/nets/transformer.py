@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from actsearch import Site
 
-from .layers import Residual
+from .layers import Layout, Residual
 
 
 class TransformerBlock(nn.Module):
@@ -73,24 +73,16 @@ class VisionTransformer(nn.Module):
         https://arxiv.org/abs/2010.11929
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        classes: int,
-        hidden: int,
-        depth: int,
-        patch: int,
-        heads: int,
-        residual: Residual,
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], classes: int, layout: Layout) -> None:
         super().__init__()
         channels, height, width = shape
+        hidden, patch, residual = layout.hidden, layout.patch, layout.residual
         tokens = (height // patch) * (width // patch)
         self.embed = nn.Conv2d(channels, hidden, patch, stride=patch)
         self.position = nn.Parameter(0.02 * torch.randn(1, tokens, hidden))
-        for number in range(1, depth + 1):
-            self.add_module(f"block_{number}", TransformerBlock(hidden, heads, residual))
-        self.depth = depth
+        for number in range(1, layout.depth + 1):
+            self.add_module(f"block_{number}", TransformerBlock(hidden, layout.heads, residual))
+        self.depth = layout.depth
         self.norm = nn.LayerNorm(hidden) if residual == "pre_activation" else nn.Identity()
         self.head = nn.Linear(hidden, classes)
 

@@ -100,11 +100,9 @@ class Environments:
         after, reward, terminated, truncated, info = self._envs.step(scale(action, self.space))
         self.observation = after
         ended = terminated | truncated
-        last = after
-        if ended.any():  # the observation after a restart is not what followed the action
-            last = after.copy()
-            for i in ended.nonzero()[0]:
-                last[i] = info["final_obs"][i]
+        last = after.copy()
+        for i in ended.nonzero()[0]:  # what follows a restart is not what followed the action
+            last[i] = info["final_obs"][i]
         return Transitions(before, u, action, reward, last, terminated, ended)
 
     def close(self) -> None:
@@ -143,13 +141,12 @@ def evaluate_policy(
     )
     returns = np.zeros(len(envs))
     alive = np.arange(len(envs))
-    met, valid, taken = [], 0, 0
+    met, valid = [], 0
     space: Any = envs[0].action_space
     for _ in range(LONGEST):
         met.append(observations[alive])
         actions = scale(policy(observations[alive]), space)
         valid += int(sum(space.contains(action) for action in actions))
-        taken += len(alive)
         going = []
         for i, action in zip(alive, actions, strict=True):
             observations[i], reward, terminated, truncated, _info = envs[i].step(action)
@@ -161,4 +158,5 @@ def evaluate_policy(
             break
     for env in envs:
         env.close()
-    return Evaluation(returns, np.concatenate(met), valid / taken)
+    seen = np.concatenate(met)
+    return Evaluation(returns, seen, valid / len(seen))

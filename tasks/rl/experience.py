@@ -58,9 +58,7 @@ class Replay:
         while self.taken < self.warm_up:
             shape = (self.envs.count, *self.envs.space.shape)
             action = self._random.uniform(-1, 1, shape).astype(np.float32)
-            self._keep(
-                self.envs.step(action, action)
-            )  # u is of no use to what learns from this buffer
+            self._keep(self.envs.step(action, action))
         batches, goal = 0, len(self)
         begin = self.taken
         while batches < goal:
@@ -73,20 +71,12 @@ class Replay:
             batches = due
 
     def _keep(self, seen: Transitions) -> None:
-        rows = {
-            "observation": seen.observation,
-            "action": seen.action,
-            "reward": seen.reward,
-            "next_observation": seen.next_observation,
-            "terminated": seen.terminated,
-        }
-        if not self.memory:
-            self.memory = {
-                key: torch.zeros(self.capacity, *row.shape[1:]) for key, row in rows.items()
-            }
         at = np.arange(self.taken, self.taken + self.envs.count) % self.capacity
-        for key, row in rows.items():
-            self.memory[key][at] = torch.from_numpy(np.asarray(row, dtype=np.float32))
+        for key, row in seen._asdict().items():
+            if key not in ("u", "ended"):  # of no use to what learns from this buffer
+                if key not in self.memory:
+                    self.memory[key] = torch.zeros(self.capacity, *row.shape[1:])
+                self.memory[key][at] = torch.from_numpy(row.astype(np.float32))
         self.taken += self.envs.count
 
     def _draw(self) -> TransitionBatch:

@@ -21,31 +21,23 @@ History = Sequence[tuple[int, Sequence[float]]]
 """Of one training: environment steps, and the returns of the episodes evaluated there."""
 
 
-def learning_curve(path: Path, histories: Sequence[History], name: str) -> None:
-    """Draw the mean return over environment steps, with a band.
+def learning_curve(path: Path, history: History, name: str) -> None:
+    """Draw the mean return over environment steps.
 
-    Of one training the band goes from the worst to the best tenth of its evaluation episodes; of
-    several, from the worst to the best training's mean.
+    A band goes from the worst to the best tenth of the evaluation's episodes.
 
     Args:
         path: the PNG to write.
-        histories: one for each training, at the same environment steps.
+        history: of the training.
         name: of the environment.
     """
-    steps = [step for step, _ in histories[0]]
-    returns = np.array(
-        [[found for _, found in history] for history in histories]
-    )  # trainings × steps × episodes
-    if len(histories) > 1:
-        band, means = f"{len(histories)} seeds, worst to best", returns.mean(2)
-        low, high = means.min(0), means.max(0)
-    else:
-        band = "episodes, 10 % to 90 %"
-        low, high = np.quantile(returns[0], (0.1, 0.9), axis=1)
+    steps = [step for step, _ in history]
+    returns = np.array([found for _, found in history])  # steps × episodes
+    low, high = np.quantile(returns, (0.1, 0.9), axis=1)
     figure, axes = new_figure(size=4.0)
     ax = axes[0, 0]
-    ax.fill_between(steps, low, high, alpha=0.3, label=band)
-    ax.plot(steps, returns.mean((0, 2)), marker="o", markersize=3, label="mean")
+    ax.fill_between(steps, low, high, alpha=0.3, label="episodes, 10 % to 90 %")
+    ax.plot(steps, returns.mean(1), marker="o", markersize=3, label="mean")
     ax.set(xlabel="environment steps", ylabel="return", title=name)
     ax.legend(loc="lower right")
     figure.savefig(path, dpi=DPI)
@@ -62,16 +54,11 @@ def episode(folder: Path, name: str, seed: int, policy: Callable[[np.ndarray], n
         seed: of the episode.
         policy: actions in (-1, 1) for observations ``(N, observation)``.
     """
-    os.environ.setdefault(
-        "SDL_VIDEODRIVER", "dummy"
-    )  # what draws many environments would look for a display
+    # What draws many environments would look for a display.
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     try:
         env = make(name, render_mode="rgb_array")
-    except (
-        ActsearchError,
-        ValueError,
-        TypeError,
-    ):  # it cannot be drawn, or what draws it is not installed
+    except (ActsearchError, ValueError, TypeError):  # it, or what draws it, is not there
         env = make(name)
     observation, _ = env.reset(seed=seed)
     observations, actions, rewards = [], [], []
@@ -100,13 +87,8 @@ def episode(folder: Path, name: str, seed: int, policy: Callable[[np.ndarray], n
     shown = {step: frame for step, frame in frames.items() if frame is not None}
     if shown:
         first, *rest = shown.values()
-        first.save(
-            folder / "episode.gif",
-            save_all=True,
-            append_images=rest,
-            duration=50 * DRAWN_EVERY,
-            loop=0,
-        )
+        moving = {"save_all": True, "append_images": rest, "duration": 50 * DRAWN_EVERY, "loop": 0}
+        first.save(folder / "episode.gif", **moving)
         _film_strip(folder / "film_strip.png", shown, np.asarray(observations), title)
 
 
@@ -115,9 +97,7 @@ def _frame(env: Any) -> Any:
 
     try:
         image = Image.fromarray(env.render())
-    except (
-        Exception
-    ):  # what draws it is missing, each environment says so in its own way; the plot stands without
+    except Exception:  # what draws it is missing, which each environment says in its own way
         return None
     return image.resize((SIDE, SIDE * image.height // image.width))
 
@@ -128,12 +108,10 @@ def _film_strip(path: Path, frames: dict[int, Any], observations: np.ndarray, ti
     A policy at rest so fills no strip.
     """
     steps = np.array(list(frames))
-    moved = np.linalg.norm(
-        np.diff(observations, axis=0, prepend=observations[:1]), axis=1
-    ).cumsum()[steps]
-    moved = moved + 1e-6 * max(float(moved[-1]), 1.0) * steps / max(
-        int(steps[-1]), 1
-    )  # at rest, evenly apart in time
+    lengths = np.linalg.norm(np.diff(observations, axis=0, prepend=observations[:1]), axis=1)
+    moved = lengths.cumsum()[steps]
+    # At rest, evenly apart in time.
+    moved = moved + 1e-6 * max(float(moved[-1]), 1.0) * steps / max(int(steps[-1]), 1)
     places = np.searchsorted(moved, np.linspace(moved[0], moved[-1], STRIP[0] * STRIP[1]))
     figure, axes = new_figure(*STRIP, size=1.5)
     for ax in axes.flat:

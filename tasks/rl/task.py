@@ -124,11 +124,8 @@ class ContinuousControl(ActorCritic):
         if algorithm == "sac":
             check_option("warm_up", warm_up, Annotated[int, Interval(batch_size)])
         check_option("capacity", capacity, Annotated[int, Interval(max(batch_size, envs))])
-        made = make(env)
-        (observation,), (action,) = (
-            made.observation_space.shape or (),
-            made.action_space.shape or (),
-        )
+        made: Any = make(env)
+        (observation,), (action,) = made.observation_space.shape, made.action_space.shape
         made.close()
         self.actor = Actor(observation, action, hidden, depth)
         if algorithm == "sac":
@@ -157,12 +154,11 @@ class ContinuousControl(ActorCritic):
         size = options["batch_size"]
         common = {"steps": options["epoch_steps"], "batch_size": size, "seed": seed}
         if self.soft:
-            more = {name: options[name] for name in ("capacity", "warm_up", "updates")}
-            self._experience = Replay(envs, self._explore, **common, **more)
+            common |= {name: options[name] for name in ("capacity", "warm_up", "updates")}
+            self._experience = Replay(envs, self._explore, **common)
         else:
-            self._experience = Rollout(
-                envs, self._explore, self.advantages, **common, passes=options["passes"]
-            )
+            common["passes"] = options["passes"]
+            self._experience = Rollout(envs, self._explore, self.advantages, **common)
         return self._experience
 
     def val_dataloader(self) -> TensorLoader:
@@ -207,10 +203,10 @@ class ContinuousControl(ActorCritic):
             "val_return": found.returns.mean(),
             "val_return_deviation": found.returns.std(),
             "env_steps": steps,
+            **self._measure_policy(found),
+            "steps_per_second": steps / (time.perf_counter() - self._begin),
         }
-        figures |= self.measure_policy(found)
-        elapsed = time.perf_counter() - self._begin
-        self.log_dict({**figures, "steps_per_second": steps / elapsed}, prog_bar=True, batch_size=1)
+        self.log_dict(figures, prog_bar=True, batch_size=1)
 
     def test_step(self, batch: tuple[Tensor], batch_idx: int) -> None:
         """Run the test's episodes."""
@@ -222,30 +218,18 @@ class ContinuousControl(ActorCritic):
     def _evaluate(self, batch: tuple[Tensor]) -> Evaluation:
         return evaluate_policy(self.hparams["env"], batch[0].tolist(), self._exploit)
 
-    def measure_policy(self, found: Evaluation) -> dict[str, float]:
-        """Return entropy, share of valid actions and variance of the gradient.
-
-        Measured on observations that were met.
-        """
+    def _measure_policy(self, found: Evaluation) -> dict[str, float]:
+        """Return what noise does to the policy, on observations that were met."""
+        generator = torch.Generator().manual_seed(0)
         with torch.inference_mode(False):
-            rows = torch.randint(
-                len(found.observations), (SAMPLE,), generator=torch.Generator().manual_seed(0)
-            )
-            noise = policy_noise(
+            rows = torch.randint(len(found.observations), (SAMPLE,), generator=generator).numpy()
+            figures = policy_noise(
                 self.actor,
-                self.observed(found.observations[rows.numpy()]),
-                self._least_value,
+                self.observed(found.observations[rows]),
+                self.critic if self.soft else None,
                 self.log_temperature.detach().exp() if self.soft else 1.0,
             )
-        return {
-            "val_entropy": noise.entropy,
-            "valid_actions": min(noise.valid, found.valid),
-            "gradient_variance": noise.variance,
-            "gradient_variance_uncorrected": noise.variance_uncorrected,
-        }
-
-    def _least_value(self, x: Tensor) -> Tensor | None:
-        return self.critic(x).amin(0) if self.soft else None
+        return figures | {"valid_actions": min(figures["valid_actions"], found.valid)}
 
     def pictures(self, folder: Path) -> None:
         """Write the learning curve and the evaluation episode of median return.
@@ -254,7 +238,7 @@ class ContinuousControl(ActorCritic):
         """
         name, seed = self.hparams["env"], VALIDATION_SEED
         if self.history:
-            learning_curve(folder / "learning_curve.png", [self.history], name)
+            learning_curve(folder / "learning_curve.png", self.history, name)
             returns = self.history[-1][1]
             seed += int(np.argsort(returns)[len(returns) // 2])
         episode(folder, name, seed, self._exploit)

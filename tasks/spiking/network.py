@@ -95,12 +95,10 @@ class SpikingNetwork(nn.Module):
         self, inputs: int, hidden: int, depth: int, classes: int, decay: float, threshold: float
     ) -> None:
         super().__init__()
-        self.layers: list[str] = []
-        for i in range(depth):
-            self.layers.append(f"layer_{i + 1}")
-            self.add_module(
-                self.layers[i], SpikingLayer(hidden if i else inputs, hidden, decay, threshold)
-            )
+        self.layers = [f"layer_{i + 1}" for i in range(depth)]
+        for name in self.layers:
+            self.add_module(name, SpikingLayer(inputs, hidden, decay, threshold))
+            inputs = hidden
         self.readout = nn.Linear(hidden, classes)
         self.decay = decay
 

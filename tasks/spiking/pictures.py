@@ -30,9 +30,8 @@ def spike_raster(path: Path, trains: Sequence[Tensor], layers: Sequence[str]) ->
         width = 70 / len(train)  # in points: somewhat more than half of a time step
         ax.vlines(step + 1, neuron - 0.4, neuron + 0.4, linewidth=width, color="black", alpha=shade)
         fired = int((train > 0).any(0).sum())
-        ax.set(
-            title=f"{name}: {len(step)} spikes", xlabel="time step", xlim=(0.5, len(train) + 0.5)
-        )
+        ax.set(title=f"{name}: {len(step)} spikes", xlabel="time step")
+        ax.set_xlim(0.5, len(train) + 0.5)
         ax.set_ylabel(f"neuron ({fired} of {train.shape[1]} fire)", fontsize=9)
     figure.savefig(path, dpi=DPI)
 
@@ -49,17 +48,10 @@ def surrogate_curves(path: Path, sites: Sequence[nn.Module], layers: Sequence[st
         (slope,) = torch.autograd.grad(y.sum(), x)
         at = x.detach().cpu()
         ax.plot(at[:, 0], y[:, 0].detach().cpu(), color="0.6", label="forward: the step")
-        ax.plot(
-            at,
-            slope.cpu(),
-            color="C0",
-            alpha=max(0.1, channels**-0.5),
-            label=["backward: its surrogate derivative"] + [""] * (channels - 1),
-        )
-        ax.set(
-            title=f"{name}: {getattr(site.activation, 'name', type(site.activation).__name__)}",
-            xlabel="potential above threshold",
-        )
+        labels = ["backward: its surrogate derivative"] + [""] * (channels - 1)
+        ax.plot(at, slope.cpu(), color="C0", alpha=max(0.1, channels**-0.5), label=labels)
+        standing = getattr(site.activation, "name", type(site.activation).__name__)
+        ax.set(title=f"{name}: {standing}", xlabel="potential above threshold")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=DPI)
 
@@ -68,10 +60,9 @@ def gradient_over_time(path: Path, norms: Tensor, layers: Sequence[str]) -> None
     """Draw the gradient norm of each layer at every time step, ``(layers, T)``."""
     figure, axes = new_figure(size=4.5)
     ax = axes[0, 0]
-    for norm, name in zip(norms, layers, strict=True):
-        ax.semilogy(
-            range(1, len(norm) + 1), norm.clamp_min(1e-12), marker="o", markersize=3, label=name
-        )
+    steps = range(1, norms.shape[1] + 1)
+    for norm, name in zip(norms.clamp_min(1e-12), layers, strict=True):
+        ax.semilogy(steps, norm, marker="o", markersize=3, label=name)
     ax.set(xlabel="time step", ylabel="gradient norm in the potential", title="gradient over time")
     ax.legend()
     figure.savefig(path, dpi=DPI)

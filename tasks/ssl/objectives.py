@@ -23,20 +23,14 @@ def negative_cosine(prediction: Tensor, target: Tensor) -> Tensor:
     return -F.cosine_similarity(prediction, target, dim=1).mean()
 
 
-def vicreg(
-    first: Tensor,
-    second: Tensor,
-    variance: float = 25.0,
-    invariance: float = 25.0,
-    covariance: float = 1.0,
-) -> Tensor:
+def vicreg(first: Tensor, second: Tensor, variance: float = 25.0) -> Tensor:
     r"""Return the loss of VICReg.
 
     .. math::
 
-        \lambda \frac{1}{ND} \lVert Z - Z' \rVert^2
+        \frac{25}{ND} \lVert Z - Z' \rVert^2
         + \sum_{Z, Z'} \frac{\mu}{D} \sum_d \max(0, 1 - \sqrt{\mathrm{Var}[z_d] + 10^{-4}})
-        + \frac{\nu}{D} \sum_{d \neq e} \mathrm{Cov}[z_d, z_e]^2
+        + \frac{1}{D} \sum_{d \neq e} \mathrm{Cov}[z_d, z_e]^2
 
     with the variance term averaged over the two views.
 
@@ -47,17 +41,15 @@ def vicreg(
         first: embeddings of one view.
         second: those of the other.
         variance: :math:`\mu`, what keeps the embeddings from collapsing.
-        invariance: :math:`\lambda`.
-        covariance: :math:`\nu`.
 
     References:
         VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning, A.
         Bardes, J. Ponce and Y. LeCun, 2021, https://arxiv.org/abs/2105.04906
     """
-    loss = invariance * F.mse_loss(first, second)
+    loss = 25 * F.mse_loss(first, second)
     for z in (first, second):
         spread = F.relu(1 - torch.sqrt(z.var(0) + 1e-4)).mean()
         matrix = torch.cov(z.T)
         crossed = (matrix.square().sum() - matrix.diagonal().square().sum()) / z.shape[1]
-        loss = loss + variance * spread / 2 + covariance * crossed
+        loss = loss + variance * spread / 2 + crossed
     return loss

@@ -22,14 +22,10 @@ def spectrum(path: Path, embeddings: Tensor) -> None:
     figure, axes = new_figure(size=4.0)
     ax = axes[0, 0]
     ax.semilogy(range(1, len(values) + 1), values / values.sum(), marker="o", markersize=3)
-    ax.axvline(
-        rank, color="0.6", linestyle="--", label=f"effective rank {rank:.1f} of {len(values)}"
-    )
-    ax.set(
-        xlabel="principal direction",
-        ylabel="share of the variance",
-        title="spectrum of the embedding",
-    )
+    label = f"effective rank {rank:.1f} of {len(values)}"
+    ax.axvline(rank, color="0.6", linestyle="--", label=label)
+    ax.set(xlabel="principal direction", ylabel="share of the variance")
+    ax.set_title("spectrum of the embedding")
     ax.legend(fontsize=9)
     figure.savefig(path, dpi=DPI)
 
@@ -43,13 +39,10 @@ def projection(path: Path, representations: Tensor, labels: Tensor, classes: Seq
     ax = axes[0, 0]
     for i, name in enumerate(classes[:20]):  # more colours could not be told apart
         of_class = points[labels == i]
-        ax.scatter(*of_class.T, s=8, color=f"C{i % 10}", marker="o" if i < 10 else "x")
-        frame = {
-            "boxstyle": "round,pad=0.15",
-            "facecolor": "white",
-            "edgecolor": f"C{i % 10}",
-            "alpha": 0.9,
-        }
+        colour = f"C{i % 10}"
+        ax.scatter(*of_class.T, s=8, color=colour, marker="o" if i < 10 else "x")
+        frame = {"boxstyle": "round,pad=0.15", "alpha": 0.9}
+        frame |= {"facecolor": "white", "edgecolor": colour}
         ax.text(*of_class.mean(0).tolist(), name, ha="center", va="center", fontsize=9, bbox=frame)
     ax.set(xlabel="first principal direction", ylabel="second", title="representation, by class")
     figure.savefig(path, dpi=DPI)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -55,22 +56,9 @@ class SelfSupervised(TensorTask):
     ``val_alignment`` and ``val_uniformity``; ``val_loss``. The accuracies again in test.
     Objectives: ``val_probe_accuracy:max``, ``val_effective_rank:max``, both.
 
-    One activation at every site, simsiam on digits with the defaults, five seeds (mean ± standard
-    deviation), in order of isotropy:
-
-    ========  ===============  ==============  =================
-    all       isotropy         effective rank  k-NN accuracy
-    ========  ===============  ==============  =================
-    mish      0.034 ± 0.010    16.2 ± 1.2      0.962 ± 0.005
-    relu      0.031 ± 0.005    16.9 ± 0.5      0.964 ± 0.008
-    prelu     0.031 ± 0.007    16.9 ± 0.9      0.957 ± 0.011
-    gelu      0.029 ± 0.006    16.5 ± 0.8      0.966 ± 0.005
-    swish     0.028 ± 0.005    16.5 ± 0.7      0.961 ± 0.010
-    identity  0.022 ± 0.005     6.4 ± 0.2      0.963 ± 0.003
-    ========  ===============  ==============  =================
-
-    So identity ends least isotropic and of far lower rank; five seeds tell no order among the
-    others, and the smooth non-monotone ones are not more isotropic than PReLU.
+    With one activation at every site, simsiam on digits ends least isotropic and of far lower rank
+    with identity; five seeds tell no order among mish, relu, prelu, gelu and swish
+    (``benchmarks/README.md``), and the smooth non-monotone ones are not more isotropic than PReLU.
 
     Shapes:
         input ``(N, C, H, W)``; output representation ``(N, 8 width)``, embedding and prediction
@@ -159,13 +147,8 @@ class SelfSupervised(TensorTask):
         Not a module, since its sites are the encoder's.
         """
         if self._uses_momentum:
-            self.target = {
-                name: {
-                    key: tensor.detach().clone()
-                    for key, tensor in self.get_submodule(name).state_dict().items()
-                }
-                for name in ("encoder", "projector")
-            }
+            parts = {"encoder": self.encoder, "projector": self.projector}
+            self.target = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
 
     @property
     def _uses_momentum(self) -> bool:
@@ -225,11 +208,8 @@ class SelfSupervised(TensorTask):
         x, labels = self.select(part)
         h, z = self.represent(x)
         bank_rows = self.splits.train[:: -(-len(self.splits.train) // BANK)]
-        bank, bank_labels = (
-            self.represent(self.tensors[0][bank_rows])[0],
-            self.tensors[1][bank_rows],
-        )
-        seen = h, labels, bank, bank_labels
+        bank, bank_labels = (tensor[bank_rows] for tensor in self.tensors)
+        seen = h, labels, self.represent(bank)[0], bank_labels
         neighbours = min(self.hparams["neighbours"], len(bank))
         accuracies = {
             "probe_accuracy": linear_probe(*seen),

@@ -7,20 +7,13 @@ import pytest
 import torch
 
 import actsearch
-from actsearch.errors import (
-    ActsearchError,
-    InvalidValueError,
-    RequirementError,
-    TaskError,
-    UnknownNameError,
-)
-from actsearch.run import run_search
+from actsearch.errors import InvalidValueError, RequirementError, TaskError, UnknownNameError
 from actsearch.task import laws
 from actsearch_tasks.rl import ContinuousControl
 from actsearch_tasks.rl.environments import Environments, evaluate_policy, scale
 from actsearch_tasks.rl.experience import Replay, Rollout
 from actsearch_tasks.rl.losses import clipped_objective, generalised_advantages, soft_target
-from actsearch_tasks.rl.networks import Actor, Critic, EnsembleLinear
+from actsearch_tasks.rl.networks import Actor, EnsembleLinear
 from actsearch_tasks.rl.pictures import learning_curve
 
 gymnasium = pytest.importorskip("gymnasium")
@@ -55,7 +48,10 @@ def test_every_network_learns_and_the_policy_is_measured(algorithm, tmp_path):
     ]
     assert sites["actor.squash"].requires == "bounded and bijective"
     before = {name: p.detach().clone() for name, p in task.named_parameters()}
-    metrics = laws.fit(task, epochs=2)
+    run = laws.trainer(2)
+    run.fit(task)
+    metrics = run.callback_metrics
+    assert metrics["steps_per_second"] > 0
     assert metrics["env_steps"] == (140 if algorithm == "sac" else 120)
     assert metrics["valid_actions"] == 1
     assert -2000 < metrics["val_return"] < 0
@@ -90,26 +86,15 @@ def test_evaluates_20_episodes_of_fixed_seeds_and_tests_on_others():
     assert seeds[0] == next(iter(ContinuousControl().val_dataloader()))[0].tolist()
 
 
-def test_the_clock_counts_steps():
-    run = laws.trainer()
-    run.fit(build())
-    assert run.callback_metrics["steps_per_second"] > 0
-
-
-def test_the_band_of_the_learning_curve_is_over_seeds_where_there_are_several(
-    tmp_path, monkeypatch
-):
+def test_the_band_of_the_learning_curve_is_over_the_episodes(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
         "matplotlib.axes.Axes.fill_between",
-        lambda self, steps, low, high, label, **_: drawn.append((list(low), list(high), label)),
+        lambda self, steps, low, high, **_: drawn.append((list(low), list(high))),
     )
-    one, other = [(10, [-4.0, -2.0]), (20, [-1.0, -1.0])], [(10, [-9.0, -7.0]), (20, [-2.0, 0.0])]
-    learning_curve(tmp_path / "several.png", [one, other], "Pendulum-v1")
-    learning_curve(tmp_path / "single.png", [one], "Pendulum-v1")
-    assert drawn[0] == ([-8, -1], [-3, -1], "2 seeds, worst to best")
-    assert drawn[1][0] == pytest.approx([-3.8, -1])
-    assert drawn[1][1] == pytest.approx([-2.2, -1])
+    history = [(10, [-4.0, -2.0]), (20, [-1.0, -1.0])]
+    learning_curve(tmp_path / "curve.png", history, "Pendulum-v1")
+    assert drawn == [(pytest.approx([-3.8, -1]), pytest.approx([-2.2, -1]))]
 
 
 def test_writes_a_film_strip_where_the_environment_can_be_drawn(tmp_path):
@@ -120,19 +105,10 @@ def test_writes_a_film_strip_where_the_environment_can_be_drawn(tmp_path):
 
 
 def test_no_member_of_the_ensemble_touches_another():
-    torch.manual_seed(0)
     layer = EnsembleLinear(3, 4, 5)
     x = torch.randn(3, 7, 4)
     expected = torch.stack([x[i] @ layer.weight[i] + layer.bias[i] for i in range(3)])
     torch.testing.assert_close(layer(x), expected)
-    critic = Critic(4, 6, 2, members=2)
-    one = torch.randn(5, 4)
-    with torch.no_grad():
-        before = critic(one)
-        critic.head.weight[1] += 1
-        after = critic(one)
-    assert torch.equal(before[0], after[0])
-    assert not torch.equal(before[1], after[1])
 
 
 def test_the_target_critic_starts_at_the_critic_and_follows_it_slowly():
@@ -318,11 +294,9 @@ def test_the_same_seed_of_ppo_gives_the_same_numbers():
     ],
     ids=str,
 )
-def test_options_that_do_not_fit_get_one_line(options, error, message):
-    with pytest.raises(error, match=message) as caught:
+def test_options_that_do_not_fit_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
         ContinuousControl(**(TINY | options))
-    assert isinstance(caught.value, ActsearchError)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(find_spec("mujoco") is not None, reason="says what is missing only where it is")
@@ -340,14 +314,3 @@ def test_says_what_to_install(monkeypatch):
         TaskError, match=r"rl needs gymnasium, which is not installed. Install actsearch\[rl\]"
     ):
         ContinuousControl()
-
-
-def test_a_search_whose_confirmation_draws_baseline_and_candidate(tmp_path):
-    config = {f"task.{name}": value for name, value in TINY.items()}
-    config |= {"trainer.max_epochs": 1, "trainer.accelerator": "cpu"}
-    result = run_search(
-        "rl", trials=3, store=tmp_path, executor="inline", config=config, confirm=1, seeds=2
-    )
-    assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 3, result.trials
-    assert result.baseline[0] < 0
-    assert len(list((result.folder / "confirmed").glob("*/learning_curve.png"))) == 2

@@ -4,15 +4,14 @@ import torch
 
 import actsearch
 from actsearch.activations import Requirement, catalogue, properties
-from actsearch.errors import InvalidValueError, RequirementError
-from actsearch.run import run_search
+from actsearch.errors import InvalidValueError
 from actsearch.task import laws
 from actsearch_tasks.spiking import Spiking
 from actsearch_tasks.spiking.encoding import encode, intensities
 from actsearch_tasks.spiking.network import HEAVISIDE, SpikingLayer, SpikingNetwork
 
 SMALL = {"hidden": 32, "steps": 6, "lr": 0.01}
-VARIANTS = [{"encoding": "rate"}, {"encoding": "latency"}, {"encoding": "direct"}]
+ENCODINGS = ["rate", "latency", "direct"]
 
 
 class TestSpiking(laws.TaskLaws):
@@ -24,16 +23,16 @@ class TestSpiking(laws.TaskLaws):
     def small(self):
         return SMALL
 
-    @pytest.fixture(params=VARIANTS, ids=str)
+    @pytest.fixture(params=ENCODINGS)
     def variant(self, request):
-        return request.param
+        return {"encoding": request.param}
 
 
 def build(seed=0, **options):
     return laws.build_task(Spiking, options, seed)
 
 
-@pytest.mark.parametrize("encoding", ["rate", "latency", "direct"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_learns_and_logs_spikes_and_gradients_of_every_layer(encoding):
     task = build(encoding=encoding, log_time_steps=True, **SMALL)
     names = [site.name for site in actsearch.find_sites(task, task.example_input_array)]
@@ -64,7 +63,7 @@ def test_the_readout_is_the_mean_potential_of_a_leaky_integrator_stepped_literal
     torch.testing.assert_close(activity.logits, total / 6)
 
 
-def test_gradient_norm_is_that_of_the_potential():
+def test_a_layer_is_its_recursion_and_its_gradient_that_of_the_potential():
     """∂L/∂u_t by adding a zero to the potential of one step, which the recursion carries on."""
     torch.manual_seed(0)
     layer = SpikingLayer(4, 3, decay=0.8, threshold=0.5)
@@ -79,6 +78,7 @@ def test_gradient_norm_is_that_of_the_potential():
     weights = torch.rand(5, 2, 3)
     (expected,) = torch.autograd.grad((torch.stack(spikes) * weights).sum(), zeros)
     currents, out = layer(x)
+    assert torch.equal(out, torch.stack(spikes))
     (found,) = torch.autograd.grad((out * weights).sum(), currents)
     torch.testing.assert_close(found, expected)
     assert expected.abs().sum() > 0
@@ -137,14 +137,9 @@ def test_reads_event_data(tmp_path):
             {"spikes": -np.ones((20, 2, 3)), "labels": np.repeat([0, 1], 10)},
             "spikes must be counts of at least 0, but got -1.0",
         ),
-        ({"spikes": np.zeros((3, 2, 3)), "labels": np.arange(4)}, "N inputs with N labels"),
-        (
-            {"spikes": np.array([[[{}]]], dtype=object), "labels": np.arange(1)},
-            "Object arrays cannot be loaded",
-        ),
         ({"spikes": np.zeros((4, 2, 3))}, "must hold arrays x and y, or images and labels"),
     ],
-    ids=["no time", "negative", "lengths", "pickle", "no labels"],
+    ids=["no time", "negative", "no labels"],
 )
 def test_bad_event_files_get_one_line(tmp_path, arrays, message):
     np.savez(tmp_path / "bad.npz", **arrays)
@@ -164,17 +159,8 @@ def test_event_data_take_no_encoding(tmp_path):
 
 def test_the_site_takes_surrogates_and_nothing_else():
     allowed = {name for name in catalogue() if Requirement(HEAVISIDE).allows(properties(name))}
-    assert allowed == {
-        *(f"{kind}_surrogate" for kind in ("arctan", "fast_sigmoid", "gaussian", "multi_gaussian")),
-        *(f"{kind}_surrogate" for kind in ("rectangular", "sigmoid", "triangular")),
-        "straight_through",
-    }
-    task = build(**SMALL)
-    sites = actsearch.find_sites(task)
-    with pytest.raises(
-        RequirementError, match=r"relu cannot stand at network.layer_1.surrogate: smoothness is 0"
-    ):
-        actsearch.Placement.uniform("relu", sites).apply(task)
+    surrogates = {name for name in catalogue() if name.endswith("_surrogate")}
+    assert allowed == surrogates | {"straight_through"}
 
 
 def test_the_default_surrogate_is_that_of_snntorch_in_value_and_gradient():
@@ -203,39 +189,3 @@ def test_sharpness_is_learned_or_stays_and_the_surrogate_curves_show_every_chann
         assert all(p.unique().numel() > 1 for p in learned)  # every channel went its own way
     task.pictures(tmp_path)
     assert (tmp_path / "surrogates.png").stat().st_size > 0
-
-
-def test_decay_changes_how_long_a_membrane_remembers():
-    x = torch.zeros(4, 1, 1)
-    x[0] = 1.0
-    fired = {}
-    for decay in (0.5, 1.0):
-        layer = SpikingLayer(1, 1, decay=decay, threshold=1.0)
-        torch.nn.init.constant_(layer.linear.weight, 0.6)
-        torch.nn.init.zeros_(layer.linear.bias)
-        again = x.clone()
-        again[3] = 1.0  # 0.6 β³ + 0.6 reaches the threshold without a leak alone
-        fired[decay] = layer(again)[1].flatten().tolist()
-    assert fired == {0.5: [0, 0, 0, 0], 1.0: [0, 0, 0, 1]}
-
-
-def test_a_search_under_two_objectives(tmp_path):
-    result = run_search(
-        "spiking",
-        trials=3,
-        store=tmp_path,
-        executor="inline",
-        confirm=0,
-        objectives=["val_accuracy:max", "val_spikes:min"],
-        config={
-            "task.hidden": 8,
-            "task.steps": 4,
-            "trainer.max_epochs": 1,
-            "trainer.accelerator": "cpu",
-        },
-    )
-    assert len(result.trials) == 3
-    assert all(
-        trial.state.name == "COMPLETE" and len(trial.values) == 2 for trial in result.trials
-    ), result.trials
-    assert result.baseline[1] > 0

@@ -6,14 +6,13 @@ import torch
 
 import actsearch
 from actsearch.errors import InvalidValueError
-from actsearch.run import run_search
 from actsearch.task import laws
 from actsearch_tasks.ssl import SelfSupervised
 from actsearch_tasks.ssl.augment import augment
 from actsearch_tasks.ssl.objectives import negative_cosine, vicreg
 
 SMALL = {"width": 4, "embedding": 8}
-VARIANTS = [{"objective": "simsiam"}, {"objective": "byol"}, {"objective": "vicreg"}]
+OBJECTIVES = ["simsiam", "byol", "vicreg"]
 
 
 class TestSelfSupervised(laws.TaskLaws):
@@ -25,16 +24,16 @@ class TestSelfSupervised(laws.TaskLaws):
     def small(self):
         return SMALL | {"objective": "byol"}
 
-    @pytest.fixture(params=VARIANTS, ids=str)
+    @pytest.fixture(params=OBJECTIVES)
     def variant(self, request):
-        return request.param
+        return {"objective": request.param}
 
 
 def build(seed=0, **options):
     return laws.build_task(SelfSupervised, SMALL | options, seed)
 
 
-@pytest.mark.parametrize("objective", ["simsiam", "byol", "vicreg"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_learns_and_measures_what_it_has_learned(objective):
     task = build(objective=objective)
     parts = {site.block for site in actsearch.find_sites(task, task.example_input_array)}
@@ -129,14 +128,8 @@ def test_views_differ_within_bounds_and_by_seed_alone():
     changed = (first != other).flatten(1).float().mean(1)
     assert (changed > 0.5).all()
     assert torch.equal(augment(images, 0.0), images)
-    small = (
-        (augment(images, 0.01, torch.Generator().manual_seed(0)) - images)
-        .abs()
-        .flatten(1)
-        .median(1)
-        .values
-    )
-    assert (small < 0.05).all()
+    moved = (augment(images, 0.01, torch.Generator().manual_seed(0)) - images).abs().flatten(1)
+    assert (moved.median(1).values < 0.05).all()
 
 
 def test_reads_images_of_other_sizes(tmp_path):
@@ -150,35 +143,7 @@ def test_reads_images_of_other_sizes(tmp_path):
     assert 0 <= metrics["val_probe_accuracy"] <= 1
 
 
-def test_tables_are_refused_in_one_line():
+def test_tables_are_refused():
     message = r"data must be images, but wine has rows of shape \(13,\)"
-    with pytest.raises(InvalidValueError, match=message) as caught:
+    with pytest.raises(InvalidValueError, match=message):
         build(data="wine")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_search_under_both_objectives(tmp_path):
-    result = run_search(
-        "ssl",
-        trials=3,
-        store=tmp_path,
-        executor="inline",
-        confirm=0,
-        objectives=["val_probe_accuracy:max", "val_effective_rank:max"],
-        config={
-            "task.width": 4,
-            "task.embedding": 8,
-            "trainer.max_epochs": 1,
-            "trainer.accelerator": "cpu",
-        },
-    )
-    assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 3, result.trials
-    assert all(1 <= trial.values[1] <= 8 for trial in result.trials)
-    chosen = {name.split(".")[0]: entry.activation for name, entry in result.best.sites.items()}
-    assert all(
-        entry.activation == chosen[name.split(".")[0]] for name, entry in result.best.sites.items()
-    )
-    parts = {name for trial in result.trials for name in trial.params}
-    assert all(
-        any(part in name for name in parts) for part in ("encoder", "projector", "predictor")
-    ), parts
