@@ -211,7 +211,7 @@ def test_a_searched_placement_reaches_zukos_neural_spline_flow_of_no_fewer_param
 
     settings = [(shape, lr) for shape in shapes for lr in (3e-3, 1e-2)]
     shape, lr = max(settings, key=lambda setting: likelihoods(0, put(setting[0]), lr=setting[1])[0])
-    rate = example.hparams["lr"] * placement.learning_rate_factor
+    rate = example.lr * placement.learning_rate_factor
     ours = [likelihoods(seed, searched, lr=rate)[1] for seed in range(3)]
     theirs = [likelihoods(seed, put(shape), lr=lr)[1] for seed in range(3)]
     for name, found, parameters in (
