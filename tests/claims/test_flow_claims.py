@@ -186,9 +186,9 @@ def test_a_searched_placement_reaches_zukos_neural_spline_flow_of_no_fewer_param
 ):
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    # At the task's own rate: of 12 trials a tuned rate would leave few for the search.
+    # At the task's own rate: a tuned one would leave few of the trials for the search.
     options = {"granularity": "model", "learning_rate": "fixed", "confirm": 0}
-    placement = run_search("flow", trials=12, store=tmp_path, executor="inline", **options).best
+    placement = run_search("flow", trials=10, store=tmp_path, executor="inline", **options).best
 
     def searched(task):
         placement.apply(task, task.example_input_array)
