@@ -170,10 +170,10 @@ class Mirror(Listener):
                 page_token=token,
             )
             for child in page:
-                self._runs[int(child.data.tags["actsearch.trial"])] = (
-                    child.info.run_id,
-                    child.data.tags["actsearch.state"],
-                )
+                # Earlier versions wrote the state before the run had its end.
+                ended = child.info.status != "RUNNING"
+                state = child.data.tags["actsearch.state"] if ended else "running"
+                self._runs[int(child.data.tags["actsearch.trial"])] = (child.info.run_id, state)
             token = page.token
             if not token:
                 break
@@ -258,13 +258,13 @@ class Mirror(Listener):
             if shown.get(name) != value
         ]
         metrics.append(Metric("seconds", recorded.seconds, ended, 0))
-        tags = [RunTag("actsearch.state", state)]
-        if reason := recorded.reason:
-            tags.append(RunTag("actsearch.reason", reason[:5000]))
+        tags = [RunTag("actsearch.reason", recorded.reason[:5000])] if recorded.reason else []
         self._client.log_batch(run_id, metrics=metrics, params=_parameters(trial.params), tags=tags)
         if placement is not None:
             self._client.log_text(run_id, placement.dumps(), "placement.json")
         self._client.set_terminated(run_id, status, ended)
+        # Last: by it a later process knows that nothing is missing.
+        self._client.set_tag(run_id, "actsearch.state", state)
         self._runs[trial.number] = (run_id, state)
 
     def _close(self, state: str) -> None:

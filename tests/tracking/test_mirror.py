@@ -62,6 +62,34 @@ def test_out_of_reach_then_replayed(own, actsearch, monkeypatch):
     assert children(f"sqlite:///{own}/store/mlflow.db") == expected
 
 
+@pytest.mark.parametrize("call", ["log_batch", "log_text", "set_terminated", "set_tag"])
+def test_what_was_cut_in_the_middle_of_a_trial_is_brought_over(own, actsearch, monkeypatch, call):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert actsearch(*SEARCH, *QUICK, "--executor", "inline").returncode == 0
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    calls = iter([None, ConnectionError("cut")])
+
+    def cut(*arguments, **options):
+        if error := next(calls, None):
+            raise error
+        return whole(*arguments, **options)
+
+    whole = getattr(MlflowClient, call)
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, call, cut)
+        assert actsearch("sync", "s", "--store", "store").returncode == 2
+    uri = f"sqlite:///{own}/store/mlflow.db"
+    assert actsearch("sync", "s", "--store", "store").returncode == 0
+    assert children(uri) == [(str(number), "FINISHED") for number in range(3)]
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("own.Own").experiment_id
+    for run in client.search_runs([experiment], "tags.`actsearch.kind` = 'trial'"):
+        assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["placement.json"]
+        metrics = client.get_metric_history(run.info.run_id, "val_loss")
+        assert len({(point.step, point.value) for point in metrics}) == len(metrics)
+    assert "0 trials of s were brought over" in actsearch("sync", "s", "--store", "store").stdout
+
+
 def test_database_is_whole_and_read_while_written(tmp_path):
     create_database(tmp_path)
     assert [file.name for file in tmp_path.glob("*mlflow*")] == ["mlflow.db"], "no draft is left"
