@@ -8,6 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,22 +123,42 @@ class Ended:
 Command = Callable[..., Ended]
 
 
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with a user's own modules ``own.Own`` and ``plain.Own``, and a search space.
+@contextmanager
+def own_modules(folder: Path) -> Iterator[Path]:
+    """Make a folder with a user's own modules ``own.Own`` and ``plain.Own``, and a search space.
 
     The second is one of pytorch_lightning.
     """
     for name, namespace in (("own", "lightning.pytorch"), ("plain", "pytorch_lightning")):
-        (tmp_path / f"{name}.py").write_text(OWN_MODULE.replace("{namespace}", namespace))
-    (tmp_path / "space.yaml").write_text(
+        (folder / f"{name}.py").write_text(OWN_MODULE.replace("{namespace}", namespace))
+    (folder / "space.yaml").write_text(
         "# Three of a kind.\nactivations:\n  relu:\n  tanh:\n  elu:\n"
     )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    yield tmp_path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        yield folder
     for name in ("own", "plain"):
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Path]:
+    """A test's own folder of a user's own modules."""
+    with own_modules(tmp_path):
+        yield tmp_path
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[], object]], Path]:
+    """Call a function in a folder of a user's own modules, and return the folder."""
+
+    def make(function: Callable[[], object]) -> Path:
+        with own_modules(tmp_path_factory.mktemp("once")) as folder:
+            function()
+        return folder
+
+    return make
 
 
 @pytest.fixture

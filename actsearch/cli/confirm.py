@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from actsearch.cli.options import add_store, parse_arguments
+from actsearch.search.executors.server import fork_server
 
 
 def run(arguments: list[str]) -> int:
@@ -33,6 +34,7 @@ def run(arguments: list[str]) -> int:
     add_store(parser)
     options = parse_arguments(parser, arguments)
 
+    fork_server()  # before anything else: what a training needs is imported once for both
     from actsearch.cli.progress import Progress
     from actsearch.cli.show import print_result
     from actsearch.run import confirm

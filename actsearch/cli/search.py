@@ -8,7 +8,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from actsearch.cli.options import canonical_words, take_data, take_measures
 from actsearch.errors import InvalidValueError
-from actsearch.search.executors.server import start_server
+from actsearch.search.executors.server import fork_server
 
 GIVEN = ("task", "data", "model", "config", "space_content")
 """Options of a study that the command has by other means."""
@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
     measures, rest = take_measures(rest)
 
     if not {"-h", "--help", "--print_config"}.intersection(rest):
-        start_server()  # before this process imports what takes seconds
+        fork_server()  # before anything else: what a training needs is imported once for both
     from actsearch.search.study.config import StudyConfig
     from actsearch.search.training.target import Target, option_error
 

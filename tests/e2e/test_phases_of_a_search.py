@@ -6,6 +6,7 @@ The baseline's learning rate first, the stages in turn, an earlier study's best 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -22,16 +23,16 @@ SPACE = SearchSpace(activations={"relu": None, "tanh": None, "elu": None, "silu"
 CONFIG = {"trainer.max_epochs": 1}
 
 
-def search(own, trials, space=SPACE, study="s", **options):
+def search(folder, trials, space=SPACE, study="s", **options):
     given = {
-        "store": own / "store",
+        "store": folder / "store",
         "config": CONFIG,
         "executor": "inline",
         "pruner": "none",
         "confirm": 0,
     }
     run_search("own.Own", space, study=study, trials=trials, **{**given, **options})
-    return StudyRun.load(Store(own / "store"), study)
+    return StudyRun.load(Store(folder / "store"), study)
 
 
 class StopAfter(Listener):
@@ -56,6 +57,21 @@ class StopIn(Listener):
             raise KeyboardInterrupt
 
 
+CONFIRMED = {"confirm": 2, "seeds": 2}
+
+
+@pytest.fixture(scope="module")
+def once(made_once):
+    """The folder of a search with all that one can have, for several tests to read."""
+    return made_once(lambda: search(Path(), 14, study="whole", **CONFIRMED))
+
+
+@pytest.fixture(scope="module")
+def whole(once):
+    """The study of that search."""
+    return StudyRun.load(Store(once / "store"), "whole")
+
+
 def stages(run):
     return [trial.user_attrs["stage"] for trial in run.trials]
 
@@ -68,8 +84,8 @@ def ladder(run):
     ]
 
 
-def test_the_ladder_the_rate_of_the_baseline_then_famous_ones_at_it_then_the_search(own):
-    run = search(own, 20)
+def test_the_ladder_the_rate_of_the_baseline_then_famous_ones_at_it_then_the_search(whole):
+    run = whole
     names = stages(run)
     tuned = names.count("baseline")
     assert names[:tuned] == ["baseline"] * tuned
@@ -79,7 +95,7 @@ def test_the_ladder_the_rate_of_the_baseline_then_famous_ones_at_it_then_the_sea
     assert len(set(rates.values())) == tuned, "the factor reaches the optimiser"
     best = min(rates, key=rates.get)
     assert best in (min(rates), max(rates)) or min(rates) < best < max(rates)
-    assert {run.factor(t) for t in run.trials[tuned:]} == {best}
+    assert {factor for stage, factor in ladder(run)[tuned:]} == {best}
     famous = [t for t in run.trials if t.user_attrs["stage"] == "famous"]
     assert [t.params["net.1"] for t in famous] == ["silu", "tanh", "elu"]
     assert all(
@@ -88,8 +104,8 @@ def test_the_ladder_the_rate_of_the_baseline_then_famous_ones_at_it_then_the_sea
     assert all(not run.is_baseline(t) for t in run.candidates(5))
 
 
-def test_a_rate_of_the_baseline_is_the_mean_of_three_seeds(own):
-    run = search(own, 10)
+def test_a_rate_of_the_baseline_is_the_mean_of_three_seeds(own, whole):
+    run = whole
     job = run.job(None, learning_rate_factor=run.factor(run.trials[1]))
     one = run_job(job, lambda *_: False).metrics["val_loss"]
     three = run_job(replace(job, repeats=3), lambda *_: False).metrics["val_loss"]
@@ -97,12 +113,11 @@ def test_a_rate_of_the_baseline_is_the_mean_of_three_seeds(own):
 
 
 def test_a_small_search_has_no_ladder(own):
-    assert set(stages(search(own, 5))) == {"baseline", "search"}
-    assert stages(search(own, 5, study="again")).count("baseline") == 1
+    assert stages(search(own, 5)) == ["baseline", *["search"] * 4]
 
 
-def test_finalists_get_a_rate_of_their_own_and_the_best_famous_is_one(own):
-    run = search(own, 14, confirm=2, seeds=2)
+def test_finalists_get_a_rate_of_their_own_and_the_best_famous_is_one(own, once, whole):
+    run = whole
     base = run.factor(run.baseline)
     further = [t for t in run.trials if t.user_attrs["stage"] == "finalist"]
     assert further
@@ -112,7 +127,7 @@ def test_finalists_get_a_rate_of_their_own_and_the_best_famous_is_one(own):
         assert {run.factor(t) for t in same} >= {base, run.factor(trial)}
     famous = [run.choices(t) for t in run.trials if t.user_attrs["stage"] == "famous"]
     assert any(run.choices(t) in famous for t in run.candidates(2))
-    again = search(own, 14, confirm=2, seeds=2)
+    again = search(once, 14, study="whole", **CONFIRMED)
     assert len(again.trials) == len(run.trials), "nothing is left to do"
 
 
@@ -142,10 +157,9 @@ def test_stages_widen_from_the_model_to_its_layers(own, sampler):
         assert sum(best.params[site] != trial.params[site] for site in trial.params) <= 1
 
 
-def test_an_earlier_studys_best_come_after_the_ladder(own):
-    earlier = search(own, 8, study="a")
-    best = earlier.candidates(5)
-    run = search(own, 20, study="b", warm_start="a")
+def test_an_earlier_studys_best_come_after_the_ladder(own, once, whole):
+    best = whole.candidates(5)
+    run = search(once, 16, study="b", warm_start="whole")
     warm = [t for t in run.trials if t.user_attrs["stage"] == "warm_start"]
     assert [t.params for t in warm] == [t.params for t in best]
     assert stages(run).index("warm_start") > stages(run).index("famous")
@@ -161,17 +175,15 @@ def test_a_study_goes_on_as_if_it_had_never_stopped(own):
     ]
 
 
-def test_a_finalist_that_a_dead_process_was_training_is_taken_up(own):
-    options = {"confirm": 2, "seeds": 2}
-    straight = search(own, 12, study="straight", **options)
-    first, *_ = [t.number for t in straight.trials if t.user_attrs["stage"] == "finalist"]
+def test_a_finalist_that_a_dead_process_was_training_is_taken_up(own, whole):
+    first, *_ = [t.number for t in whole.trials if t.user_attrs["stage"] == "finalist"]
     with pytest.raises(KeyboardInterrupt):
-        search(own, 12, study="resumed", listeners=[StopIn(first)], **options)
+        search(own, 14, study="resumed", listeners=[StopIn(first)], **CONFIRMED)
     assert StudyRun.load(Store(own / "store"), "resumed").trials[first].state.name == "WAITING"
-    resumed = search(own, 12, study="resumed", **options)
+    resumed = search(own, 14, study="resumed", **CONFIRMED)
     told = [
         (t.params, t.values, t.user_attrs["stage"], run.factor(t))
-        for run in (straight, resumed)
+        for run in (whole, resumed)
         for t in run.trials
     ]
     assert told[: len(told) // 2] == told[len(told) // 2 :]

@@ -137,13 +137,54 @@ if os.path.exists(f"/proc/{server}/environ"):
         )
 
 
-def test_interrupt_in_the_first_moment_leaves_the_server_quiet():
-    script = """
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone")
+
+
+@LINUX
+@pytest.mark.parametrize("torch_is_loaded", [False, True])
+def test_a_server_of_a_commands_own_imports(torch_is_loaded, tmp_path):
+    (tmp_path / "where.py").write_text(
+        """
+import os, signal, sys, warnings
+
+def where(server):
+    assert os.getppid() == server
+    assert "torch" in sys.modules
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert warnings.showwarning is not print
+    assert "GOMP_SPINCOUNT" in os.environ
+"""
+    )
+    script = f"""
+import multiprocessing, os, signal, sys, warnings
+from multiprocessing.forkserver import _forkserver
+from actsearch.search.executors.server import fork_server
+from where import where
+{"import torch" * torch_is_loaded}
+warnings.showwarning = print
+signal.signal(signal.SIGTERM, print)
+before = {{name: os.environ.get(name) for name in {(*THREADS, "GOMP_SPINCOUNT", "PYTHONWARNINGS")}}}
+fork_server()
+assert {{name: os.environ.get(name) for name in before}} == before
+assert ("actsearch.search.executors.preload" in sys.modules) is {not torch_is_loaded}
+fork_server()  # nothing: one runs
+server = _forkserver._forkserver_pid
+child = multiprocessing.get_context("forkserver").Process(target=where, args=(server,))
+child.start()
+child.join()
+assert child.exitcode == 0
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("start", ["start_server", pytest.param("fork_server", marks=LINUX)])
+def test_interrupt_in_the_first_moment_leaves_the_server_quiet(start):
+    script = f"""
 import signal, sys, time
-from actsearch.search.executors.server import start_server
+from actsearch.search.executors.server import {start}
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 try:
-    start_server()
+    {start}()
     print("started", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
