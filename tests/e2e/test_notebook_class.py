@@ -85,7 +85,7 @@ confirmed = actsearch.confirm("s", task=Net, data=Data, top=1, seeds=2)
 """
 
 SHOW = """
-import json
+import json, logging
 metrics = [t.user_attrs["outcome"]["metrics"] for t in searched.trials]
 found = {
     "states": [t.state.name for t in searched.trials],
@@ -94,6 +94,7 @@ found = {
     "scores": list(confirmed.confirmation.scores.values()),
     "failures": confirmed.confirmation.failures,
     "metric": confirmed.confirmation.metric,
+    "logging": [logging.getLogger().handlers, logging.getLogger().level],
 }
 print(json.dumps(found))
 print(Net().net[0].out_features, type(few).__name__)  # nothing of the session is gone
@@ -138,6 +139,7 @@ def check(printed: list[str], width: float, rows: float) -> None:
     assert found["seen"] == [[width, rows]]
     assert found["confirmed"]
     assert found["metric"] == "test_loss"
+    assert found["logging"] == [[], 30], "the user's own is left as it is"
     assert len(found["scores"]) == 4
     assert all(isinstance(score, float) for score in found["scores"])
     assert not found["failures"]

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +50,7 @@ class StudyRun:
     config: StudyConfig
     study: optuna.Study
     model_info: ModelInfo
+    _read: tuple[int, list[FrozenTrial]] | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def load(cls, store: Store, name: str) -> StudyRun:
@@ -124,8 +125,11 @@ class StudyRun:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """Every trial of the record."""
-        return self.study.get_trials(deepcopy=False)
+        """Every trial of the record, read again where it may have changed."""
+        written = self.store.writes
+        if self._read is None or self._read[0] != written or not self.store.owns(self.name):
+            self._read = written, self.study.get_trials(deepcopy=False)
+        return self._read[1]
 
     def placement(self, trial: FrozenTrial) -> Placement | None:
         """Return what a trial put where; ``None`` for the model's own activations."""

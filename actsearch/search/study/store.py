@@ -17,6 +17,7 @@ from typing import Any
 import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import RDBStorage
+from sqlalchemy import event
 
 from actsearch.errors import InvalidValueError, StudyError, UnknownNameError
 
@@ -30,6 +31,9 @@ class Store:
     Args:
         root: the folder; it is made when the first study is created, not before.
 
+    Attributes:
+        writes: how often this has written to the record.
+
     Layout:
         ``optuna.db`` the record; ``mlflow.db`` and ``artifacts/`` the mirror; ``studies/<name>/``
         files of one study.
@@ -37,7 +41,9 @@ class Store:
 
     def __init__(self, root: str | Path = "mlruns") -> None:
         self.root = Path(root).expanduser().absolute()
+        self.writes = 0
         self._storage: RDBStorage | None = None
+        self._owned: set[str] = set()
 
     @property
     def record(self) -> Path:
@@ -68,7 +74,11 @@ class Store:
                     f"sqlite:///{self.record}",
                     engine_kwargs={"connect_args": {"timeout": 60, "factory": Record}},
                 )
+            event.listen(self._storage.engine, "after_cursor_execute", self._count)
         return self._storage
+
+    def _count(self, connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+        self.writes += not statement.startswith("SELECT")
 
     def _check_writable(self) -> None:
         try:
@@ -103,6 +113,10 @@ class Store:
             raise UnknownNameError.among("study", name, self.names(), f"The store is {self.root}.")
         return optuna.load_study(study_name=name, storage=self.storage())
 
+    def owns(self, name: str) -> bool:
+        """Whether this alone writes to a study now, so that :attr:`writes` tells of each change."""
+        return name in self._owned
+
     @contextlib.contextmanager
     def owned(self, name: str) -> Iterator[None]:
         """Hold a study for this process alone.
@@ -127,8 +141,10 @@ class Store:
             ) from None
         try:
             stamp.write_text(json.dumps(_owner()))
+            self._owned.add(name)
             yield
         finally:
+            self._owned.discard(name)
             stamp.unlink(missing_ok=True)
             lock.release()
 

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy
 
 from actsearch.errors import InvalidValueError, StudyError, UnknownNameError
+from actsearch.search.study.record import StudyRun
 from actsearch.search.study.store import Store
 
 
@@ -42,6 +43,30 @@ def test_ownership_ends_with_an_error(tmp_path):
         raise KeyboardInterrupt
     with store.owned("s"):
         pass
+
+
+def test_trials_are_read_again_where_they_may_have_changed(tmp_path):
+    store = Store(tmp_path)
+    study = optuna.create_study(study_name="s", storage=store.storage(create=True))
+    run = StudyRun("s", store, None, study, None)
+    elsewhere = optuna.load_study(study_name="s", storage=Store(tmp_path).storage())
+
+    def values():
+        return [trial.user_attrs.get("a", trial.values) for trial in run.trials]
+
+    assert values() == []
+    elsewhere.tell(elsewhere.ask(), 0.0)
+    assert values() == [[0.0]], "of a study that others may write to"
+    with store.owned("s"):
+        trial = study.ask()
+        assert values() == [[0.0], None]
+        assert run.trials is run.trials
+        trial.set_user_attr("a", 1)
+        assert values() == [[0.0], 1]
+        study.tell(trial, 2.0)
+        assert run.trials[1].values == [2.0]
+    elsewhere.tell(elsewhere.ask(), 3.0)
+    assert values() == [[0.0], 1, [3.0]]
 
 
 @pytest.mark.parametrize("name", ["s", "2026-01-01_a.b", "x" * 100])
