@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import sys
 import warnings
@@ -16,6 +17,7 @@ import pytest
 
 from actsearch.cli.main import main
 from actsearch.errors import ActsearchWarning
+from actsearch.tracking.database import create_database
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -121,6 +123,22 @@ class Ended:
 
 
 Command = Callable[..., Ended]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make MLflow's empty database once for all searches of this process: it takes a second."""
+    empty = tmp_path_factory.getbasetemp() / "empty"
+
+    def copied(root: Path) -> None:
+        if not (root / "mlflow.db").exists():
+            create_database(empty)
+            root.mkdir(parents=True, exist_ok=True)
+            shutil.copy(empty / "mlflow.db", root)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("actsearch.tracking.mirror.create_database", copied)
+        yield
 
 
 @contextmanager

@@ -62,10 +62,8 @@ def finished(store: Path) -> dict[int, tuple[TrialState, list[float] | None]]:
     return {t.number: (t.state, t.values) for t in trials(store) if t.state.is_finished()}
 
 
-def test_killed_and_resumed_equals_straight(own):
-    straight = subprocess.run(
-        command("straight"), cwd=own, capture_output=True, text=True, timeout=240
-    )
+def test_killed_and_resumed_equals_straight(own, actsearch):
+    straight = actsearch(*command("straight")[1:])
     assert straight.returncode == 0, straight.stderr
 
     choose = random.Random(0)
@@ -90,7 +88,7 @@ def test_killed_and_resumed_equals_straight(own):
         lost += sum(now.get(number) != end for number, end in told.items())
         told = now
 
-    last = subprocess.run(command("killed"), cwd=own, capture_output=True, text=True, timeout=240)
+    last = actsearch(*command("killed")[1:])
     assert last.returncode == 0, last.stderr
     end = trials(own / "killed")
     lost += sum(finished(own / "killed").get(number) != how for number, how in told.items())

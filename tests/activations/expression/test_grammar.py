@@ -171,8 +171,9 @@ def texts(count, seed):
             )
 
 
-def test_a_hundred_thousand_strings_raise_nothing_but_the_parse_error():
-    strings = list(texts(100_000, seed=0))
+@pytest.mark.parametrize("number", [20_000, pytest.param(100_000, marks=pytest.mark.long)])
+def test_strings_raise_nothing_but_the_parse_error(number):
+    strings = list(texts(number, seed=0))
 
     def executed(*args, **kwargs):
         raise AssertionError("the parser executes nothing")
@@ -192,8 +193,8 @@ def test_a_hundred_thousand_strings_raise_nothing_but_the_parse_error():
                 read += 1
                 if parse(str(tree)) != tree:
                     raise AssertionError(text)
-    assert read > 25_000
-    assert refused > 50_000
+    assert read > number / 4
+    assert refused > number / 2
 
 
 def test_canonical_forms_are_stable_and_equal_in_value():
