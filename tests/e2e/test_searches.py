@@ -90,7 +90,7 @@ def test_time_budget_leaves_room_for_the_confirmation(own):
         own,
         {"relu": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}},
         trials=500,
-        time=8,
+        time=15,
         confirm=1,
         seeds=2,
         config=config,
