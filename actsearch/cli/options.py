@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from actsearch.errors import InvalidValueError
 
@@ -32,8 +32,7 @@ def canonical_words(arguments: list[str], flags: Collection[str]) -> list[str]:
     """Return a command's words with each option under its own name, and with a value.
 
     ``--test-metric`` is ``--test_metric``, ``--objective`` is ``--objectives``, ``--measure`` is
-    ``--measures``, and a flag alone,
-    ``--force``, is ``--force=true``.
+    ``--measures``, and a flag alone, ``--force``, is ``--force=true``.
 
     Args:
         arguments: the words.
@@ -94,3 +93,15 @@ def take_measures(arguments: list[str]) -> tuple[dict[str, dict[str, str]], list
         measure, _, option = name.rpartition(".")
         found.setdefault(measure, {})[option] = value if equals else next(words, "")
     return found, rest
+
+
+def with_options(
+    measures: list[str] | dict[str, dict[str, Any]], options: dict[str, dict[str, str]]
+) -> dict[str, dict[str, Any]]:
+    """Return measures by name, with what :func:`take_measures` found of each.
+
+    >>> with_options(["dead_units"], {"certified_accuracy": {"radius": "0.1"}})
+    {'dead_units': {}, 'certified_accuracy': {'radius': '0.1'}}
+    """
+    named = measures if isinstance(measures, dict) else {name: {} for name in measures}
+    return {name: {**named.get(name, {}), **options.get(name, {})} for name in {**named, **options}}

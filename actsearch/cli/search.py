@@ -6,7 +6,7 @@ from typing import get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from actsearch.cli.options import canonical_words, take_data, take_measures
+from actsearch.cli.options import canonical_words, take_data, take_measures, with_options
 from actsearch.errors import InvalidValueError
 from actsearch.search.executors.server import fork_server
 
@@ -57,11 +57,7 @@ def run(arguments: list[str]) -> int:
     given = {
         key: value for key, value in vars(options).items() if key not in NO_OPTIONS_OF_A_SEARCH
     }
-    named = given["measures"]
-    plain = named if isinstance(named, dict) else {name: {} for name in named}
-    given["measures"] = {
-        name: plain.get(name, {}) | measures.get(name, {}) for name in {**plain, **measures}
-    }
+    given["measures"] = with_options(given["measures"], measures)
     with Progress() as shown:
         result = run_search(
             task,
