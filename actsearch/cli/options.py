@@ -95,12 +95,12 @@ def take_measures(arguments: list[str]) -> tuple[dict[str, dict[str, str]], list
     return found, rest
 
 
-def with_options(
+def merge_options(
     measures: list[str] | dict[str, dict[str, Any]], options: dict[str, dict[str, str]]
 ) -> dict[str, dict[str, Any]]:
     """Return measures by name, with what :func:`take_measures` found of each.
 
-    >>> with_options(["dead_units"], {"certified_accuracy": {"radius": "0.1"}})
+    >>> merge_options(["dead_units"], {"certified_accuracy": {"radius": "0.1"}})
     {'dead_units': {}, 'certified_accuracy': {'radius': '0.1'}}
     """
     named = measures if isinstance(measures, dict) else {name: {} for name in measures}

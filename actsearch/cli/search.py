@@ -6,7 +6,7 @@ from typing import get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from actsearch.cli.options import canonical_words, take_data, take_measures, with_options
+from actsearch.cli.options import canonical_words, merge_options, take_data, take_measures
 from actsearch.errors import InvalidValueError
 from actsearch.search.executors.server import fork_server
 
@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> int:
     given = {
         key: value for key, value in vars(options).items() if key not in NO_OPTIONS_OF_A_SEARCH
     }
-    given["measures"] = with_options(given["measures"], measures)
+    given["measures"] = merge_options(given["measures"], measures)
     with Progress() as shown:
         result = run_search(
             task,

@@ -134,16 +134,9 @@ def _train(
     """Train once, on a fraction of the batches of each epoch."""
     reports = reporter.reports
     with tempfile.TemporaryDirectory(prefix="actsearch-") as scratch:  # for a user's own files
-        seed(job.seed)
-        target = Target.resolve(job.task, job.data)
-        module, data, trainer = target.build(_config(job, fraction, scratch))
-        if job.placement is not None:
-            place(module, job.placement, lambda: example_input(module, data, trainer), job)
-        _own_optimiser_group(module, job)
+        module, data, trainer = built(job, fraction, scratch)
         alone = not leaves_process(trainer)
         trainer.callbacks += [*callbacks, reporter] if alone else []
-        # The same batches and dropout, whatever the activations drew while they were built.
-        seed(job.seed)
         start = time.perf_counter()
         with noting_calls(module, alone and job.kind == "inspect") as called:
             trainer.fit(module, datamodule=data)
@@ -164,7 +157,7 @@ def _train(
         rows: dict[str, list[float]] = {}
         part: Part = "val"
         if job.kind == "confirm" and not reports.pruned:
-            tested, rows = _test(module, data, trainer)
+            tested, rows = test(module, data, trainer)
             metrics = metrics | tested
             part = "test" if tested else "val"
             metrics |= reporter.measuring.values("confirm", module, data, example, part)
@@ -172,6 +165,25 @@ def _train(
         if job.folder and fraction == 1:
             keep(module, Path(job.folder), job.pictures)
     return Result("complete", metrics=metrics, rows=rows, seconds=seconds)
+
+
+def built(job: Job, fraction: float, scratch: str) -> tuple[Any, Any, Any]:
+    """Return a job's module with its placement, its data module and its trainer, ready to train.
+
+    Args:
+        job: what is trained.
+        fraction: of the batches of each epoch.
+        scratch: folder for what the training writes.
+    """
+    seed(job.seed)
+    target = Target.resolve(job.task, job.data)
+    module, data, trainer = target.build(_config(job, fraction, scratch))
+    if job.placement is not None:
+        place(module, job.placement, lambda: example_input(module, data, trainer), job)
+    _own_optimiser_group(module, job)
+    # The same batches and dropout, whatever the activations drew while they were built.
+    seed(job.seed)
+    return module, data, trainer
 
 
 def _config(job: Job, fraction: float, scratch: str) -> dict[str, Any]:
@@ -248,7 +260,7 @@ def _configure_optimisers(module: Any, own: Any, factor: float) -> Any:
         return own() if own is not None else type(module).configure_optimizers(module)
 
 
-def _test(module: Any, data: Any, trainer: Any) -> tuple[dict[str, float], dict[str, list[float]]]:
+def test(module: Any, data: Any, trainer: Any) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Score once on the test split, as a whole and by rows; nothing where the module has none."""
     if not has_test(module):
         return {}, {}

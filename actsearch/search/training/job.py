@@ -122,6 +122,7 @@ class Job(_Data):
         seed: seed of weights and batches.
         repeats: how many trainings with seeds of their own; their metrics are averaged, the first
             one is reported.
+        stacked: whether these are tried as one network.
         split: the option that seeds the division into training, validation and test rows, and its
             value, where it is not the configured one: ``("task.split_seed", 7)``.
         score: whether a training counts with its ``last`` epoch, or with the ``best`` one by the
@@ -155,6 +156,7 @@ class Job(_Data):
     placement: Placement | None = None
     seed: int = 0
     repeats: int = 1
+    stacked: bool = False
     split: tuple[str, int] | None = None
     score: Score = "last"
     kind: JobKind = "search"
@@ -188,6 +190,7 @@ class Result(_Data):
         model_info: what was seen in the model, where that was the job.
         spared: whether it needed no training: refused, or equal to an earlier one.
         violated: the bounds that it breaks, and by how much.
+        one_by_one: why several seeds were not trained as one network.
     """
 
     state: State
@@ -201,6 +204,7 @@ class Result(_Data):
     model_info: ModelInfo | None = None
     spared: bool = False
     violated: list[str] = field(default_factory=list)
+    one_by_one: str = ""
 
     def record(self) -> dict[str, Any]:
         """Return what a study keeps of it, beside the state that Optuna has."""

@@ -52,11 +52,15 @@ class Reports:
 
     def add(self, step: int, metrics: dict[str, float], model: nn.Module) -> bool:
         """Note and pass on what an epoch came to, and return whether the training shall stop."""
-        self.history.append((step, metrics))
         if self.keeps_best and self.objectives and all(key in metrics for key in self.objectives):
             first = self.objectives[0]
             if self.best is None or self.sign * metrics[first] < self.sign * self.best[0][first]:
                 self.best = (metrics, copy.deepcopy(model.state_dict()))
+        return self.pass_on(step, metrics)
+
+    def pass_on(self, step: int, metrics: dict[str, float]) -> bool:
+        """Note and pass on what an epoch of several trainings came to, of which none is kept."""
+        self.history.append((step, metrics))
         self.pruned = self.report(step, metrics)
         return self.pruned
 

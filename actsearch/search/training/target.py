@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import functools
 import importlib
 import inspect
 import json
@@ -146,10 +148,18 @@ class Target:
 
     def build(self, config: dict[str, Any]) -> tuple[Any, Any, Any]:
         """Return a fresh module, its data module (or ``None``) and its trainer."""
-        parser = ArgumentParser(exit_on_error=False)
-        self._add_classes(parser, config.get("trainer", {}))
-        built = parser.instantiate(parser.parse_object(config))
+        parser, options = _parsed(self, json.dumps(config, sort_keys=True))
+        built = parser.instantiate(copy.deepcopy(options))
         return built["task"], built.get("data"), built["trainer"]
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(target: Target, config: str) -> tuple[ArgumentParser, Namespace]:
+    """Return a target's parser and its options: seeds of one training build it again and again."""
+    options = json.loads(config)
+    parser = ArgumentParser(exit_on_error=False)
+    target._add_classes(parser, options.get("trainer", {}))
+    return parser, parser.parse_object(options)
 
 
 def resolve(task: str, data: str = "", model: str = "") -> Target | Loop:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from torch.multiprocessing.spawn import ProcessRaisedException
@@ -14,10 +15,14 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from actsearch.errors import ActsearchError
 from actsearch.search.training.early_stopping import EarlyStopping, StoppedError
 from actsearch.search.training.fit import train_module
+from actsearch.search.training.fit_stacked import train_stacked
 from actsearch.search.training.job import Job, Report, Result
 from actsearch.search.training.plain import train_loop
 from actsearch.search.training.reports import DivergedError, Reports
 from actsearch.search.training.seeds import derive
+from actsearch.search.training.stacked import NotStackableError
+
+Train = Callable[[Reports, EarlyStopping], Result]
 
 
 def run_job(job: Job, report: Report) -> Result:
@@ -33,27 +38,52 @@ def run_job(job: Job, report: Report) -> Result:
     """
     quiet()
     before = _processor_time()
-    ended: list[Result] = []
-    for index in range(job.repeats):
-        if not index:
-            ended.append(_run(job, report))
-        else:
-            again = replace(job, seed=derive(job.seed, "repeat", index), folder="")
-            ended.append(_run(again, lambda *_: False))
-        if ended[-1].state != "complete":
-            break
-    return replace(_averaged(ended), cpu=_processor_time() - before)
+    jobs = [job]
+    for index in range(1, job.repeats):
+        jobs.append(replace(job, seed=derive(job.seed, "repeat", index), folder=""))
+    result = _run_several(jobs, report) if len(jobs) > 1 else _run(job, report)
+    return replace(result, cpu=_processor_time() - before)
+
+
+def _run_several(jobs: Sequence[Job], report: Report) -> Result:
+    """Run trainings that differ in their seeds as one, or else one by one until one ends badly."""
+
+    def train(reports: Reports, watch: EarlyStopping) -> Result:
+        return _averaged(train_stacked(jobs, reports, watch))
+
+    reason = ""
+    try:
+        if jobs[0].stacked:
+            return _ended(train, jobs[0], report)
+    except NotStackableError as error:
+        reason = str(error)
+    ended = [_run(jobs[0], report)]
+    for job in jobs[1:]:
+        if ended[-1].state == "complete":
+            ended.append(_run(job, lambda *_: False))
+    return replace(_averaged(ended), one_by_one=reason)
 
 
 def _run(job: Job, report: Report) -> Result:
     """Run one training."""
+    train = train_loop if job.model else train_module
+    return _ended(functools.partial(train, job), job, report)
+
+
+def _ended(train: Train, job: Job, report: Report) -> Result:
+    """Return how a training ended, whatever it raised.
+
+    Raises:
+        NotStackableError: several trainings that have to run one by one.
+    """
     reports = Reports(job, report)
     watch = EarlyStopping(job.baseline)
-    train = train_loop if job.model else train_module
     start = time.perf_counter()
     try:
-        result = train(job, reports, watch)
+        result = train(reports, watch)
         return replace(result, history=reports.history, first_steps=watch.found)
+    except NotStackableError:
+        raise
     except StoppedError as stop:
         seconds = time.perf_counter() - start
         return Result(
