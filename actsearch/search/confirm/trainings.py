@@ -60,6 +60,7 @@ class Trainings:
         self.run, self.executor, self.jobs, self.result = run, executor, jobs, result
         self.progress, self.most = progress, most
         self.asked = 0
+        self._stacks = run.job(None).stacked
         self._kept: set[str] = set()
         self._key = 0
 
@@ -112,32 +113,48 @@ class Trainings:
     def _run(
         self, queue: Sequence[tuple[Arm, int]], keep: Mapping[str, int]
     ) -> Iterator[tuple[Arm, int]]:
-        waiting = list(queue)
-        running: dict[int, tuple[Arm, int]] = {}
+        waiting = self._groups(queue)
+        running: dict[int, tuple[Arm, list[int]]] = {}
         while waiting or running:
             while waiting and len(running) < self.jobs:
-                arm, seed = running[self._key] = waiting.pop(0)
-                self._submit(arm, seed, keep.get(arm.name) == seed)
+                arm, seeds = running[self._key] = waiting.pop(0)
+                self._submit(arm, seeds, keep.get(arm.name) == seeds[0])
                 self._key += 1
             for ended, outcome in self.executor.wait(lambda *_: False):
-                arm, seed = running.pop(ended)
-                self._note(arm, seed, outcome)
-                yield arm, seed
+                arm, seeds = running.pop(ended)
+                if len(outcome.further) < len(seeds) - 1:  # not as one, or one of them failed
+                    waiting = [(arm, [seed]) for seed in seeds] + waiting
+                    self._stacks = not outcome.one_by_one
+                    continue
+                for seed, result in zip(seeds, [outcome, *outcome.further], strict=True):
+                    self._note(arm, seed, result)
+                    yield arm, seed
 
-    def _submit(self, arm: Arm, seed: int, kept: bool) -> None:
+    def _groups(self, cells: Sequence[tuple[Arm, int]]) -> list[tuple[Arm, list[int]]]:
+        """Return what is trained by one job each: all seeds of an arm where they can be stacked."""
+        if not self._stacks:
+            return [(arm, [seed]) for arm, seed in cells]
+        arms = dict.fromkeys(arm.name for arm, _ in cells)
+        groups = ([cell for cell in cells if cell[0].name == name] for name in arms)
+        return [(group[0][0], [seed for _, seed in group]) for group in groups]
+
+    def _submit(self, arm: Arm, seeds: Sequence[int], kept: bool) -> None:
         folder = _folder(self.run, arm.name)
-        option = self.result.split_option
+        first, *further = [(seed, self._split(seed)) for seed in seeds]
         details = {
-            "seed": seed,
-            "split": (
-                (option, derive(self.run.config.seed, "split", seed) % 2**31) if option else None
-            ),
+            "seed": first[0],
+            "split": first[1],
+            "further": further,
             "learning_rate_factor": arm.factor,
             "folder": str(folder) if kept else "",
             "pictures": kept,
-            "log": str(folder / f"{seed}.log"),
+            "log": str(folder / f"{first[0]}.log"),
         }
         self.executor.submit(self._key, self.run.job(arm.placement, "confirm", **details))
+
+    def _split(self, seed: int) -> tuple[str, int] | None:
+        option = self.result.split_option
+        return (option, derive(self.run.config.seed, "split", seed) % 2**31) if option else None
 
     def _note(self, arm: Arm, seed: int, outcome: Result) -> None:
         metric = self.result.metric

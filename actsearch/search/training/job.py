@@ -122,7 +122,9 @@ class Job(_Data):
         seed: seed of weights and batches.
         repeats: how many trainings with seeds of their own; their metrics are averaged, the first
             one is reported.
-        stacked: whether these are tried as one network.
+        further: seeds, and splits as below, of trainings as one network with this one, each with a
+            result of its own.
+        stacked: whether repeated trainings, too, are tried as one network.
         split: the option that seeds the division into training, validation and test rows, and its
             value, where it is not the configured one: ``("task.split_seed", 7)``.
         score: whether a training counts with its ``last`` epoch, or with the ``best`` one by the
@@ -156,6 +158,7 @@ class Job(_Data):
     placement: Placement | None = None
     seed: int = 0
     repeats: int = 1
+    further: list[tuple[int, tuple[str, int] | None]] = field(default_factory=list)
     stacked: bool = False
     split: tuple[str, int] | None = None
     score: Score = "last"
@@ -191,6 +194,8 @@ class Result(_Data):
         spared: whether it needed no training: refused, or equal to an earlier one.
         violated: the bounds that it breaks, and by how much.
         one_by_one: why several seeds were not trained as one network.
+        further: what came of the trainings beside this one; nothing where they have to run one by
+            one.
     """
 
     state: State
@@ -205,11 +210,14 @@ class Result(_Data):
     spared: bool = False
     violated: list[str] = field(default_factory=list)
     one_by_one: str = ""
+    further: list[Result] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
         """Return what a study keeps of it, beside the state that Optuna has."""
         data = asdict(self)
-        return {key: data[key] for key in data if key not in ("state", "rows", "model_info")}
+        return {
+            key: data[key] for key in data if key not in ("state", "rows", "model_info", "further")
+        }
 
     @classmethod
     def recorded(cls, state: State, data: Mapping[str, Any]) -> Self:

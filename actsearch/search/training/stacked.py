@@ -87,11 +87,18 @@ class Member:
             _set_random_state(outside)
 
     def loaders(self, part: str) -> list[Any]:
-        """Return its loaders of a part of the data."""
+        """Return its loaders of a part of the data.
+
+        Raises:
+            NotStackableError: loaders with workers, of which there would be as many again.
+        """
         with self.drawing():
             source = self.module if self.data is None else self.data
             found = getattr(source, f"{part}_dataloader")()
-        return list(map(_quick, found if isinstance(found, (list, tuple)) else [found]))
+        loaders = found if isinstance(found, (list, tuple)) else [found]
+        if any(getattr(loader, "num_workers", 0) for loader in loaders):
+            raise NotStackableError("its loaders have workers")
+        return list(map(_quick, loaders))
 
 
 def _quick(loader: Any) -> Any:

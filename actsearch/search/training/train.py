@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import time
@@ -22,7 +21,7 @@ from actsearch.search.training.reports import DivergedError, Reports
 from actsearch.search.training.seeds import derive
 from actsearch.search.training.stacked import NotStackableError
 
-Train = Callable[[Reports, EarlyStopping], Result]
+Train = Callable[[Reports, EarlyStopping], list[Result]]
 
 
 def run_job(job: Job, report: Report) -> Result:
@@ -38,25 +37,25 @@ def run_job(job: Job, report: Report) -> Result:
     """
     quiet()
     before = _processor_time()
-    jobs = [job]
-    for index in range(1, job.repeats):
-        jobs.append(replace(job, seed=derive(job.seed, "repeat", index), folder=""))
-    result = _run_several(jobs, report) if len(jobs) > 1 else _run(job, report)
+    if job.further:
+        others = [replace(job, seed=s, split=split, folder="") for s, split in job.further]
+        first, *rest = _stacked([job, *others], report)
+        result = replace(first, further=rest)
+    elif job.repeats > 1:
+        seeds = (derive(job.seed, "repeat", index) for index in range(1, job.repeats))
+        result = _repeated([job, *(replace(job, seed=s, folder="") for s in seeds)], report)
+    else:
+        result = _run(job, report)
     return replace(result, cpu=_processor_time() - before)
 
 
-def _run_several(jobs: Sequence[Job], report: Report) -> Result:
-    """Run trainings that differ in their seeds as one, or else one by one until one ends badly."""
-
-    def train(reports: Reports, watch: EarlyStopping) -> Result:
-        return _averaged(train_stacked(jobs, reports, watch))
-
+def _repeated(jobs: Sequence[Job], report: Report) -> Result:
+    """Run trainings of which the mean counts, as one network, or until one of them ends badly."""
     reason = ""
-    try:
-        if jobs[0].stacked:
-            return _ended(train, jobs[0], report)
-    except NotStackableError as error:
-        reason = str(error)
+    if jobs[0].stacked:
+        together = _stacked(jobs, report)
+        if not (reason := together[0].one_by_one):
+            return _averaged(together)
     ended = [_run(jobs[0], report)]
     for job in jobs[1:]:
         if ended[-1].state == "complete":
@@ -64,14 +63,23 @@ def _run_several(jobs: Sequence[Job], report: Report) -> Result:
     return replace(_averaged(ended), one_by_one=reason)
 
 
+def _stacked(jobs: Sequence[Job], report: Report) -> list[Result]:
+    """Run trainings as one network: a result of each, or one that all of them ended with."""
+    try:
+        return _ended(lambda *given: train_stacked(jobs, *given), jobs[0], report)
+    except NotStackableError as error:
+        return [Result("failed", f"one by one: {error}", one_by_one=str(error))]
+
+
 def _run(job: Job, report: Report) -> Result:
     """Run one training."""
     train = train_loop if job.model else train_module
-    return _ended(functools.partial(train, job), job, report)
+    (result,) = _ended(lambda *given: [train(job, *given)], job, report)
+    return result
 
 
-def _ended(train: Train, job: Job, report: Report) -> Result:
-    """Return how a training ended, whatever it raised.
+def _ended(train: Train, job: Job, report: Report) -> list[Result]:
+    """Return how trainings ended, whatever they raised; one result where it was that of all.
 
     Raises:
         NotStackableError: several trainings that have to run one by one.
@@ -80,25 +88,25 @@ def _ended(train: Train, job: Job, report: Report) -> Result:
     watch = EarlyStopping(job.baseline)
     start = time.perf_counter()
     try:
-        result = train(reports, watch)
-        return replace(result, history=reports.history, first_steps=watch.found)
+        first, *others = train(reports, watch)
+        return [replace(first, history=reports.history, first_steps=watch.found), *others]
     except NotStackableError:
         raise
     except StoppedError as stop:
         seconds = time.perf_counter() - start
-        return Result(
+        stopped = Result(
             "pruned",
             f"stopped: {stop}",
             history=reports.history,
             seconds=seconds,
             first_steps=watch.found,
         )
+        return [stopped]
     except (Exception, SystemExit) as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None  # Lightning turns Ctrl-C into sys.exit(1)
-        return Result(
-            "failed", _reason(error), history=reports.history, seconds=time.perf_counter() - start
-        )
+        seconds = time.perf_counter() - start
+        return [Result("failed", _reason(error), history=reports.history, seconds=seconds)]
 
 
 def _averaged(ended: Sequence[Result]) -> Result:
@@ -106,10 +114,10 @@ def _averaged(ended: Sequence[Result]) -> Result:
 
     One that did not end well stands for all.
     """
-    *_, last = ended
     seconds = sum(result.seconds for result in ended)
-    if last.state != "complete":
-        return replace(last, seconds=seconds)
+    for result in ended:
+        if result.state != "complete":
+            return replace(result, seconds=seconds)
     metrics = {
         name: sum(result.metrics[name] for result in ended) / len(ended)
         for name in ended[0].metrics

@@ -69,11 +69,23 @@ class Scripted(Executor):
     metric: str = "test_loss"
     rows: int = 0
     at_own_rate: dict[str, float] = field(default_factory=dict)
+    stacks: str = "all"
+    jobs: int = 0
     splits: list = field(default_factory=list)
     submitted: list = field(default_factory=list)
     waiting: list = field(default_factory=list)
 
     def submit(self, key, job):
+        self.jobs += 1
+        others = [replace(job, seed=seed, split=split, folder="") for seed, split in job.further]
+        if others and self.stacks != "all":
+            reason = "it draws" if self.stacks == "none" else ""
+            self.waiting.append((key, Result("failed", "whatever", one_by_one=reason)))
+            return
+        first, *further = map(self.outcome, [job, *others])
+        self.waiting.append((key, replace(first, further=further)))
+
+    def outcome(self, job):
         if len(self.submitted) == self.die_after:
             raise KeyboardInterrupt
         name = job.placement.sites["site"].activation if job.placement else "own"
@@ -94,7 +106,7 @@ class Scripted(Executor):
         )
         if name in self.fail:
             outcome = Result("failed", "diverged: val_loss became nan")
-        self.waiting.append((key, outcome))
+        return outcome
 
     @staticmethod
     def luck(name, row):
@@ -185,6 +197,27 @@ def test_weights_are_kept_once_for_each_compared_arm(study):
     confirm_study(study, executor, top=3, seeds=8)
     folders = [folder.rpartition("/")[2] for _, _, folder in executor.submitted if folder]
     assert folders == ["baseline", "00007"]
+
+
+@pytest.mark.parametrize("stacks", ["all", "none", "fail"])
+def test_the_seeds_of_an_arm_train_as_one_where_that_can_be(study, tmp_path, stacks):
+    expected = confirm_study(study, single := Scripted({"elu": 4.0}), seeds=16)
+    small = replace(study.model_info, small=True)
+    other = Ranked("other", Store(tmp_path), study.config, None, small)
+    executor = Scripted({"elu": 4.0}, stacks=stacks)
+    found = confirm_study(other, executor, seeds=16, jobs=2)
+    assert (found.scores, found.verdict()) == (expected.scores, expected.verdict())
+    assert sorted(executor.submitted, key=str) == sorted(
+        [(name, seed, folder.replace("/s/", "/other/")) for name, seed, folder in single.submitted],
+        key=str,
+    )
+    tried = executor.jobs - len(executor.submitted)
+    if stacks == "all":
+        assert executor.jobs < single.jobs / 2
+    elif stacks == "none":
+        assert tried == 2, "the arms of one block; then nobody tries again"
+    else:
+        assert tried > 2, "one that fails beside others says nothing of the next"
 
 
 def test_the_order_in_which_trainings_end_changes_nothing(study, tmp_path):

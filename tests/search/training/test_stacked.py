@@ -88,6 +88,8 @@ class Net(L.LightningModule):
         x = torch.randn(70, 2, generator=generator)
         y = (x[:, :1] * x[:, 1:]).sin()
         data, options = torch.utils.data.TensorDataset(x, y), {}
+        if self.wrong == "workers":
+            options = {"num_workers": 1}
         if self.wrong in ("drawn", "number"):
             data, options = Rows(x, y), {"collate_fn": self.join}
         return torch.utils.data.DataLoader(data, 16, shuffle=shuffle, **options)
@@ -219,6 +221,7 @@ def test_a_stack_is_stopped_as_one(job):
         ("Net", {"task.wrong": "plateau"}, "its schedule follows a metric"),
         ("Net", {"task.wrong": "running"}, "val_loss is .* alone"),
         ("Net", {"task.wrong": "number"}, "a batch has int beside tensors"),
+        ("Net", {"task.wrong": "workers"}, "its loaders have workers"),
         ("Hooked", {}, "it has a on_train_batch_end of its own"),
         ("Net", {"trainer.val_check_interval": 0.5}, "it validates within an epoch"),
         ("Net", {"trainer.enable_progress_bar": True}, "its trainer has callbacks"),
