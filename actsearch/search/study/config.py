@@ -197,15 +197,13 @@ class StudyConfig:
         """
         names = dict.fromkeys([o.metric for o in self.goals] + [b.metric for b in self.bounds])
         measured = [name for name in names if info is not None and name in info.measured]
-        small = info is not None and info.small
         own = {
             "seed": self.seed,
             "score": self.score or ("best" if info and info.restores_best else "last"),
             # An input is at hand where the sites can be found with one only.
             "example": info is None or info.method != "function mode",
-            "threads": int(small),
-            # What computes for long gains nothing by standing beside others.
-            "stacked": small,
+            "threads": int(info is not None and info.small),
+            "stacked": info is not None and not info.one_by_one and not self.data_fractions,
             "force": self.force,
             "include_gates": self.include_gates,
         }

@@ -22,6 +22,7 @@ from actsearch.search.training.job import Job, Result
 from actsearch.search.training.logged import validate
 from actsearch.search.training.measuring import Measuring, require
 from actsearch.search.training.reports import Reports
+from actsearch.search.training.seeds import derive
 from actsearch.search.training.stacked import (
     Member,
     NotStackableError,
@@ -38,11 +39,39 @@ TOLERANCE = 1e-5
 """How far the losses of these steps may be off, and what is logged after them, relative to 1."""
 
 
+def why_one_by_one(job: Job) -> str:
+    """Return why a job's seeds cannot be trained as one network; nothing where they can.
+
+    For a few steps and one validation, a seed must do alone what it does beside another.
+    """
+    jobs = [
+        replace(
+            job,
+            kind="search",
+            seed=derive(job.seed, "beside", index),
+            score="last",
+            objectives=[],
+            measures={},
+        )
+        for index in range(2)
+    ]
+    try:
+        with tempfile.TemporaryDirectory(prefix="actsearch-") as scratch:
+            _compare(jobs, scratch)
+    except NotStackableError as error:
+        return str(error)
+    except (Exception, SystemExit) as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None  # Lightning turns Ctrl-C into sys.exit(1)
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return ""
+
+
 def train_stacked(jobs: Sequence[Job], reports: Reports, watch: EarlyStopping) -> list[Result]:
     """Train jobs that differ in their seeds alone as one network.
 
     Args:
-        jobs: at least two.
+        jobs: at least two, of which :func:`why_one_by_one` has nothing to say.
         reports: gets the mean over the seeds after each epoch.
         watch: judges the first of them by its first steps.
 
@@ -50,20 +79,9 @@ def train_stacked(jobs: Sequence[Job], reports: Reports, watch: EarlyStopping) -
         What came of each.
 
     Raises:
-        NotStackableError: they cannot be trained beside each other, or come to something else so.
+        NotStackableError: with this placement they cannot be trained beside each other.
     """
-    if jobs[0].model:
-        raise NotStackableError("it is a loop of the user's own")
-    if jobs[0].data_fractions:
-        raise NotStackableError("it is trained on fractions of its data first")
     with tempfile.TemporaryDirectory(prefix="actsearch-") as scratch:
-        try:
-            _compare(jobs[:2], scratch)
-        except NotStackableError:
-            raise
-        except Exception as error:
-            text = " ".join(str(error).split())[:200]
-            raise NotStackableError(f"beside another: {type(error).__name__}: {text}") from error
         return _train(jobs, reports, watch, scratch)
 
 
@@ -261,7 +279,8 @@ def _compare(jobs: Sequence[Job], scratch: str) -> None:
     Raises:
         NotStackableError: the losses differ, or what is logged after them.
     """
-    jobs = [replace(job, folder="", objectives=[], measures={}, score="last") for job in jobs]
+    if jobs[0].model:
+        raise NotStackableError("it is a loop of the user's own")
     module, data, trainer = built(jobs[0], 1.0, scratch)
     check_module(module)
     check_trainer(trainer)

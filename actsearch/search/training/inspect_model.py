@@ -38,7 +38,7 @@ class Seen:
 
 
 def inspect_model(
-    module: Any, example: Any, job: Job, seen: Seen, measured: Sequence[str], **known: bool
+    module: Any, example: Any, job: Job, seen: Seen, measured: Sequence[str], **known: Any
 ) -> ModelInfo:
     """Return what the coordinator must know before it can suggest anything.
 

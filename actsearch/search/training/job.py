@@ -81,6 +81,7 @@ class ModelInfo(_Data):
         has_test: whether there is a test step.
         restores_best: whether the trainer's callbacks keep the weights of the best epoch.
         notes: what could not be seen, and why.
+        one_by_one: why seeds cannot be trained as one network; empty where they can.
         measured: what the study is judged by that is measured and not logged; by default what
             could be, before a study noted it.
     """
@@ -96,6 +97,7 @@ class ModelInfo(_Data):
     has_test: bool = False
     restores_best: bool = False
     notes: list[str] = field(default_factory=list)
+    one_by_one: str = "nobody has looked"
     measured: list[str] = field(default_factory=lambda: ["latency", "peak_memory", "parameters"])
 
     @property

@@ -14,7 +14,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from actsearch.errors import ActsearchError
 from actsearch.search.training.early_stopping import EarlyStopping, StoppedError
 from actsearch.search.training.fit import train_module
-from actsearch.search.training.fit_stacked import train_stacked
+from actsearch.search.training.fit_stacked import train_stacked, why_one_by_one
 from actsearch.search.training.job import Job, Report, Result
 from actsearch.search.training.plain import train_loop
 from actsearch.search.training.reports import DivergedError, Reports
@@ -46,6 +46,11 @@ def run_job(job: Job, report: Report) -> Result:
         result = _repeated([job, *(replace(job, seed=s, folder="") for s in seeds)], report)
     else:
         result = _run(job, report)
+    if result.model_info is not None:
+        # What computes for long gains nothing by standing beside others.
+        small = result.model_info.small
+        reason = why_one_by_one(job) if small else "its steps are long"
+        result = replace(result, model_info=replace(result.model_info, one_by_one=reason))
     return replace(result, cpu=_processor_time() - before)
 
 

@@ -202,7 +202,7 @@ def test_weights_are_kept_once_for_each_compared_arm(study):
 @pytest.mark.parametrize("stacks", ["all", "none", "fail"])
 def test_the_seeds_of_an_arm_train_as_one_where_that_can_be(study, tmp_path, stacks):
     expected = confirm_study(study, single := Scripted({"elu": 4.0}), seeds=16)
-    small = replace(study.model_info, small=True)
+    small = replace(study.model_info, one_by_one="")
     other = Ranked("other", Store(tmp_path), study.config, None, small)
     executor = Scripted({"elu": 4.0}, stacks=stacks)
     found = confirm_study(other, executor, seeds=16, jobs=2)

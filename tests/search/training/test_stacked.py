@@ -14,7 +14,7 @@ from actsearch import Placement
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.resolve import study_config
 from actsearch.search.training.early_stopping import EarlyStopping
-from actsearch.search.training.fit_stacked import train_stacked
+from actsearch.search.training.fit_stacked import train_stacked, why_one_by_one
 from actsearch.search.training.reports import Reports
 from actsearch.search.training.train import run_job
 
@@ -134,6 +134,7 @@ def ends(job, seeds=(0, 1, 5)):
     """What seeds come to alone and beside each other."""
     jobs = [replace(job, seed=seed) for seed in seeds]
     alone = [run_job(one, lambda *_: False) for one in jobs]
+    assert why_one_by_one(job) == ""
     beside = train_stacked(jobs, Reports(job, lambda *_: False), EarlyStopping())
     assert all(result.state == "complete" for result in [*alone, *beside]), alone
     return alone, beside
@@ -228,10 +229,18 @@ def test_a_stack_is_stopped_as_one(job):
         ("Net", {"trainer.precision": "bf16-mixed"}, "its precision"),
     ],
 )
-def test_what_cannot_stand_beside_others_is_trained_alone_and_says_why(job, name, config, reason):
-    several = replace(job(name, **config), repeats=2)
+def test_what_cannot_stand_beside_others_says_why(job, name, config, reason):
+    one = job(name, **config)
+    assert re.search(reason, why_one_by_one(one))
+    inspected = run_job(replace(one, kind="inspect"), lambda *_: False)
+    assert inspected.model_info.one_by_one == why_one_by_one(one)
+
+
+def test_a_placement_that_cannot_is_trained_one_by_one(job):
+    drawing = Placement.uniform("rrelu", ["net.1"])
+    several = replace(job(), placement=drawing, repeats=2)
     result = run_job(several, lambda *_: False)
-    assert re.search(reason, result.one_by_one), result
+    assert "random" in result.one_by_one
     alone = run_job(replace(several, stacked=False), lambda *_: False)
     assert (result.state, result.metrics) == (alone.state, alone.metrics)
     assert alone.one_by_one == ""
