@@ -124,7 +124,8 @@ class Trainings:
                 arm, seeds = running.pop(ended)
                 if len(outcome.further) < len(seeds) - 1:  # not as one, or one of them failed
                     waiting = [(arm, [seed]) for seed in seeds] + waiting
-                    self._stacks = not outcome.one_by_one
+                    self._stacks = self._stacks and not outcome.one_by_one
+                    self.result.cpu += outcome.cpu
                     continue
                 for seed, result in zip(seeds, [outcome, *outcome.further], strict=True):
                     self._note(arm, seed, result)

@@ -155,13 +155,10 @@ def _train(
         require(metrics, job.objectives, type(module).__name__)
         seconds = time.perf_counter() - start
         rows: dict[str, list[float]] = {}
-        part: Part = "val"
         if job.kind == "confirm" and not reports.pruned:
-            tested, rows = test(module, data, trainer)
-            metrics = metrics | tested
-            part = "test" if tested else "val"
-            metrics |= reporter.measuring.values("confirm", module, data, example, part)
-        metrics = metrics | reporter.measuring.values("end", module, data, example, part)
+            metrics, rows = confirmed(reporter.measuring, metrics, module, data, trainer, example)
+        else:
+            metrics = metrics | reporter.measuring.values("end", module, data, example)
         if job.folder and fraction == 1:
             keep(module, Path(job.folder), job.pictures)
     return Result("complete", metrics=metrics, rows=rows, seconds=seconds)
@@ -260,7 +257,23 @@ def _configure_optimisers(module: Any, own: Any, factor: float) -> Any:
         return own() if own is not None else type(module).configure_optimizers(module)
 
 
-def test(module: Any, data: Any, trainer: Any) -> tuple[dict[str, float], dict[str, list[float]]]:
+def confirmed(
+    measuring: Measuring,
+    metrics: dict[str, float],
+    module: Any,
+    data: Any,
+    trainer: Any,
+    example: Any,
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Return the metrics of a training with those of the test split, and the latter by rows."""
+    tested, rows = _test(module, data, trainer)
+    part: Part = "test" if tested else "val"
+    metrics = metrics | tested
+    metrics |= measuring.values("confirm", module, data, example, part)
+    return metrics | measuring.values("end", module, data, example, part), rows
+
+
+def _test(module: Any, data: Any, trainer: Any) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Score once on the test split, as a whole and by rows; nothing where the module has none."""
     if not has_test(module):
         return {}, {}

@@ -14,9 +14,8 @@ import lightning.pytorch as L
 from torch import Tensor
 from typing_extensions import override
 
-from actsearch.measures.loaders import Part
 from actsearch.search.training.early_stopping import EarlyStopping
-from actsearch.search.training.fit import built, keep, scalars, test
+from actsearch.search.training.fit import built, confirmed, keep, scalars
 from actsearch.search.training.inspect_model import model_input
 from actsearch.search.training.job import Job, Result
 from actsearch.search.training.logged import validate
@@ -112,14 +111,11 @@ def _result(
     require(metrics, job.objectives, type(module).__name__)
     measuring = Measuring(job)
     rows: dict[str, list[float]] = {}
-    part: Part = "val"
     with member.drawing():
         if job.kind == "confirm":
-            tested, rows = test(module, data, trainer)
-            metrics = metrics | tested
-            part = "test" if tested else "val"
-            metrics |= measuring.values("confirm", module, data, example, part)
-        metrics = metrics | measuring.values("end", module, data, example, part)
+            metrics, rows = confirmed(measuring, metrics, module, data, trainer, example)
+        else:
+            metrics = metrics | measuring.values("end", module, data, example)
     if job.folder:
         keep(module, Path(job.folder), job.pictures)
     return Result("complete", metrics=metrics, rows=rows, seconds=seconds)
@@ -153,7 +149,7 @@ class _Follower(L.Callback):
         self.examples: list[Any] = []
         self._measuring = [Measuring(job) for job in jobs]
         self._loaders: list[list[Any]] = []
-        self._best: dict[int, tuple[dict[str, float], dict[str, Tensor]]] = {}
+        self._each = [Reports(job, lambda *_: False) for job in jobs]
 
     @override
     def on_train_start(self, trainer: L.Trainer, module: Any) -> None:
@@ -202,10 +198,10 @@ class _Follower(L.Callback):
         self.metrics = [{**one, **other} for one, other in zip(trained, validated, strict=True)]
         for index, (member, metrics) in enumerate(zip(module.members, self.metrics, strict=True)):
             example = self.examples[index]
-            measuring = self._measuring[index]
+            measuring, reports = self._measuring[index], self._each[index]
             metrics |= measuring.values("epoch", member.module, member.data, example)
-            self.reports.check(metrics, type(member.module).__name__)
-            self._keep_best(index, member.module, metrics)
+            reports.check(metrics, type(member.module).__name__)
+            reports.add(trainer.current_epoch, metrics, member.module)
         module.each(lambda member: member.on_train_epoch_end())
         names = set.intersection(*map(set, self.metrics))
         mean = {
@@ -229,27 +225,12 @@ class _Follower(L.Callback):
         loaders = iter(self._loaders)
         if isinstance(most, float):
             most = math.inf if most == 1.0 else int(most * len(self._loaders[0][0]))
-        found: list[dict[str, float]] = module.each(
-            lambda member: validate(member, next(loaders), most)
-        )
-        return found
-
-    def _keep_best(self, index: int, module: Any, metrics: dict[str, float]) -> None:
-        """Keep a member's weights where its best epoch counts and this is the best so far."""
-        if not self.reports.keeps_best:
-            return
-        first, sign = self.reports.objectives[0], self.reports.sign
-        if index not in self._best or sign * metrics[first] < sign * self._best[index][0][first]:
-            weights = {name: value.clone() for name, value in module.state_dict().items()}
-            self._best[index] = metrics, weights
+        found = module.each(lambda member: validate(member, next(loaders), most))
+        return list(map(scalars, found))
 
     def settled(self, index: int, module: Any) -> dict[str, float]:
         """Return a member's metrics that count, and put the weights of that epoch into it."""
-        if index not in self._best:
-            return self.metrics[index]
-        metrics, weights = self._best[index]
-        module.load_state_dict(weights)
-        return self.metrics[index] | metrics
+        return self._each[index].settle(self.metrics[index], module)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from actsearch.measures.batch import rows
+
 
 class Logged:
     """The values that a module logs in one pass over a split.
@@ -73,7 +75,7 @@ def logging_to(module: Any, add: Callable[..., None]) -> Iterator[None]:
         del module.log
 
 
-def validate(module: Any, loaders: Sequence[Any], most: float = float("inf")) -> dict[str, float]:
+def validate(module: Any, loaders: Sequence[Any], most: float = float("inf")) -> dict[str, Any]:
     """Go through the validation data with a module's own steps and hooks, and return what it logs.
 
     Args:
@@ -93,26 +95,9 @@ def validate(module: Any, loaders: Sequence[Any], most: float = float("inf")) ->
                 if number >= most:
                     break
                 moved = module.transfer_batch_to_device(batch, module.device, index)
-                logged.batch_size = size_of(moved)
+                logged.batch_size = rows(moved) or 1
                 module.validation_step(moved, number, *which)
         module.on_validation_epoch_end()
         module.on_validation_end()
     module.train(training)
-    return {
-        name: float(value)
-        for name, value in logged.values().items()
-        if not isinstance(value, Tensor) or value.numel() == 1
-    }
-
-
-def size_of(batch: Any) -> int:
-    """Return the number of samples of a batch, as Lightning counts them: of its first tensor."""
-    for part in tensors_of(batch):
-        return part.shape[0] if part.ndim else 1
-    return 1
-
-
-def tensors_of(batch: Any) -> list[Tensor]:
-    """Return the tensors of a batch, in its order."""
-    leaves, _ = torch.utils._pytree.tree_flatten(batch)
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    return logged.values()

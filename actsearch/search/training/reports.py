@@ -6,7 +6,7 @@ import copy
 import math
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from actsearch.errors import ActsearchError
 from actsearch.search.training.job import Job, Report
@@ -55,7 +55,12 @@ class Reports:
         if self.keeps_best and self.objectives and all(key in metrics for key in self.objectives):
             first = self.objectives[0]
             if self.best is None or self.sign * metrics[first] < self.sign * self.best[0][first]:
-                self.best = (metrics, copy.deepcopy(model.state_dict()))
+                # A tensor may be a view of a larger one, which a deep copy would take along.
+                weights = {
+                    name: value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+                    for name, value in model.state_dict().items()
+                }
+                self.best = (metrics, weights)
         return self.pass_on(step, metrics)
 
     def pass_on(self, step: int, metrics: dict[str, float]) -> bool:

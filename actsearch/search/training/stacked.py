@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 from typing_extensions import override
 
 from actsearch.errors import ActsearchError
-from actsearch.search.training.logged import Logged, logging_to, size_of
+from actsearch.measures.batch import rows
+from actsearch.search.training.logged import Logged, logging_to
 
 AHEAD = 16
 """Batches of a seed that are drawn at a time."""
@@ -125,8 +126,8 @@ class _TensorBatches:
 
     def __iter__(self) -> Iterator[list[Tensor]]:
         iter(self.loader)  # draws the random number that it begins with
-        for rows in self.loader.batch_sampler:
-            index = torch.tensor(rows)
+        for chosen in self.loader.batch_sampler:
+            index = torch.tensor(chosen)
             yield [tensor[index] for tensor in self.loader.dataset.tensors]
 
 
@@ -260,19 +261,14 @@ class Stack(L.LightningModule):
                 schedule that follows a metric.
         """
         found = self.members[0].module.configure_optimizers()
-        optimizer = found["optimizer"] if isinstance(found, dict) else found
-        if isinstance(found, (list, tuple)):
-            flat = [
-                part
-                for parts in found
-                for part in (parts if isinstance(parts, (list, tuple)) else [parts])
-            ]
-            optimizer, *more = [part for part in flat if isinstance(part, torch.optim.Optimizer)]
-            if more:
-                raise NotStackableError("it has several optimisers")
+        parts = tree_leaves(found)
+        optimizers = [part for part in parts if isinstance(part, torch.optim.Optimizer)]
+        if len(optimizers) != 1:
+            raise NotStackableError(f"it has {len(optimizers)} optimisers")
+        (optimizer,) = optimizers
         if type(optimizer) not in ELEMENTWISE or optimizer.state:
             raise NotStackableError(f"{type(optimizer).__name__} may mix the numbers of a tensor")
-        if "ReduceLROnPlateau" in repr(found):
+        if any(isinstance(part, torch.optim.lr_scheduler.ReduceLROnPlateau) for part in parts):
             raise NotStackableError("its schedule follows a metric")
         for group in optimizer.param_groups:
             group["params"] = [self._own[id(p)] for p in group["params"]]
@@ -303,7 +299,7 @@ class Stack(L.LightningModule):
             losses, values = torch.vmap(one)(self._parts, batch)
         except RuntimeError as error:
             raise NotStackableError(" ".join(str(error).split())[:200]) from error
-        size = size_of([part[0] for part in tree_flatten(batch)[0]])
+        size = rows(part_of(batch, 0))
         for name, value, given in zip(names, values, options, strict=True):
             self.logged.add(name, value, size=size, **given)
         self.losses = losses.detach()
