@@ -92,7 +92,7 @@ def confirm_study(
         sign = 1 if result.mode == "max" else -1
         return [sign * score for score in scores]
 
-    raced = race(measure, len(trials), seeds, result.looks)
+    raced = race(measure, len(trials), seeds, result.looks, trainings.stacks)
     if not raced.comparison.pairs:
         reasons = "; ".join(dict.fromkeys(result.failures.values()))
         raise StudyError(

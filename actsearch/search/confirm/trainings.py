@@ -46,6 +46,9 @@ class Trainings:
         result: has the scores of earlier calls, and gets the new ones.
         progress: called with (done, most).
         most: trainings.
+
+    Attributes:
+        stacks: whether the seeds of an arm are tried as one network.
     """
 
     def __init__(
@@ -60,7 +63,8 @@ class Trainings:
         self.run, self.executor, self.jobs, self.result = run, executor, jobs, result
         self.progress, self.most = progress, most
         self.asked = 0
-        self._stacks = run.job(None).stacked
+        self.stacks = run.job(None).stacked
+        self._alone: set[str] = set()
         self._kept: set[str] = set()
         self._key = 0
 
@@ -124,7 +128,7 @@ class Trainings:
                 arm, seeds = running.pop(ended)
                 if len(outcome.further) < len(seeds) - 1:  # not as one, or one of them failed
                     waiting = [(arm, [seed]) for seed in seeds] + waiting
-                    self._stacks = self._stacks and not outcome.one_by_one
+                    self._alone |= {arm.name} if outcome.one_by_one else set()
                     self.result.cpu += outcome.cpu
                     continue
                 for seed, result in zip(seeds, [outcome, *outcome.further], strict=True):
@@ -133,11 +137,11 @@ class Trainings:
 
     def _groups(self, cells: Sequence[tuple[Arm, int]]) -> list[tuple[Arm, list[int]]]:
         """Return what is trained by one job each: all seeds of an arm where they can be stacked."""
-        if not self._stacks:
-            return [(arm, [seed]) for arm, seed in cells]
-        arms = dict.fromkeys(arm.name for arm, _ in cells)
-        groups = ([cell for cell in cells if cell[0].name == name] for name in arms)
-        return [(group[0][0], [seed for _, seed in group]) for group in groups]
+        groups: dict[object, tuple[Arm, list[int]]] = {}
+        for arm, seed in cells:
+            alone = not self.stacks or arm.name in self._alone
+            groups.setdefault((arm.name, seed) if alone else arm.name, (arm, []))[1].append(seed)
+        return list(groups.values())
 
     def _submit(self, arm: Arm, seeds: Sequence[int], kept: bool) -> None:
         folder = _folder(self.run, arm.name)

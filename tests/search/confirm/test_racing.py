@@ -59,7 +59,7 @@ def test_winners_among_identical_candidates_in_200_searches():
 
 @pytest.mark.parametrize("seeds", [2, 8, 16])
 def test_false_winners_stay_near_half_the_level(seeds):
-    rng = np.random.default_rng(seeds)
+    rng = np.random.default_rng([seeds, 1])
     searches = 1200
     false = sum(
         race(search_among_equals(rng), 3, seeds).comparison.significant for _ in range(searches)
@@ -139,7 +139,7 @@ def test_clearly_worse_candidates_are_dropped_and_their_trainings_go_to_the_lead
     rng = np.random.default_rng(9)
     far = race(Arms([-8.0, 0.0, -8.0], rng), 3, 16)
     near = race(Arms([0.0, 0.0, 0.0], rng), 3, 16)
-    assert (far.selected, far.given[0], far.given[2]) == (2, 2, 2)
+    assert (far.selected, far.given[0], far.given[2]) == (2, 4, 4)
     assert far.comparison.pairs > near.comparison.pairs
 
 
