@@ -257,6 +257,15 @@ class Mirror(Listener):
             for name, value in recorded.metrics.items()
             if shown.get(name) != value
         ]
+        metrics += [
+            Metric(f"{_clean(name)}.seed_{seed}", value, ended, epoch)
+            for name, curves in recorded.curves.items()
+            for seed, curve in enumerate(curves)
+            for (epoch, _), value in zip(recorded.history, curve, strict=True)
+        ]
+        metrics += [
+            Metric(f"{_clean(name)}.std", v, ended, 0) for name, v in recorded.spread.items()
+        ]
         metrics.append(Metric("seconds", recorded.seconds, ended, 0))
         tags = [RunTag("actsearch.reason", recorded.reason[:5000])] if recorded.reason else []
         self._client.log_batch(run_id, metrics=metrics, params=_parameters(trial.params), tags=tags)

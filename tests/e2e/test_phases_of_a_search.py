@@ -5,17 +5,20 @@ The baseline's learning rate first, the stages in turn, an earlier study's best 
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from actsearch.run import run_search
 from actsearch.search.loop.listener import Listener
 from actsearch.search.space.search_space import SearchSpace
-from actsearch.search.study.record import StudyRun, counts
+from actsearch.search.study.record import StudyRun, counts, phase_of, result_of
 from actsearch.search.study.store import Store
 from actsearch.search.training.train import run_job
+from actsearch.tracking.mirror import tracking_uri
 
 pytestmark = pytest.mark.filterwarnings("ignore:the search stops:actsearch.errors.ActsearchWarning")
 
@@ -104,12 +107,22 @@ def test_the_ladder_the_rate_of_the_baseline_then_famous_ones_at_it_then_the_sea
     assert all(not run.is_baseline(t) for t in run.candidates(5))
 
 
-def test_a_rate_of_the_baseline_is_the_mean_of_three_seeds(own, whole):
+def test_a_trial_is_the_mean_of_four_seeds_where_these_train_as_one(own, whole):
     run = whole
     job = run.job(None, learning_rate_factor=run.factor(run.trials[1]))
     one = run_job(job, lambda *_: False).metrics["val_loss"]
-    three = run_job(replace(job, repeats=3), lambda *_: False).metrics["val_loss"]
-    assert run.trials[1].values[0] == three != one
+    four = run_job(replace(job, repeats=4), lambda *_: False).metrics["val_loss"]
+    assert run.trials[1].values[0] == four != one
+    searched = next(t for t in run.trials if phase_of(t) == "famous")
+    assert len(result_of(searched).curves["val_loss"]) == 4
+    client = MlflowClient(tracking_uri(run.store))
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    tags = "tags.`actsearch.study` = 'whole' and tags.`actsearch.trial` = '1'"
+    (mirrored,) = client.search_runs(experiments, tags)
+    metrics = mirrored.data.metrics
+    each = [metrics[f"val_loss.seed_{seed}"] for seed in range(4)]
+    assert statistics.fmean(each) == pytest.approx(metrics["val_loss"])
+    assert metrics["val_loss.std"] == pytest.approx(statistics.stdev(each))
 
 
 def test_a_small_search_has_no_ladder(own):

@@ -37,6 +37,9 @@ from actsearch.search.training.seeds import derive
 
 ATTEMPTS = 3
 
+REPORTS = 10
+"""Values of a training, evenly over its epochs, that the record keeps and the pruner judges."""
+
 TO_THE_END = ("baseline", "famous")
 """What others are judged by is trained to the end."""
 
@@ -226,7 +229,7 @@ class Coordinator:
             learning_rate_factor=trial.user_attrs[LEARNING_RATE],
             data_fractions=self.run.config.data_fractions,
             baseline=None if phase.name == "baseline" else self._baseline_curve(),
-            repeats=phase.repeats,
+            repeats=max(phase.repeats, self.run.config.seeds_each(self.run.model_info)),
             folder=str(folder),
             log=str(folder / "log.txt"),
         )
@@ -284,6 +287,9 @@ class Coordinator:
         trial, config = self._running[number], self.run.config
         self._tell("reported", number, step, metrics)
         metric = config.goals[0].metric
+        every = 1 if config.data_fractions else (self.run.model_info.max_epochs or 1) // REPORTS
+        if every > 1 and (step + 1) % every:
+            return False
         judged_by_data = config.fidelity == "data" and step >= config.first_full_step
         if len(config.goals) > 1 or metric not in metrics or judged_by_data:
             return False

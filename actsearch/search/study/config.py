@@ -27,6 +27,9 @@ from actsearch.task.task import Mode
 ATTRIBUTE = "actsearch.plan"
 """The attribute of a study in the store that has these options."""
 
+SEEDS = 4
+"""Seeds of a trial where they train as one network: such a trial costs a fifth more."""
+
 LEARNING_RATE = "learning_rate_factor"
 """Name of the parameter of a trial that is a factor on the task's own learning rate."""
 
@@ -102,6 +105,8 @@ class StudyConfig:
             module keeps the weights of its best epoch, else the last).
         split_option: the option that seeds the division of the data, so that a confirmation takes
             new ones (default: ``task.split_seed`` or ``data.split_seed``, where there is one).
+        seeds_per_trial: trainings of each trial with seeds of their own, of which the mean counts
+            (default: 4 where they train as one network, else 1).
         seed: seed of the search and of every training in it.
         force: place activations that a site's requirement refuses.
         include_gates: search gates as well.
@@ -128,6 +133,7 @@ class StudyConfig:
     experience: bool = True
     score: Literal[Score, ""] = ""
     split_option: str = ""
+    seeds_per_trial: int | None = None
     seed: int = 0
     force: bool = False
     include_gates: bool = False
@@ -203,7 +209,7 @@ class StudyConfig:
             # An input is at hand where the sites can be found with one only.
             "example": info is None or info.method != "function mode",
             "threads": int(info is not None and info.small),
-            "stacked": info is not None and not info.one_by_one and not self.data_fractions,
+            "stacked": self._stacks(info),
             "force": self.force,
             "include_gates": self.include_gates,
         }
@@ -219,6 +225,14 @@ class StudyConfig:
             kind=kind,
             **{**own, **changes},
         )
+
+    def seeds_each(self, info: ModelInfo) -> int:
+        """Return how many seeds a trial trains with."""
+        return self.seeds_per_trial or (SEEDS if self._stacks(info) else 1)
+
+    def _stacks(self, info: ModelInfo | None) -> bool:
+        """Whether trainings with seeds of their own are tried as one network."""
+        return info is not None and not info.one_by_one and not self.data_fractions
 
     def _measures(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the measures that were asked for, and those that judge under some names."""

@@ -97,6 +97,10 @@ def _complete(given: StudyConfig, space: SearchSpace | None) -> StudyConfig:
             "sampler must be function_space to learn from earlier studies, but got"
             f" {given.sampler!r}."
         )
+    if given.seeds_per_trial is not None and given.seeds_per_trial < 1:
+        raise InvalidValueError(
+            f"seeds_per_trial must be at least 1, but got {given.seeds_per_trial}."
+        )
     target = resolve(given.task, given.data, given.model)
     name = given.space or target.default("space", "general")
     space = space or SearchSpace.load(name)

@@ -97,14 +97,16 @@ def _train(
         seconds = time.perf_counter() - start
         return [Result("pruned", "pruned", seconds=seconds / len(jobs)) for _ in jobs]
     seconds = (time.perf_counter() - start) / len(jobs)
-    return [
-        _result(*each, follower.examples[index], follower.settled(index, each[1].module), seconds)
-        for index, each in enumerate(zip(jobs, stack.members, trainers, strict=True))
-    ]
+    found = []
+    for index, each in enumerate(zip(jobs, stack.members, trainers, strict=True)):
+        metrics, history = follower.settled(index, each[1].module)
+        result = _result(*each, follower.examples[index], metrics)
+        found.append(replace(result, history=history, seconds=seconds))
+    return found
 
 
 def _result(
-    job: Job, member: Member, trainer: Any, example: Any, metrics: dict[str, float], seconds: float
+    job: Job, member: Member, trainer: Any, example: Any, metrics: dict[str, float]
 ) -> Result:
     """Return what came of one seed, measured and tested as it would be alone."""
     module, data = member.module, member.data
@@ -118,7 +120,7 @@ def _result(
             metrics = metrics | measuring.values("end", module, data, example)
     if job.folder:
         keep(module, Path(job.folder), job.pictures)
-    return Result("complete", metrics=metrics, rows=rows, seconds=seconds)
+    return Result("complete", metrics=metrics, rows=rows)
 
 
 def _stack(jobs: Sequence[Job], scratch: str) -> tuple[Stack, list[Any]]:
@@ -228,9 +230,15 @@ class _Follower(L.Callback):
         found = module.each(lambda member: validate(member, next(loaders), most))
         return list(map(scalars, found))
 
-    def settled(self, index: int, module: Any) -> dict[str, float]:
-        """Return a member's metrics that count, and put the weights of that epoch into it."""
-        return self._each[index].settle(self.metrics[index], module)
+    def settled(
+        self, index: int, module: Any
+    ) -> tuple[dict[str, float], list[tuple[int, dict[str, float]]]]:
+        """Return a member's metrics that count, and its history.
+
+        The weights of the epoch that counts are put into it.
+        """
+        reports = self._each[index]
+        return reports.settle(self.metrics[index], module), reports.history
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -122,8 +122,8 @@ class Job(_Data):
             task is a module.
         placement: what stands where, or ``None`` for the model's own activations.
         seed: seed of weights and batches.
-        repeats: how many trainings with seeds of their own; their metrics are averaged, the first
-            one is reported.
+        repeats: how many trainings with seeds of their own; their metrics are averaged. As one
+            network they report their mean, else the first one reports.
         further: seeds, and splits as below, of trainings as one network with this one, each with a
             result of its own.
         stacked: whether repeated trainings, too, are tried as one network.
@@ -196,6 +196,9 @@ class Result(_Data):
         spared: whether it needed no training: refused, or equal to an earlier one.
         violated: the bounds that it breaks, and by how much.
         one_by_one: why several seeds were not trained as one network.
+        spread: of several seeds, the standard deviation of each metric.
+        curves: of several seeds, by metric that it is judged by, each one's values after the epochs
+            of the history.
         further: what came of the trainings beside this one; nothing where they have to run one by
             one.
     """
@@ -212,6 +215,8 @@ class Result(_Data):
     spared: bool = False
     violated: list[str] = field(default_factory=list)
     one_by_one: str = ""
+    spread: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[list[float]]] = field(default_factory=dict)
     further: list[Result] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import statistics
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from torch.multiprocessing.spawn import ProcessRaisedException
@@ -60,12 +61,12 @@ def _repeated(jobs: Sequence[Job], report: Report) -> Result:
     if jobs[0].stacked:
         together = _stacked(jobs, report)
         if not (reason := together[0].one_by_one):
-            return _averaged(together)
+            return _averaged(together, jobs[0].objectives)
     ended = [_run(jobs[0], report)]
     for job in jobs[1:]:
         if ended[-1].state == "complete":
             ended.append(_run(job, lambda *_: False))
-    return replace(_averaged(ended), one_by_one=reason)
+    return replace(_averaged(ended, jobs[0].objectives), one_by_one=reason)
 
 
 def _stacked(jobs: Sequence[Job], report: Report) -> list[Result]:
@@ -94,7 +95,8 @@ def _ended(train: Train, job: Job, report: Report) -> list[Result]:
     start = time.perf_counter()
     try:
         first, *others = train(reports, watch)
-        return [replace(first, history=reports.history, first_steps=watch.found), *others]
+        history = first.history or reports.history
+        return [replace(first, history=history, first_steps=watch.found), *others]
     except NotStackableError:
         raise
     except StoppedError as stop:
@@ -114,8 +116,8 @@ def _ended(train: Train, job: Job, report: Report) -> list[Result]:
         return [Result("failed", _reason(error), history=reports.history, seconds=seconds)]
 
 
-def _averaged(ended: Sequence[Result]) -> Result:
-    """Return the first training with the metrics averaged over all.
+def _averaged(ended: Sequence[Result], objectives: Sequence[str]) -> Result:
+    """Return the first training with metrics and history averaged over all, and what each came to.
 
     One that did not end well stands for all.
     """
@@ -123,12 +125,35 @@ def _averaged(ended: Sequence[Result]) -> Result:
     for result in ended:
         if result.state != "complete":
             return replace(result, seconds=seconds)
-    metrics = {
-        name: sum(result.metrics[name] for result in ended) / len(ended)
-        for name in ended[0].metrics
-        if all(name in result.metrics for result in ended)
+    values = _beside(result.metrics for result in ended)
+    # Epoch by epoch, as far as all have come.
+    epochs = [
+        (steps[0][0], _beside(metrics for _, metrics in steps))
+        for steps in zip(*(result.history for result in ended), strict=False)
+    ]
+    curves = {
+        name: [list(one) for one in zip(*(found[name] for _, found in epochs), strict=True)]
+        for name in objectives
+        if epochs and all(name in found for _, found in epochs)
     }
-    return replace(ended[0], metrics=metrics, seconds=seconds)
+    return replace(
+        ended[0],
+        metrics=_means(values),
+        history=[(step, _means(found)) for step, found in epochs],
+        spread={name: statistics.stdev(each) for name, each in values.items()},
+        curves=curves,
+        seconds=seconds,
+    )
+
+
+def _beside(found: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Return the values of what all have, by metric."""
+    each = list(found)
+    return {name: [one[name] for one in each] for name in each[0] if all(name in o for o in each)}
+
+
+def _means(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: statistics.fmean(each) for name, each in values.items()}
 
 
 def _processor_time() -> float:

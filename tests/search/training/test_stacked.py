@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from statistics import stdev
 
 import pytest
 import torch
@@ -204,6 +205,18 @@ def test_an_epoch_reports_the_mean_over_the_seeds(job):
     assert not result.one_by_one
     assert len(result.history) == len(seen) == 3
     assert seen[-1]["val_loss"] == pytest.approx(result.metrics["val_loss"])
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_each_seeds_curve_and_their_spread_are_told(job, stacked):
+    result = run_job(replace(job(), repeats=3, stacked=stacked), lambda *_: False)
+    curves = result.curves["val_loss"]
+    assert [len(curve) for curve in curves] == [3, 3, 3]
+    assert [m["val_loss"] for _, m in result.history] == pytest.approx(
+        [sum(epoch) / 3 for epoch in zip(*curves, strict=True)]
+    )
+    assert result.spread["val_loss"] == pytest.approx(stdev(curve[-1] for curve in curves))
+    assert len({curve[-1] for curve in curves}) == 3
 
 
 def test_a_stack_is_stopped_as_one(job):
