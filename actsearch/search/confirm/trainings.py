@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.confirm.racing import BASELINE
 from actsearch.search.executors.executor import Executor
 from actsearch.search.study.record import StudyRun
-from actsearch.search.training.job import Result
+from actsearch.search.training.job import Job, Result
 from actsearch.search.training.seeds import derive
 
 
@@ -145,17 +145,19 @@ class Trainings:
 
     def _submit(self, arm: Arm, seeds: Sequence[int], kept: bool) -> None:
         folder = _folder(self.run, arm.name)
-        first, *further = [(seed, self._split(seed)) for seed in seeds]
-        details = {
-            "seed": first[0],
-            "split": first[1],
-            "further": further,
-            "learning_rate_factor": arm.factor,
-            "folder": str(folder) if kept else "",
-            "pictures": kept,
-            "log": str(folder / f"{first[0]}.log"),
-        }
-        self.executor.submit(self._key, self.run.job(arm.placement, "confirm", **details))
+        first, *further = [self._job(arm, seed) for seed in seeds]
+        job = replace(
+            first,
+            folder=str(folder) if kept else "",
+            pictures=kept,
+            log=str(folder / f"{seeds[0]}.log"),
+            further=further,
+        )
+        self.executor.submit(self._key, job)
+
+    def _job(self, arm: Arm, seed: int) -> Job:
+        details = {"seed": seed, "split": self._split(seed), "learning_rate_factor": arm.factor}
+        return self.run.job(arm.placement, "confirm", **details)
 
     def _split(self, seed: int) -> tuple[str, int] | None:
         option = self.result.split_option

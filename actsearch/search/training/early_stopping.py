@@ -140,7 +140,7 @@ class EarlyStopping(L.Callback):
     ) -> None:
         if trainer.global_step < self.window and not bool(loss.isfinite()):
             raise DivergedError(
-                f"the training loss became {float(loss)} in step {trainer.global_step + 1}"
+                f"the training loss became {float(loss.detach())} in step {trainer.global_step + 1}"
             )
 
     @override

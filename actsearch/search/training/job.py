@@ -124,8 +124,8 @@ class Job(_Data):
         seed: seed of weights and batches.
         repeats: how many trainings with seeds of their own; their metrics are averaged. As one
             network they report their mean, else the first one reports.
-        further: seeds, and splits as below, of trainings as one network with this one, each with a
-            result of its own.
+        further: jobs that are trained as one network with this one, each with a result of its own;
+            they differ in seed, split, learning rate, placement and folder alone.
         stacked: whether repeated trainings, too, are tried as one network.
         split: the option that seeds the division into training, validation and test rows, and its
             value, where it is not the configured one: ``("task.split_seed", 7)``.
@@ -160,7 +160,7 @@ class Job(_Data):
     placement: Placement | None = None
     seed: int = 0
     repeats: int = 1
-    further: list[tuple[int, tuple[str, int] | None]] = field(default_factory=list)
+    further: list[Job] = field(default_factory=list)
     stacked: bool = False
     split: tuple[str, int] | None = None
     score: Score = "last"

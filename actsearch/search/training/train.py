@@ -7,7 +7,7 @@ import os
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from torch.multiprocessing.spawn import ProcessRaisedException
@@ -15,22 +15,23 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from actsearch.errors import ActsearchError
 from actsearch.search.training.early_stopping import EarlyStopping, StoppedError
 from actsearch.search.training.fit import train_module
-from actsearch.search.training.fit_stacked import train_stacked, why_one_by_one
 from actsearch.search.training.job import Job, Report, Result
 from actsearch.search.training.plain import train_loop
 from actsearch.search.training.reports import DivergedError, Reports
 from actsearch.search.training.seeds import derive
-from actsearch.search.training.stacked import NotStackableError
-
-Train = Callable[[Reports, EarlyStopping], list[Result]]
+from actsearch.search.training.stacked.checks import NotStackableError
+from actsearch.search.training.stacked.compare import why_one_by_one
+from actsearch.search.training.stacked.follow import Group
+from actsearch.search.training.stacked.train import train_stacked
 
 
 def run_job(job: Job, report: Report) -> Result:
-    """Run one job.
+    """Run one job, and those that are trained as one network with it.
 
     Args:
         job: what to train.
-        report: called after each epoch of the first training; answers whether to stop.
+        report: called after each epoch of the job's first training, or of all its seeds with their
+            mean; answers whether to stop.
 
     Returns:
         What came of it, averaged over the trainings; failures of a training are a result, not an
@@ -38,82 +39,103 @@ def run_job(job: Job, report: Report) -> Result:
     """
     quiet()
     before = _processor_time()
-    if job.further:
-        others = [replace(job, seed=s, split=split, folder="") for s, split in job.further]
-        first, *rest = _stacked([job, *others], report)
-        result = replace(first, further=rest)
-    elif job.repeats > 1:
-        seeds = (derive(job.seed, "repeat", index) for index in range(1, job.repeats))
-        result = _repeated([job, *(replace(job, seed=s, folder="") for s in seeds)], report)
-    else:
-        result = _run(job, report)
-    if result.model_info is not None:
+    jobs = [replace(job, further=[]), *job.further]
+    ended, reason = [], ""
+    if len(jobs) > 1 or (job.stacked and job.repeats > 1):
+        try:
+            ended = _run_stacked(jobs, report)
+        except NotStackableError as error:
+            reason = str(error)
+    if not ended and len(jobs) == 1:
+        ended = [_run_one_by_one(_seeds(job), report)]
+    first, *further = ended or [Result("failed", f"one by one: {reason}")]
+    if first.model_info is not None:
         # What computes for long gains nothing by standing beside others.
-        small = result.model_info.small
-        reason = why_one_by_one(job) if small else "its steps are long"
-        result = replace(result, model_info=replace(result.model_info, one_by_one=reason))
-    return replace(result, cpu=_processor_time() - before)
+        small = first.model_info.small
+        why = why_one_by_one(job) if small else "its steps are long"
+        first = replace(first, model_info=replace(first.model_info, one_by_one=why))
+    cpu = (_processor_time() - before) / len(jobs)
+    further = [replace(result, cpu=cpu) for result in further]
+    return replace(first, cpu=cpu, one_by_one=reason, further=further)
 
 
-def _repeated(jobs: Sequence[Job], report: Report) -> Result:
-    """Run trainings of which the mean counts, as one network, or until one of them ends badly."""
-    reason = ""
-    if jobs[0].stacked:
-        together = _stacked(jobs, report)
-        if not (reason := together[0].one_by_one):
-            return _averaged(together, jobs[0].objectives)
+def _seeds(job: Job) -> list[Job]:
+    """Return a job's trainings, each with a seed of its own."""
+    seeds = (derive(job.seed, "repeat", index) for index in range(1, job.repeats))
+    return [job, *(replace(job, seed=seed, folder="") for seed in seeds)]
+
+
+def _run_stacked(jobs: Sequence[Job], report: Report) -> list[Result]:
+    """Run jobs as one network, each with its seeds, and return what came of each.
+
+    Raises:
+        NotStackableError: they have to run one by one.
+    """
+    reports = [report, *(_go_on for _ in jobs[1:])]
+    groups = [Group(_seeds(job), own) for job, own in zip(jobs, reports, strict=True)]
+    start = time.perf_counter()
+    try:
+        train_stacked(groups)
+    except NotStackableError:
+        raise
+    except (Exception, SystemExit) as error:
+        seconds = (time.perf_counter() - start) / len(groups)
+        return [_ended_by(error, group.reports, group.watch, seconds) for group in groups]
+    return list(map(_of_group, groups))
+
+
+def _of_group(group: Group) -> Result:
+    """Return what came of a job that was trained beside others."""
+    if group.error is not None:
+        return _ended_by(group.error, group.reports, group.watch, group.seconds)
+    if group.reports.pruned:
+        history = group.reports.history
+        found = Result("pruned", "pruned", history=history, seconds=group.seconds)
+    else:
+        found = _averaged(group.results, group.jobs[0].objectives)
+    return replace(found, first_steps=group.watch.found)
+
+
+def _run_one_by_one(jobs: Sequence[Job], report: Report) -> Result:
+    """Run trainings of which the mean counts, until one of them ends badly."""
     ended = [_run(jobs[0], report)]
     for job in jobs[1:]:
         if ended[-1].state == "complete":
-            ended.append(_run(job, lambda *_: False))
-    return replace(_averaged(ended, jobs[0].objectives), one_by_one=reason)
+            ended.append(_run(job, _go_on))
+    return _averaged(ended, jobs[0].objectives)
 
 
-def _stacked(jobs: Sequence[Job], report: Report) -> list[Result]:
-    """Run trainings as one network: a result of each, or one that all of them ended with."""
-    try:
-        return _ended(lambda *given: train_stacked(jobs, *given), jobs[0], report)
-    except NotStackableError as error:
-        return [Result("failed", f"one by one: {error}", one_by_one=str(error))]
+def _go_on(epoch: int, metrics: dict[str, float]) -> bool:
+    return False
 
 
 def _run(job: Job, report: Report) -> Result:
     """Run one training."""
     train = train_loop if job.model else train_module
-    (result,) = _ended(lambda *given: [train(job, *given)], job, report)
-    return result
-
-
-def _ended(train: Train, job: Job, report: Report) -> list[Result]:
-    """Return how trainings ended, whatever they raised; one result where it was that of all.
-
-    Raises:
-        NotStackableError: several trainings that have to run one by one.
-    """
-    reports = Reports(job, report)
-    watch = EarlyStopping(job.baseline)
+    reports, watch = Reports(job, report), EarlyStopping(job.baseline)
     start = time.perf_counter()
     try:
-        first, *others = train(reports, watch)
-        history = first.history or reports.history
-        return [replace(first, history=history, first_steps=watch.found), *others]
-    except NotStackableError:
-        raise
-    except StoppedError as stop:
-        seconds = time.perf_counter() - start
-        stopped = Result(
-            "pruned",
-            f"stopped: {stop}",
-            history=reports.history,
-            seconds=seconds,
-            first_steps=watch.found,
-        )
-        return [stopped]
+        result = train(job, reports, watch)
     except (Exception, SystemExit) as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None  # Lightning turns Ctrl-C into sys.exit(1)
-        seconds = time.perf_counter() - start
-        return [Result("failed", _reason(error), history=reports.history, seconds=seconds)]
+        return _ended_by(error, reports, watch, time.perf_counter() - start)
+    return replace(result, history=reports.history, first_steps=watch.found)
+
+
+def _ended_by(
+    error: BaseException, reports: Reports, watch: EarlyStopping, seconds: float
+) -> Result:
+    """Return how a training ended that raised.
+
+    Raises:
+        KeyboardInterrupt: the user has stopped it.
+    """
+    if isinstance(error.__context__, KeyboardInterrupt):
+        raise KeyboardInterrupt from None  # Lightning turns Ctrl-C into sys.exit(1)
+    if isinstance(error, StoppedError):
+        found = Result("pruned", f"stopped: {error}", first_steps=watch.found)
+    else:
+        found = Result("failed", _reason(error))
+    return replace(found, history=reports.history, seconds=seconds)
 
 
 def _averaged(ended: Sequence[Result], objectives: Sequence[str]) -> Result:
@@ -125,6 +147,8 @@ def _averaged(ended: Sequence[Result], objectives: Sequence[str]) -> Result:
     for result in ended:
         if result.state != "complete":
             return replace(result, seconds=seconds)
+    if len(ended) == 1:
+        return ended[0]
     values = _beside(result.metrics for result in ended)
     # Epoch by epoch, as far as all have come.
     epochs = [

@@ -77,7 +77,7 @@ class Scripted(Executor):
 
     def submit(self, key, job):
         self.jobs += 1
-        others = [replace(job, seed=seed, split=split, folder="") for seed, split in job.further]
+        others = job.further
         if others and self.stacks != "all":
             reason = "it draws" if self.stacks == "none" else ""
             self.waiting.append((key, Result("failed", "whatever", one_by_one=reason)))

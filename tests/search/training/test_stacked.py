@@ -14,9 +14,7 @@ from safetensors.torch import load_file
 from actsearch import Placement
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.resolve import study_config
-from actsearch.search.training.early_stopping import EarlyStopping
-from actsearch.search.training.fit_stacked import train_stacked, why_one_by_one
-from actsearch.search.training.reports import Reports
+from actsearch.search.training.stacked.compare import why_one_by_one
 from actsearch.search.training.train import run_job
 
 MODULE = """
@@ -76,6 +74,13 @@ class Net(L.LightningModule):
         groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0}]
         if self.wrong == "optimiser":
             return torch.optim.LBFGS(self.parameters())
+        if self.wrong == "rprop":
+            return torch.optim.Rprop(self.parameters(), lr=1e-2)
+        if self.wrong == "sgd":
+            momentum = {"momentum": 0.9, "weight_decay": 0.01}
+            optimizer = torch.optim.SGD(self.parameters(), lr=1e-2, **momentum)
+            warm = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=2)
+            return [optimizer], [warm]
         optimizer = torch.optim.AdamW(groups, lr=1e-2)
         if self.wrong == "plateau":
             plan = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
@@ -131,12 +136,19 @@ def job(tmp_path, monkeypatch):
     sys.modules.pop("seeds", None)
 
 
+def together(jobs):
+    """What jobs come to beside each other."""
+    result = run_job(replace(jobs[0], further=jobs[1:]), lambda *_: False)
+    assert not result.one_by_one
+    return [result, *result.further]
+
+
 def ends(job, seeds=(0, 1, 5)):
     """What seeds come to alone and beside each other."""
     jobs = [replace(job, seed=seed) for seed in seeds]
     alone = [run_job(one, lambda *_: False) for one in jobs]
     assert why_one_by_one(job) == ""
-    beside = train_stacked(jobs, Reports(job, lambda *_: False), EarlyStopping())
+    beside = together(jobs)
     assert all(result.state == "complete" for result in [*alone, *beside]), alone
     return alone, beside
 
@@ -182,7 +194,7 @@ def test_the_best_epoch_of_each_seed_counts_for_it(job):
 def test_a_confirmation_tests_each_seed_and_its_own_split(job):
     jobs = [replace(job(), kind="confirm", seed=s, split=("task.split_seed", s)) for s in (3, 4)]
     alone = [run_job(one, lambda *_: False) for one in jobs]
-    beside = train_stacked(jobs, Reports(jobs[0], lambda *_: False), EarlyStopping())
+    beside = together(jobs)
     assert_same(alone, beside)
     assert alone[0].metrics["test_loss"] != alone[1].metrics["test_loss"]
 
@@ -197,6 +209,62 @@ def test_the_first_seeds_weights_and_steps_are_kept(job, tmp_path):
     assert list(weights[0]) == list(weights[1])
     for name, weight in weights[0].items():
         torch.testing.assert_close(weight, weights[1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_each_has_its_own_learning_rate(job):
+    jobs = [replace(job(), learning_rate_factor=rate) for rate in (1.0, 3.0, 0.1)]
+    for sgd in (False, True):
+        jobs = [replace(one, config=one.config | {"task": {"wrong": "sgd" * sgd}}) for one in jobs]
+        alone = [run_job(one, lambda *_: False) for one in jobs]
+        assert len({one.metrics["val_loss"] for one in alone}) == (3 if sgd else 1), (
+            "a schedule with rates of its own leaves no room for a factor"
+        )
+        assert_same(alone, together(jobs))
+
+
+def test_rates_do_not_mix_where_a_step_does_not_scale(job):
+    one = job(**{"task.wrong": "rprop"})
+    result = run_job(replace(one, further=[replace(one, learning_rate_factor=2.0)]), str)
+    assert result.one_by_one == "a step of Rprop does not scale with its learning rate"
+    assert (result.state, result.further) == ("failed", [])
+
+
+def test_each_has_its_own_activation_where_none_learns(job):
+    names = ["relu", "tanh", "gelu", "leaky_relu"]
+    jobs = [
+        replace(job(), placement=Placement.uniform(name, ["net.1"]), repeats=2, seed=seed)
+        for seed, name in enumerate(names)
+    ]
+    alone = [run_job(one, lambda *_: False) for one in jobs]
+    beside = together(jobs)
+    assert_same(alone, beside)
+    assert len({one.metrics["val_loss"] for one in beside}) == 4
+    for one, other in zip(alone, beside, strict=True):
+        assert one.spread == pytest.approx(other.spread, rel=1e-3, abs=1e-5)
+        assert one.first_steps.losses == pytest.approx(other.first_steps.losses, rel=1e-5)
+        assert one.first_steps.gradient == pytest.approx(other.first_steps.gradient, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("prelu", "activations that differ learn"), ("rrelu", "activations that differ draw")],
+)
+def test_activations_that_differ_may_not_learn_or_draw(job, name, reason):
+    one, other = (replace(job(), placement=Placement.uniform(n, ["net.1"])) for n in ("relu", name))
+    assert reason in run_job(replace(one, further=[other]), str).one_by_one
+    bare = replace(one, placement=None)
+    result = run_job(replace(bare, further=[one]), str)
+    assert result.one_by_one == "its candidates stand at different sites"
+
+
+def test_one_that_diverges_leaves_the_others_alone(job):
+    one = job(**{"task.wrong": "sgd"})
+    jobs = [replace(one, learning_rate_factor=rate) for rate in (1.0, 1e30, 0.1)]
+    alone = [run_job(single, lambda *_: False) for single in jobs]
+    beside = together(jobs)
+    assert [result.state for result in beside] == ["complete", "failed", "complete"]
+    assert alone[1].reason == beside[1].reason
+    assert_same([alone[0], alone[2]], [beside[0], beside[2]])
 
 
 def test_an_epoch_reports_the_mean_over_the_seeds(job):
