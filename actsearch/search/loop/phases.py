@@ -67,26 +67,37 @@ class Phase:
         learning_rate_factor: factor on the learning rate, where the trial does not choose it.
         fixed: values of parameters that are not searched now.
         tied: by parameter, the one whose value it takes.
-        repeats: seeds that it is trained with.
     """
 
     name: PhaseName
     learning_rate_factor: float | None = 1.0
     fixed: Mapping[str, Any] = field(default_factory=dict)
     tied: Mapping[str, str] = field(default_factory=dict)
-    repeats: int = 1
+
+    def is_beside(self, other: Phase | None) -> bool:
+        """Whether a trial of another phase may train as one network with one of this."""
+        if other is None or other.name != self.name:
+            return False
+        same = self.name == "finalist" and self.fixed == other.fixed
+        return same or self.name in ("baseline", "famous")
 
 
-def is_decided(run: StudyRun, number: int, total: int) -> bool:
+def is_decided(run: StudyRun, number: int, total: int, at_once: int = 1) -> bool:
     """Whether the trials that run do not bear on what a trial is for.
 
     The baseline comes first; its grid of learning rates may run at once.
+
+    Args:
+        run: the study.
+        number: the trial's number.
+        total: trials that are wanted, the baseline included.
+        at_once: how many trials may train as one network; the grid needs three.
     """
     running = [
         t for t in run.trials[:number] if phase_of(t) == "baseline" and not t.state.is_finished()
     ]
-    begun = _is_tuned(run, total) and run.trials[0].state.is_finished()
-    return not running or (begun and number < 3)
+    begun = at_once >= 3 or (bool(running) and run.trials[0].state.is_finished())
+    return not running or (_is_tuned(run, total) and begun and number < 3)
 
 
 def next_phase(run: StudyRun, number: int, total: int) -> Phase:
@@ -103,8 +114,7 @@ def next_phase(run: StudyRun, number: int, total: int) -> Phase:
     rate = next_factor(_losses(begun, run.config.goals[0])) if tuned or not begun else None
     if rate is not None:
         chosen = searched and run.own is not None  # else the trial has no parameters at all
-        repeats = REPEATS if tuned else 1
-        return Phase("baseline", None if chosen else rate, run.own or {}, repeats=repeats)
+        return Phase("baseline", None if chosen else rate, run.own or {})
     factor = run.factor(run.baseline)
     famous = _famous(run)[: (total - len(begun)) // 2] if total >= LADDER else []
     if (done := _count(before, "famous")) < len(famous):
