@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 import torch
 from matplotlib.figure import Figure
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState
 
 from actsearch.activations import Activation
@@ -155,13 +156,18 @@ def importance(run: StudyRun, path: Path) -> None:
     ]
     if len(complete) < 8 or len(names) < 2 or len({t.values[0] for t in complete}) < 2:
         return
+    # What nobody has tried explains nothing: hundreds of choices would cost seconds.
+    tried: dict[str, BaseDistribution] = {
+        name: CategoricalDistribution(list(dict.fromkeys(t.params[name] for t in complete)))
+        for name in names
+    }
     study = optuna.create_study(direction=run.config.goals[0].direction)
     for trial in complete:
         study.add_trial(
             optuna.create_trial(
                 value=trial.values[0],
                 params={name: trial.params[name] for name in names},
-                distributions={name: trial.distributions[name] for name in names},
+                distributions=tried,
             )
         )
     shares = optuna.importance.get_param_importances(
