@@ -28,7 +28,7 @@ ATTRIBUTE = "actsearch.plan"
 """The attribute of a study in the store that has these options."""
 
 SEEDS = 4
-"""Seeds of a trial where they train as one network: such a trial costs a fifth more."""
+"""Seeds of a trial where they train as one network for about the price of two."""
 
 LEARNING_RATE = "learning_rate_factor"
 """Name of the parameter of a trial that is a factor on the task's own learning rate."""
@@ -106,7 +106,7 @@ class StudyConfig:
         split_option: the option that seeds the division of the data, so that a confirmation takes
             new ones (default: ``task.split_seed`` or ``data.split_seed``, where there is one).
         seeds_per_trial: trainings of each trial with seeds of their own, of which the mean counts
-            (default: 4 where they train as one network, else 1).
+            (default: 4 where they train as one network at the price of about two, else 1).
         seed: seed of the search and of every training in it.
         force: place activations that a site's requirement refuses.
         include_gates: search gates as well.
@@ -228,7 +228,7 @@ class StudyConfig:
 
     def seeds_each(self, info: ModelInfo) -> int:
         """Return how many seeds a trial trains with."""
-        return self.seeds_per_trial or (SEEDS if self._stacks(info) else 1)
+        return self.seeds_per_trial or (SEEDS if self._stacks(info) and info.tiny else 1)
 
     def _stacks(self, info: ModelInfo | None) -> bool:
         """Whether trainings with seeds of their own are tried as one network."""

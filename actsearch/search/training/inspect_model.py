@@ -15,12 +15,6 @@ from actsearch.placement.tracing.graph import leaves
 from actsearch.search.training.job import Job, ModelInfo
 from actsearch.search.training.site_ranges import UNKNOWN_RANGE, site_ranges
 
-SMALL = 100_000
-"""Parameters, and elements at the sites in one batch, up to which one thread trains as fast as two.
-
-Measured on multilayer perceptrons and small convolutional networks.
-"""
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -58,7 +52,7 @@ def inspect_model(
         sites=list(sites),
         method=sites.method,
         missed=list(sites.missed),
-        small=_is_small(module, sites, example, seen.batch),
+        elements=_elements(sites, example, seen.batch),
         parameters=sum(p.numel() for p in module.parameters()),
         max_epochs=job.config["trainer"].get("max_epochs"),
         batches=_batches(seen.loader, job.config["trainer"].get("limit_train_batches")),
@@ -69,14 +63,13 @@ def inspect_model(
     )
 
 
-def _is_small(module: nn.Module, sites: Sites, example: Any, batch: Any) -> bool:
-    """Whether a second thread would cost a training step more than it gives."""
+def _elements(sites: Sites, example: Any, batch: Any) -> int:
+    """Return the elements at the sites in one batch of training."""
     rows, of = (
         next((len(t) for t in leaves(part) if isinstance(t, Tensor) and t.ndim), 1)
         for part in (batch, example)
     )
-    elements = sum(site.elements or 0 for site in sites) * max(1, rows) / max(1, of)
-    return max(elements, sum(p.numel() for p in module.parameters())) <= SMALL
+    return round(sum(site.elements or 0 for site in sites) * max(1, rows) / max(1, of))
 
 
 def example_input(module: Any, data: Any, trainer: Any) -> Any:

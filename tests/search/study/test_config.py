@@ -99,7 +99,7 @@ def test_fidelity_says_which_fractions_of_the_data(fidelity, fractions, first_fu
 
 
 def test_a_job_is_judged_by_what_is_logged_and_measures_the_rest():
-    info = ModelInfo([], "function mode", small=True, restores_best=True, measured=["latency"])
+    info = ModelInfo([], "function mode", elements=8, restores_best=True, measured=["latency"])
     job = StudyConfig.of({**OPTIONS, "measures": {}}).job(None, info=info, repeats=3)
     assert (job.objectives, job.measures, job.mode) == (["val_loss"], {"latency": {}}, "min")
     assert (job.score, job.threads, job.example, job.repeats) == ("best", 1, False, 3)

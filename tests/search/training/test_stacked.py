@@ -94,10 +94,13 @@ class Net(L.LightningModule):
         x = torch.randn(70, 2, generator=generator)
         y = (x[:, :1] * x[:, 1:]).sin()
         data, options = torch.utils.data.TensorDataset(x, y), {}
-        if self.wrong == "workers":
+        if self.wrong in ("workers", "at work"):
             options = {"num_workers": 1}
-        if self.wrong in ("drawn", "number"):
-            data, options = Rows(x, y), {"collate_fn": self.join}
+        if self.wrong == "subset":
+            data = torch.utils.data.Subset(data, range(60, 0, -2))
+            data = torch.utils.data.Subset(data, range(5, 28))
+        if self.wrong in ("drawn", "number", "at work"):
+            data, options = Rows(x, y), {"collate_fn": self.join, **options}
         return torch.utils.data.DataLoader(data, 16, shuffle=shuffle, **options)
 
     def join(self, rows):
@@ -169,6 +172,8 @@ def assert_same(alone, beside, tolerance=1e-5):
         {"trainer.check_val_every_n_epoch": 3},
         {"task.wrong": "drawn"},
         {"task.wrong": "drawn", "trainer.limit_train_batches": 3},
+        {"task.wrong": "workers"},
+        {"task.wrong": "subset"},
     ],
 )
 def test_a_seed_comes_to_what_it_comes_to_alone(job, config):
@@ -303,7 +308,7 @@ def test_a_stack_is_stopped_as_one(job):
         ("Net", {"task.wrong": "plateau"}, "its schedule follows a metric"),
         ("Net", {"task.wrong": "running"}, "val_loss is .* alone"),
         ("Net", {"task.wrong": "number"}, "a batch has int beside tensors"),
-        ("Net", {"task.wrong": "workers"}, "its loaders have workers"),
+        ("Net", {"task.wrong": "at work"}, "its loaders have workers"),
         ("Hooked", {}, "it has a on_train_batch_end of its own"),
         ("Net", {"trainer.val_check_interval": 0.5}, "it validates within an epoch"),
         ("Net", {"trainer.enable_progress_bar": True}, "its trainer has callbacks"),

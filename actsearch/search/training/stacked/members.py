@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
-from torch.utils.data import DataLoader, TensorDataset, default_collate
+from torch.utils.data import DataLoader, Subset, TensorDataset, default_collate
 
 from actsearch.search.training.job import Job
 from actsearch.search.training.stacked.checks import NotStackableError
@@ -46,28 +46,34 @@ class Member:
         """Return its loaders of a part of the data.
 
         Raises:
-            NotStackableError: loaders with workers, of which there would be as many again.
+            NotStackableError: loaders with workers, of which there would be as many again, on data
+                that are not tensors in memory.
         """
         with self.drawing():
             source = self.module if self.data is None else self.data
             found = getattr(source, f"{part}_dataloader")()
-        loaders = found if isinstance(found, (list, tuple)) else [found]
+        loaders = list(map(_quick, found if isinstance(found, (list, tuple)) else [found]))
         if any(getattr(loader, "num_workers", 0) for loader in loaders):
             raise NotStackableError("its loaders have workers")
-        return list(map(_quick, loaders))
+        return loaders
 
 
 def _quick(loader: Any) -> Any:
     """Return a loader, one of tensors as one that gives the same batches at once."""
     plain = (
         type(loader) is DataLoader
-        and type(loader.dataset) is TensorDataset
+        and type(_whole(loader.dataset)) is TensorDataset
         and loader.collate_fn is default_collate
         and loader.batch_sampler is not None
-        and not loader.num_workers
-        and not loader.pin_memory
     )
     return _TensorBatches(loader) if plain else loader
+
+
+def _whole(dataset: Any) -> Any:
+    """Return what a subset is of."""
+    while type(dataset) is Subset:
+        dataset = dataset.dataset
+    return dataset
 
 
 class _TensorBatches:
@@ -75,15 +81,20 @@ class _TensorBatches:
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
+        self.tensors = _whole(loader.dataset).tensors
+        self.rows = torch.arange(len(loader.dataset))
+        dataset = loader.dataset
+        while type(dataset) is Subset:
+            self.rows, dataset = torch.as_tensor(dataset.indices)[self.rows], dataset.dataset
 
     def __len__(self) -> int:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[list[Tensor]]:
-        iter(self.loader)  # draws the random number that it begins with
+        torch.empty((), dtype=torch.int64).random_(generator=self.loader.generator)  # as it begins
         for chosen in self.loader.batch_sampler:
-            index = torch.tensor(chosen)
-            yield [tensor[index] for tensor in self.loader.dataset.tensors]
+            rows = self.rows[torch.tensor(chosen)]
+            yield [tensor[rows] for tensor in self.tensors]
 
 
 class Batches:
