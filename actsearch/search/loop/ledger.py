@@ -79,7 +79,8 @@ class Ledger:
         config, study = self.run.config, self.run.study
         # A sampler of its own: what it asks depends on the number alone.
         seed, several = derive(config.seed, number), len(config.goals)
-        sampler = make_sampler(config.sampler, seed, several, self._earlier, config.experience)
+        name = "random" if phase.is_given else config.sampler
+        sampler = make_sampler(name, seed, several, self._earlier, config.experience)
         study.sampler = PartialFixedSampler(sampler, phase.fixed, phase.tied)
         epochs = self.run.model_info.max_epochs or 1
         study.pruner = make_pruner(config.pruner, epochs, config.first_full_step)

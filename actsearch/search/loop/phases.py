@@ -74,6 +74,12 @@ class Phase:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     tied: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_given(self) -> bool:
+        """Whether nothing is left to the sampler."""
+        rate = self.learning_rate_factor is not None or LEARNING_RATE in self.fixed
+        return rate and self.name in ("baseline", "famous", "finalist")
+
     def is_beside(self, other: Phase | None) -> bool:
         """Whether a trial of another phase may train as one network with one of this."""
         if other is None or other.name != self.name:
