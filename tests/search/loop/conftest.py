@@ -53,7 +53,7 @@ def scripted():
 def study(tmp_path):
     """Open a study: its space, options that differ, and what the site requires."""
 
-    def opened(activations=None, requires="", **options):
+    def opened(activations=None, requires="", seen=None, **options):
         elu = {"relu": None, "elu": {"alpha": {"low": 0.5, "high": 2.0}}}
         space = SearchSpace(activations=activations or elu, granularity="layer")
         given = {
@@ -67,6 +67,6 @@ def study(tmp_path):
         specification = {"activation": "relu", "parameters": {}}
         site = FoundSite("site", "module", "relu", specification, requires)
         config = StudyConfig.of({**given, **options})
-        return open_study(Store(tmp_path), "s", config, ModelInfo([site], "fx"))
+        return open_study(Store(tmp_path), "s", config, ModelInfo([site], "fx", **(seen or {})))
 
     return opened
