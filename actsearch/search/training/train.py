@@ -68,6 +68,8 @@ def _seeds(job: Job) -> list[Job]:
 def _run_stacked(jobs: Sequence[Job], report: Report) -> list[Result]:
     """Run jobs as one network, each with its seeds, and return what came of each.
 
+    It is one result where that ended with an error.
+
     Raises:
         NotStackableError: they have to run one by one.
     """
@@ -79,8 +81,9 @@ def _run_stacked(jobs: Sequence[Job], report: Report) -> list[Result]:
     except NotStackableError:
         raise
     except (Exception, SystemExit) as error:
-        seconds = (time.perf_counter() - start) / len(groups)
-        return [_ended_by(error, group.reports, group.watch, seconds) for group in groups]
+        # Of several jobs one may be to blame, which shows where each runs alone.
+        seconds = time.perf_counter() - start
+        return [_ended_by(error, groups[0].reports, groups[0].watch, seconds)]
     return list(map(_of_group, groups))
 
 

@@ -50,6 +50,8 @@ class Net(L.LightningModule):
         loss = self.loss(batch)
         if self.wrong == "control" and loss.item() > 1e9:
             loss = 0 * loss
+        if self.wrong == "looks" and type(self.net[1]).__name__ == "Tanh":
+            loss = 2 * loss
         if self.wrong == "manual":
             self.optimizers().zero_grad()
             self.manual_backward(loss)
@@ -260,6 +262,16 @@ def test_activations_that_differ_may_not_learn_or_draw(job, name, reason):
     bare = replace(one, placement=None)
     result = run_job(replace(bare, further=[one]), str)
     assert result.one_by_one == "its candidates stand at different sites"
+
+
+def test_a_module_that_looks_at_its_activations_trains_them_one_by_one(job):
+    one, other = (
+        replace(job(**{"task.wrong": "looks"}), placement=Placement.uniform(name, ["net.1"]))
+        for name in ("relu", "tanh")
+    )
+    result = run_job(replace(one, further=[other]), str)
+    assert re.match("its first loss is .* alone, .* beside other activations", result.one_by_one)
+    assert not result.further
 
 
 def test_one_that_diverges_leaves_the_others_alone(job):

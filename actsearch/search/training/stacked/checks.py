@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning.pytorch as L
@@ -46,6 +47,10 @@ HOOKS = (
 """What a module may do between its steps, where it would see one seed of several."""
 
 
+TOLERANCE = 1e-5
+"""How far the losses of these steps may be off, and what is logged after them, relative to 1."""
+
+
 class NotStackableError(ActsearchError):
     """A training that cannot stand beside others of other seeds in one network."""
 
@@ -82,3 +87,9 @@ def check_module(module: Any) -> None:
     for name in HOOKS:
         if getattr(type(module), name) is not getattr(L.LightningModule, name):
             raise NotStackableError(f"it has a {name} of its own")
+
+
+def is_near(one: float, other: float) -> bool:
+    """Whether two numbers are the same but for rounding."""
+    same = one == other or (math.isnan(one) and math.isnan(other))
+    return same or abs(one - other) <= TOLERANCE * max(1.0, abs(one))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,16 +13,18 @@ from typing_extensions import override
 from actsearch.search.training.fit import built, scalars
 from actsearch.search.training.job import Job
 from actsearch.search.training.seeds import derive
-from actsearch.search.training.stacked.checks import NotStackableError, check_module, check_trainer
+from actsearch.search.training.stacked.checks import (
+    NotStackableError,
+    check_module,
+    check_trainer,
+    is_near,
+)
 from actsearch.search.training.stacked.follow import Follower, Group
 from actsearch.search.training.stacked.stack import Stack
 from actsearch.search.training.stacked.train import stacked
 
 COMPARED_STEPS = 3
 """Steps in which the first seed must do alone what it does beside the others."""
-
-TOLERANCE = 1e-5
-"""How far the losses of these steps may be off, and what is logged after them, relative to 1."""
 
 
 def why_one_by_one(job: Job) -> str:
@@ -95,18 +96,12 @@ def _compare(jobs: Sequence[Job], scratch: str) -> None:
     trainer.fit(stack)
     found = follower.metrics[0]
     for step, (one, other) in enumerate(zip(alone.losses, beside.losses, strict=True)):
-        if not _near(one, other):
+        if not is_near(one, other):
             raise NotStackableError(
                 f"its loss in step {step + 1} is {one:.7g} alone, {other:.7g} beside another seed"
             )
     for name, value in wanted.items():
-        if name not in found or not _near(value, found[name]):
+        if name not in found or not is_near(value, found[name]):
             raise NotStackableError(
                 f"{name} is {value:.7g} alone, and {found.get(name)} beside another seed"
             )
-
-
-def _near(one: float, other: float) -> bool:
-    return abs(one - other) <= TOLERANCE * max(1.0, abs(one)) or (
-        math.isnan(one) and math.isnan(other)
-    )

@@ -79,7 +79,7 @@ class Activations:
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
-        self._module = members[0].module
+        self._members, self._module = members, members[0].module
         self._at: dict[str, nn.Module] = {}
         if all(member.job.placement == members[0].job.placement for member in members):
             return
@@ -97,6 +97,12 @@ class Activations:
     def paths(self) -> tuple[str, ...]:
         """Where the members' activations are not the same."""
         return tuple(self._at)
+
+    @property
+    def examples(self) -> list[int]:
+        """A member of each sort, where there are several."""
+        sorts = [member.job.placement for member in self._members]
+        return [n for n, one in enumerate(sorts) if one not in sorts[:n]] if self._at else []
 
     @contextmanager
     def standing(self) -> Iterator[None]:

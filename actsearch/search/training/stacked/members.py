@@ -32,14 +32,18 @@ class Member:
         self._state = _random_state()
 
     @contextmanager
-    def drawing(self) -> Iterator[None]:
-        """Draw random numbers as this member would alone."""
+    def drawing(self, keep: bool = True) -> Iterator[None]:
+        """Draw random numbers as this member would alone.
+
+        Args:
+            keep: whether they are drawn for good, and not again by the next.
+        """
         outside = _random_state()
         _set_random_state(self._state)
         try:
             yield
         finally:
-            self._state = _random_state()
+            self._state = _random_state() if keep else self._state
             _set_random_state(outside)
 
     def loaders(self, part: str) -> list[Any]:

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from typing_extensions import override
 
 from actsearch.measures.batch import rows
-from actsearch.search.training.stacked.checks import ELEMENTWISE, NotStackableError
+from actsearch.search.training.stacked.checks import ELEMENTWISE, NotStackableError, is_near
 from actsearch.search.training.stacked.differences import Activations, Rates
 from actsearch.search.training.stacked.logged import Logged, logging_to
 from actsearch.search.training.stacked.members import Batches, Member, part_of
@@ -60,6 +60,7 @@ class Stack(L.LightningModule):
         self._step = (_TrainingStep(first),)  # not a part of this module
         modules = [member.module for member in members]
         self._activations = Activations(members)
+        self._unchecked = self._activations.examples
         self._rates: Rates | None = None
         self._parts: dict[str, Tensor] = {}
         self._own: dict[int, nn.Parameter] = {}
@@ -160,8 +161,30 @@ class Stack(L.LightningModule):
         for name, value, given in zip(names, values, options, strict=True):
             self.logged.add(name, value, size=size, **given)
         self.losses = losses.detach()
+        for index in self._unchecked:
+            self._check(index, part_of(batch, index), batch_idx)
+        self._unchecked = []
         total: Tensor = losses.sum()
         return total
+
+    def _check(self, index: int, batch: Any, batch_idx: int) -> None:
+        """Refuse a member that does another step with its own activations in place.
+
+        Raises:
+            NotStackableError: its module asks what stands where, say.
+        """
+        member = self.members[index]
+        with (
+            member.drawing(keep=False),
+            torch.no_grad(),
+            logging_to(member.module, lambda *_, **__: None),
+        ):
+            out = member.module.training_step(batch, batch_idx)
+        alone, beside = float(out["loss"] if isinstance(out, dict) else out), self.losses[index]
+        if not is_near(alone, float(beside)):
+            raise NotStackableError(
+                f"its first loss is {alone:.7g} alone, {float(beside):.7g} beside other activations"
+            )
 
     @override
     def configure_gradient_clipping(
