@@ -48,7 +48,7 @@ def print_study(opened: StudyRun, top: int = 10) -> None:
     console = Console()
     console.print(_table(f"{opened.name}: the ladder, in validation", *ladder.ladder_rows(opened)))
     console.print(
-        _table(f"{opened.name}: the best of the search, one training each", *best_rows(opened, top))
+        _table(f"{opened.name}: the best of the search", *best_rows(opened, top))
     )
     confirmation = Confirmation.read(opened)
     if confirmation is not None and confirmation.comparisons:

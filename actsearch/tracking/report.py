@@ -37,7 +37,10 @@ def write_report(run: StudyRun) -> Path:
 
 
 def best_rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the best trials, the baseline among them."""
+    """Return header and rows of the best trials, the baseline among them.
+
+    Of several seeds it is their mean ± the standard deviation over them.
+    """
     names = [objective.metric for objective in run.config.goals]
     ranked = run.ranked()
     chosen = ranked[:top]
@@ -47,10 +50,12 @@ def best_rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]
     lines = []
     for trial in chosen:
         label = "baseline" if trial is baseline else str(trial.number)
-        seconds = f"{result_of(trial).seconds:.1f}"
-        lines.append(
-            [label, *(f"{value:.4f}" for value in trial.values), seconds, short(run, trial)]
-        )
+        result = result_of(trial)
+        values = [
+            f"{value:.4f}" + (f" ± {result.spread[name]:.4f}" if name in result.spread else "")
+            for name, value in zip(names, trial.values, strict=True)
+        ]
+        lines.append([label, *values, f"{result.seconds:.1f}", short(run, trial)])
     return ["trial", *names, "seconds", "placement"], lines
 
 
@@ -118,7 +123,7 @@ def summary(run: StudyRun) -> str:
         ),
         table(*ladder.ladder_rows(run)),
         "## Best trials of the search",
-        "One training each: the best of many looks better than it is.",
+        f"{_seeds(run)} The best of many looks better than it is.",
         table(*best_rows(run)),
     ]
     failures = [trial for trial in run.trials if trial.state == TrialState.FAIL]
@@ -130,6 +135,13 @@ def summary(run: StudyRun) -> str:
         parts += ["## Failed trials", table(["trial", "reason", "placement"], reasons)]
     parts += ["## What to do", ending(run)]
     return "\n\n".join(parts) + "\n"
+
+
+def _seeds(run: StudyRun) -> str:
+    """Return with how many seeds a trial trains, and why these train one by one."""
+    seeds, why = run.config.seeds_each(run.model_info), run.model_info.one_by_one
+    each = "One training each." if seeds == 1 else f"Means over {seeds} seeds each ± their spread."
+    return each + (f" Seeds train one by one: {why}." if why else " Seeds train as one network.")
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
