@@ -97,7 +97,7 @@ def history(run: StudyRun, path: Path) -> None:
     for state, colour in COLOURS.items():
         axes.plot([], [], "o", ms=4, color=colour, label=state.name.lower())
     axes.plot([], [], color="tab:red", lw=0.8, label="failed")
-    axes.set(xlabel="trial", ylabel=objective.metric, title=f"{run.name}: one training each")
+    axes.set(xlabel="trial", ylabel=objective.metric, title=run.name)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=110)
 
