@@ -142,7 +142,11 @@ class StudyRun:
 
     def is_baseline(self, trial: FrozenTrial) -> bool:
         """Whether a trial has the model's own activations, at whatever learning rate."""
-        return trial.user_attrs.get("placement") is None or self.choices(trial) == self.own
+        own = self.own
+        if trial.user_attrs.get("placement") is None or own is None:
+            return trial.user_attrs.get("placement") is None
+        # First what most trials fail in, which makes no dictionary of each.
+        return own.items() <= trial.params.items() and self.choices(trial) == own
 
     @staticmethod
     def choices(trial: FrozenTrial) -> dict[str, Any]:
@@ -169,7 +173,7 @@ class StudyRun:
         """
         signs = [1 if objective.mode == "min" else -1 for objective in self.config.goals]
         trained = [t for t in self.trials if t.state == TrialState.COMPLETE and not is_spared(t)]
-        feasible = [t for t in trained if not result_of(t).violated]
+        feasible = [t for t in trained if not t.user_attrs.get(RESULT, {}).get("violated")]
         ordered = sorted(feasible, key=lambda t: (signs[0] * t.values[0], t.number))
         if len(signs) == 1 or not ordered:
             return ordered
@@ -186,10 +190,11 @@ class StudyRun:
         Whatever was searched must beat the best of what people try by hand, so that one competes as
         well.
         """
-        chosen: list[FrozenTrial] = []
+        different: dict[frozenset[tuple[str, Any]], FrozenTrial] = {}
         for trial in self.ranked():
-            if not self.is_baseline(trial) and self.choices(trial) not in map(self.choices, chosen):
-                chosen.append(trial)
+            if not self.is_baseline(trial):
+                different.setdefault(frozenset(self.choices(trial).items()), trial)
+        chosen = list(different.values())
         best = chosen[:top]
         famous = [self.choices(t) for t in self.trials if phase_of(t) == "famous"]
         known = next((trial for trial in chosen if self.choices(trial) in famous), None)
