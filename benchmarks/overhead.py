@@ -1,7 +1,9 @@
 """What a search costs beyond the training itself; ratios, in one run.
 
-``python benchmarks/overhead.py`` runs all three; ``trial``, ``stub`` or ``peer`` as an argument one
-of them, the latter two with a number of trials if wanted: ``peer 100``.
+``python benchmarks/overhead.py`` runs all; ``trial``, ``stub``, ``proposal`` or ``peer`` as an
+argument one of them, ``stub`` and ``peer`` with a number of trials if wanted, ``proposal`` with
+numbers of sites and of trials: ``peer 100``, ``proposal 50 300``. Begin the line with
+``OMP_NUM_THREADS=1``: threads that wait for each other count as CPU time, most on a busy machine.
 """
 
 from __future__ import annotations
@@ -15,16 +17,26 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+import optuna
 import torch
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import create_trial
 
+from actsearch import FunctionSpaceSampler
+from actsearch.activations.expression.generate import pool
 from actsearch.placement import Placement, SiteEntry, find_sites
-from actsearch.run import run_search
 from actsearch.search.executors.executor import Executor, OnReport
+from actsearch.search.loop.coordinator import Coordinator
+from actsearch.search.loop.listener import Listener
+from actsearch.search.space.search_space import SearchSpace
+from actsearch.search.study.record import open_study
 from actsearch.search.study.resolve import study_config
+from actsearch.search.study.store import Store
 from actsearch.search.training.job import Job, ModelInfo, Result
 from actsearch.search.training.train import quiet, run_job
+from actsearch.tracking.mirror import Mirror
 from actsearch_tasks.classification import Classification
 
 EPOCHS = 10
@@ -101,38 +113,88 @@ class Stub(Executor):
         self.waiting = []
 
 
+class Clock(Listener):
+    """CPU time of this process at each trial's end, and of the thread that runs the search.
+
+    The mirror has a thread of its own.
+    """
+
+    def __init__(self) -> None:
+        self.stamps: list[tuple[float, float]] = []
+
+    def trial_ended(self, trial: optuna.trial.FrozenTrial) -> None:
+        """Look at the time."""
+        self.stamps.append((time.process_time(), time.thread_time()))
+
+
 def stub(trials: int = 1000) -> None:
-    """Time of a trial at number 10 against number 1,000 with the training stubbed."""
-    from actsearch.search.loop.listener import Listener
+    """CPU time of a trial at number 10 against number 1,000 with the training stubbed.
 
-    class Clock(Listener):
-        def __init__(self) -> None:
-            self.stamps: list[float] = []
-
-        def trial_ended(self, trial: Any) -> None:
-            self.stamps.append(time.perf_counter())
-
+    The default sampler has 300 choices at each of four sites: staged, as in the default space of
+    own models, and at all sites at once.
+    """
     quiet()
-    config = study_config("classification")
-    result = run_job(config.job(None, "inspect"), lambda *_: False)
-    for sampler in ("random", "tpe"):
+    info = run_job(study_config("classification").job(None, "inspect"), lambda *_: False).model_info
+    general = SearchSpace.load("general")
+    layer = general.model_copy(update={"granularity": "layer"})
+    for sampler, space in (
+        ("random", SearchSpace.load("rectifiers")),
+        ("tpe", SearchSpace.load("rectifiers")),
+        ("function_space", general),
+        ("function_space", layer),
+    ):
+        config = study_config("classification", space, sampler=sampler, pruner="none")
         clock = Clock()
         with tempfile.TemporaryDirectory() as folder:
-            run_search(
-                "classification",
-                trials=trials,
-                sampler=sampler,
-                pruner="none",
-                executor=Stub(result.model_info),
-                store=folder,
-                listeners=[clock],
-            )
-        gaps = [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]
-        early, late = statistics.median(gaps[5:55]), statistics.median(gaps[-50:])
+            store = Store(folder)
+            mirror = Mirror(store)
+            with store.owned("stub"):
+                run = open_study(store, "stub", config, info)
+                with mirror.following(run):
+                    Coordinator(run, Stub(info), 1, [mirror, clock]).search(trials)
+        gaps = np.diff(np.array(clock.stamps), axis=0) * 1e3
+        (early, own_early), (late, own_late) = np.median(gaps[5:55], 0), np.median(gaps[-50:], 0)
         print(
-            f"{sampler}: trial 10 {early * 1e3:.0f} ms, trial {trials} {late * 1e3:.0f} ms:"
-            f" {late / early:.2f}x"
+            f"{sampler}, {space.granularity}: trial 10 {early:.0f} ms, trial {trials}"
+            f" {late:.0f} ms: {late / early:.2f}x; without the mirror {own_early:.0f} ms,"
+            f" {own_late:.0f} ms: {own_late / own_early:.2f}x",
+            flush=True,
         )
+
+
+def proposal(sites: int, trials: int, choices: int = 300) -> None:
+    """CPU time of a proposal of the default sampler, median of three, after so many trials.
+
+    The trials are random. What the study's storage takes to keep the proposal is not in it.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    rng = np.random.default_rng(0)
+    distribution = CategoricalDistribution(pool(choices, 2, 0))
+    names = [f"site {i}" for i in range(sites)]
+    distributions = dict.fromkeys(names, distribution)
+    worth = rng.standard_normal((sites, choices))
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        sampler = FunctionSpaceSampler(seed=0)
+        url = f"sqlite:///{folder}/study.db"
+        study = optuna.create_study(storage=url, direction="maximize", sampler=sampler)
+        for row in rng.integers(choices, size=(trials, sites)):
+            given = {name: distribution.choices[i] for name, i in zip(names, row, strict=True)}
+            value = float(worth[np.arange(sites), row].mean())
+            study.add_trial(create_trial(params=given, distributions=distributions, value=value))
+        for _ in range(4):  # the first one also describes the functions
+            trial = study.ask()
+            start = time.process_time()
+            trial.suggest_categorical(names[0], distribution.choices)
+            seconds.append(time.process_time() - start)
+            for name in names[1:]:
+                trial.suggest_categorical(name, distribution.choices)
+            study.tell(trial, float(rng.standard_normal()))
+    print(
+        f"proposal, {sites} sites of {choices} choices, {trials} trials:"
+        f" {statistics.median(seconds[1:]):.2f} s of CPU",
+        flush=True,
+    )
 
 
 def plain_peer(folder: Path, trials: int) -> None:
@@ -141,7 +203,6 @@ def plain_peer(folder: Path, trials: int) -> None:
     That is Optuna, a Lightning trainer with its defaults, and MLFlowLogger.
     """
     import lightning.pytorch as L
-    import optuna
     from lightning.pytorch.loggers import MLFlowLogger
 
     def objective(trial: optuna.Trial) -> float:
@@ -233,6 +294,9 @@ if __name__ == "__main__":
         trial()
     if what in ("stub", "all"):
         stub(*number)
+    if what in ("proposal", "all"):
+        for sites, trials in [number] if number else [(50, 300), (12, 2000)]:
+            proposal(sites, trials)
     if what in ("peer", "all"):
         peer(*number or [20])
     if what == "plain":
