@@ -112,7 +112,7 @@ class FunctionSpaceSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        return shared(_others(study, trial))
+        return shared(study, _others(study, trial))
 
     @override
     def sample_relative(
@@ -148,9 +148,7 @@ class FunctionSpaceSampler(BaseSampler):
     ) -> tuple[list[FrozenTrial], Array]:
         """Return the trials that ended, and the configurations in flight."""
         others = _others(study, trial)
-        ended = [
-            t for t in others if t.state in FINISHED and encoding.holds(t.params, t.distributions)
-        ]
+        ended = [t for t in others if t.state in FINISHED and encoding.holds(t.params)]
         pending, unknown = in_flight(others, encoding)
         # What a trial asked for just before this one is about to propose: what this one would in
         # its place.
@@ -226,9 +224,7 @@ class FunctionSpaceSampler(BaseSampler):
     ) -> Array | None:
         """Return what a search of one parameter begins with, ``None`` where that is over."""
         others = _others(study, trial)
-        taken = [
-            encoding.encode(t.params) for t in others if encoding.holds(t.params, t.distributions)
-        ]
+        taken = [encoding.encode(t.params) for t in others if encoding.holds(t.params)]
         transfer = _transfers(self._source_tasks(encoding), study)
         # Trials asked for just before this one, which have no value yet, begin in the same way.
         before = [t for t in others if is_running(t) and t.number < trial.number and not t.params]
