@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
+from actsearch.search.samplers.function_space.distances import Distances
 from actsearch.search.samplers.function_space.kernel import Kernel
 from actsearch.search.samplers.function_space.settings import DEFAULTS, Settings
 
@@ -56,7 +56,7 @@ class ModelAverage:
         cls,
         kernel: Kernel,
         θ: Array,
-        distances: Mapping[str, Array],
+        distances: Distances,
         known: Array,
         prior_odds: Array,
         y: Array,
@@ -68,7 +68,7 @@ class ModelAverage:
         Args:
             kernel: covariance function of the process.
             θ: logarithms of its hyperparameters.
-            distances: squared distances between the data, (n, n) each.
+            distances: squared distances between the data.
             known: the known functions at the data, (n, functions).
             prior_odds: how likely it is that each matters alone, against that none does.
             y: the data.
@@ -108,11 +108,11 @@ class ModelAverage:
         """Variance of the noise of a datum."""
         return float(np.exp(self.θ[-1]))
 
-    def predict(self, distances: Mapping[str, Array], known: Array) -> tuple[Array, Array]:
+    def predict(self, distances: Distances, known: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation, without noise, under each hypothesis.
 
         Args:
-            distances: squared distances of points to the data, (points, data) each.
+            distances: squared distances of points to the data.
             known: the known functions at the points.
 
         Returns:

@@ -100,6 +100,21 @@ def normal_scores(values: Array, failed_score: float = DEFAULTS.failed_score) ->
     return result
 
 
+def best_and_random(scores: Array, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return the places of the best half and of random others, in order; all if no more than most.
+
+    Args:
+        scores: larger is better.
+        most: how many.
+        rng: draws the others.
+    """
+    if len(scores) <= most:
+        return np.arange(len(scores))
+    half = most // 2
+    order = np.argsort(-scores, kind="stable")
+    return np.sort(np.concatenate([order[:half], rng.permutation(order[half:])[:half]]))
+
+
 def _finite_scores(scores: Array) -> Array:
     """Replace what is infinite by the best or worst finite score."""
     finite = scores[np.isfinite(scores)]

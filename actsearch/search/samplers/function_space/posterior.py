@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from actsearch.search.samplers.function_space.distances import Pairs
 from actsearch.search.samplers.function_space.gaussian_process import GaussianProcess
 from actsearch.search.samplers.function_space.model_average import ModelAverage
+from actsearch.search.samplers.function_space.observations import best_and_random
 from actsearch.search.samplers.function_space.settings import DEFAULTS, Settings
 from actsearch.search.samplers.function_space.transfer import SourceTasks, in_parts
 
@@ -61,15 +63,9 @@ class Posterior:
             rng: draws the others.
             settings: how many data hyperparameters are fitted to.
         """
-        distances = process.distances(rows, rows)
-        part = np.arange(len(rows))
-        if len(rows) > settings.fitted_trials:
-            half = settings.fitted_trials // 2
-            order = np.argsort(-scores, kind="stable")
-            part = np.sort(np.concatenate([order[:half], rng.permutation(order[half:])[:half]]))
-        square = np.ix_(part, part)
-        among = {name: squared[square] for name, squared in distances.items()}
-        θ = process.kernel.fit(among, scores[part], observation_noise[part], settings)
+        part = best_and_random(scores, settings.fitted_trials, rng)
+        pairs = Pairs.of(process.distances(rows[part], rows[part]))
+        θ = process.kernel.fit(pairs, scores[part], observation_noise[part], settings)
         return cls._conditioned(process, source_tasks, θ, rows, scores, observation_noise, settings)
 
     @classmethod

@@ -30,7 +30,7 @@ SHIPPED_FILE = Path(__file__).with_name("experience.csv")
 Made by ``benchmarks/tables/experience.py``.
 """
 
-ROWS_AT_A_TIME = 512
+ROWS_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,12 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from actsearch.search.samplers.function_space.observations import normal_scores, observe, ranks
+from actsearch.search.samplers.function_space.observations import (
+    best_and_random,
+    normal_scores,
+    observe,
+    ranks,
+)
 
 UP, DOWN = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
 
@@ -94,3 +99,13 @@ def test_equal_values_share_a_rank():
 def test_one_disaster_does_not_drown_the_others():
     scaled = normal_scores(np.array([-1e9, 0.0, 1.0, 2.0, 3.0]))
     assert scaled[4] - scaled[1] > 0.5
+
+
+def test_of_many_the_best_half_counts_and_random_others():
+    scores = np.random.default_rng(0).permutation(100).astype(float)
+    kept = best_and_random(scores, 40, np.random.default_rng(1))
+    assert len(kept) == len(set(kept)) == 40
+    assert (np.diff(kept) > 0).all(), "in order"
+    assert set(range(80, 100)) <= set(scores[kept])
+    assert set(scores[kept]) != set(scores[best_and_random(scores, 40, np.random.default_rng(2))])
+    assert best_and_random(scores, 100, np.random.default_rng(1)).tolist() == list(range(100))
