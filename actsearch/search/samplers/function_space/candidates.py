@@ -37,7 +37,8 @@ def propose(
         settings: how many candidates there are, and which.
     """
     worth = acquisition(posteriors, len(encoding.activations), rng, settings)
-    top = _best(tried, worth.expected(tried), settings.best)
+    known = posteriors[0].rows
+    top = _best(known, worth.expected(known), settings.best)
     rows = untried(with_fixed(candidates(encoding, top, rng, settings), fixed), tried)
     if not len(rows):
         rows = _remaining(encoding, tried, fixed, rng, settings)

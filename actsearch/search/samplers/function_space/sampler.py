@@ -20,7 +20,11 @@ from actsearch.search.samplers.function_space.encoding import Encoding, shared
 from actsearch.search.samplers.function_space.gaussian_process import GaussianProcess
 from actsearch.search.samplers.function_space.in_flight import announce, in_flight, is_running
 from actsearch.search.samplers.function_space.initial_design import initial
-from actsearch.search.samplers.function_space.observations import normal_scores, observe
+from actsearch.search.samplers.function_space.observations import (
+    best_and_random,
+    normal_scores,
+    observe,
+)
 from actsearch.search.samplers.function_space.posterior import Posterior
 from actsearch.search.samplers.function_space.settings import DEFAULTS, Settings
 from actsearch.search.samplers.function_space.transfer import SourceTasks
@@ -181,17 +185,19 @@ class FunctionSpaceSampler(BaseSampler):
         if len(np.unique(seen.scores, axis=0)) < (1 if transfer else 2):
             return random_untried(encoding, tried, fixed, rng, settings)
         process = GaussianProcess.of(encoding, settings)
+        scores = [normal_scores(column, settings.failed_score) for column in seen.scores.T]
+        kept = best_and_random(np.mean(scores, 0), settings.conditioned_trials, rng)
         posteriors = [
             Posterior.fitted(
                 process,
                 source_tasks,
-                rows,
-                normal_scores(column, settings.failed_score),
-                seen.observation_noise,
+                rows[kept],
+                column[kept],
+                seen.observation_noise[kept],
                 rng,
                 settings,
             ).kriging_believer(pending)
-            for column in seen.scores.T
+            for column in scores
         ]
         return propose(encoding, posteriors, tried, fixed, rng, settings)
 

@@ -72,7 +72,10 @@ class Settings:
     """Prior of the variance of such parameters, alone and together with the functions."""
 
     fitted_trials: int = 160
-    """Trials that hyperparameters are fitted to (the best half, and random ones); all condition."""
+    """Trials that hyperparameters are fitted to at most: the best half, and random others."""
+
+    conditioned_trials: int = 300
+    """Trials that predictions are conditioned on at most: the best half, and random others."""
 
     fit_steps: int = 30
     """Steps of L-BFGS-B at most in the fit of the hyperparameters."""

@@ -233,6 +233,24 @@ def test_settings_decide_how_it_begins():
     assert begun[: len(wanted)] == wanted
 
 
+def test_of_many_trials_some_condition_and_still_nothing_is_proposed_twice():
+    few, every = (
+        optuna.create_study(
+            sampler=FunctionSpaceSampler(seed=0, settings=Settings(conditioned_trials=20)),
+            direction="maximize",
+        )
+        for _ in range(2)
+    )
+    every.sampler = FunctionSpaceSampler(seed=0)
+    for mine in (few, every):
+        mine.optimize(layered, n_trials=40)
+    names = [[tuple(t.params.values()) for t in mine.trials] for mine in (few, every)]
+    assert names[0][:20] == names[1][:20]
+    assert names[0] != names[1]
+    assert len(set(names[0])) == 40
+    assert few.best_value >= 0.9 * sum(7 * (i + 1) for i in range(3))
+
+
 def test_an_enqueued_trial_is_run_and_what_it_leaves_open_fits_it():
     mine = study()
     mine.optimize(layered, n_trials=8)
