@@ -25,6 +25,7 @@ from actsearch.search.samplers.function_space.observations import (
     normal_scores,
     observe,
 )
+from actsearch.search.samplers.function_space.one_thread import ONE_THREAD
 from actsearch.search.samplers.function_space.posterior import Posterior
 from actsearch.search.samplers.function_space.settings import DEFAULTS, Settings
 from actsearch.search.samplers.function_space.transfer import SourceTasks
@@ -124,7 +125,7 @@ class FunctionSpaceSampler(BaseSampler):
     ) -> dict[str, Any]:
         if not search_space:
             return {}
-        with self._turn:  # each thread sees what the one before has taken
+        with self._turn, ONE_THREAD:  # each thread sees what the one before has taken
             return self._propose(study, trial, search_space)
 
     def _propose(
