@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
+from actsearch import Site
 from actsearch.measures.functional.gradient_flow import SiteFlow, gradient_flow
+from actsearch.measures.functional.recalibration import fit_clip, fit_temperature
 from actsearch.task.options import PositiveInt
-from actsearch.task.pictures import confusion_matrix, evaluating, image_sheet
+from actsearch.task.pictures import (
+    confusion_matrix,
+    evaluating,
+    image_sheet,
+    reliability_diagram,
+)
 from actsearch.task.tensor_task import Schedule, TensorTask
 from actsearch.task.tensors import Batch, standardise
 
@@ -55,6 +63,8 @@ class Classification(TensorTask):
         patch: transformer: side of a patch in pixels.
         heads: transformer: attention heads.
         schedule: ``constant`` learning rate, or ``cosine`` down to 0 over the epochs of training.
+        logit_site: whether a site follows the logits, with ``identity`` in it, for odd monotone
+            functions that bound or temper them; the space ``logits`` has some.
         log_gradient_flow: whether each validation also logs ``gradient_norm``, ``sparsity`` and
             ``dead`` of every site (``gradient_norm/layer_1.activation``), measured on one training
             batch.
@@ -85,6 +95,7 @@ class Classification(TensorTask):
         patch: PositiveInt = 2,
         heads: PositiveInt = 4,
         schedule: Schedule = "cosine",
+        logit_site: bool = False,
         log_gradient_flow: bool = False,
         **options: Any,
     ) -> None:
@@ -103,6 +114,10 @@ class Classification(TensorTask):
             heads,
         )
         self.network = build_backbone(backbone, found.x.shape[1:], len(found.classes), layout)
+        if logit_site:
+            site = Site("identity", requires="monotone and odd")
+            parts = OrderedDict(linear=self.network.get_submodule("head"), logits=site)
+            self.network.add_module("head", nn.Sequential(parts))
         labels = torch.from_numpy(found.y)
         self.hold(torch.from_numpy(found.x), labels, stratify=labels, scale=standardise)
 
@@ -141,11 +156,20 @@ class Classification(TensorTask):
     @override
     @torch.no_grad()
     def pictures(self, folder: Path) -> None:
-        """Write the validation split's confusion matrix, and a sheet of misclassified images."""
+        """Write the validation split's confusion matrix, reliability and misclassified images."""
         shown, actual = self.select("val")
         with evaluating(self):
             batches = shown.split(self.eval_batch_size)
-            predicted = torch.cat([self(x.to(self.device)).argmax(1).cpu() for x in batches])
+            logits = torch.cat([self(x.to(self.device)).cpu() for x in batches])
+        predicted = logits.argmax(1)
+        temperature, clip = fit_temperature(logits, actual), fit_clip(logits, actual)
+        ways = {
+            "as trained": logits,
+            f"temperature {temperature:.3g}": logits / temperature,
+            f"clipped at {clip:.3g}": logits.clamp(-clip, clip),
+        }
+        confidences = {way: scores.softmax(1).amax(1) for way, scores in ways.items()}
+        reliability_diagram(folder / "reliability.png", confidences, predicted == actual)
         confusion_matrix(folder / "confusion_matrix.png", actual, predicted, self.classes)
         wrong = (predicted != actual).nonzero().flatten()
         if shown.ndim == 4 and len(wrong):

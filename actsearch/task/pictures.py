@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from actsearch.measures.functional.calibration_error import calibration_bins, calibration_error
 
 DPI = 100
 
@@ -55,6 +57,28 @@ def confusion_matrix(path: Path, actual: Tensor, predicted: Tensor, classes: Seq
                 if cell:
                     colour = "white" if cell > matrix.max() / 2 else "black"
                     ax.text(j, i, cell, ha="center", va="center", color=colour, fontsize=8)
+    figure.savefig(path, dpi=DPI)
+
+
+def reliability_diagram(path: Path, confidences: Mapping[str, Tensor], right: Tensor) -> None:
+    """Draw the share that is right over the confidence, with the samples of each bin below.
+
+    Args:
+        path: the PNG to write.
+        confidences: by title, probabilities ``(N,)`` of the class that is taken.
+        right: whether it is the class, ``(N,)``.
+    """
+    figure, axes = new_figure(2, len(confidences))
+    for (upper, lower), (title, confidence) in zip(axes.T, confidences.items(), strict=True):
+        found = calibration_bins(confidence, right, 10, "equal_width")
+        error = calibration_error(confidence, right)
+        upper.plot([0, 1], [0, 1], color="grey", linestyle=":")
+        upper.plot(found.confidence.numpy(), found.accuracy.numpy(), marker="o", markersize=4)
+        upper.set(xlim=(0, 1), ylim=(0, 1), title=f"{title}: error {error:.3f}")
+        lower.hist(confidence.numpy(), bins=10, range=(0, 1))
+        lower.set(xlim=(0, 1), xlabel="confidence")
+    axes[0, 0].set_ylabel("share that is right")
+    axes[1, 0].set_ylabel("samples")
     figure.savefig(path, dpi=DPI)
 
 

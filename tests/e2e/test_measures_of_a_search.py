@@ -85,6 +85,7 @@ def test_a_costly_measure_is_of_what_is_confirmed_alone(own):
         ({"measures": ["isotrop"]}, "unknown measure 'isotrop'; nearest: isotropy"),
         ({"measures": {"certified_accuracy": {"rad": 1}}}, "unknown option of certified_accuracy"),
         ({"objectives": ["gradient_flow/no:min"]}, "'gradient_flow/no' must be a value of grad"),
+        ({"objectives": ["gradient_flow:min"]}, "'gradient_flow' must be a value of grad"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_trained_or_written(own, options, message):

@@ -7,6 +7,7 @@ from actsearch.measures.laws import MeasureLaws
 
 NAMES = [
     "alignment",
+    "calibration",
     "certified_accuracy",
     "dead_units",
     "effective_rank",

@@ -12,6 +12,7 @@ from torch import nn
 from actsearch.errors import InvalidValueError
 from actsearch.measures import Fitted, build
 from actsearch.measures.builtin.certified_accuracy import lipschitz_bound
+from actsearch.measures.functional.calibration_error import calibration_error
 from actsearch.measures.functional.gradient_flow import gradient_flow
 from actsearch.measures.functional.knn_accuracy import knn_accuracy
 from actsearch.measures.functional.latency import latency
@@ -176,6 +177,41 @@ def test_the_bound_of_a_chain_is_the_product_of_its_layers():
     norms = [float(torch.linalg.matrix_norm(model[i].weight.detach(), 2)) for i in (0, 3)]
     bound = lipschitz_bound(Fitted(model, example=torch.zeros(1, 3)))
     assert bound == pytest.approx(norms[0] * norms[1] * 1.0998, rel=1e-4)
+
+
+def test_calibration_is_of_the_measured_split_and_its_temperature_of_validation():
+    torch.manual_seed(0)
+    z = 2 * torch.randn(4000, 5)
+    y = torch.multinomial(z.softmax(1), 1).squeeze(1)
+    val, test = [(3 * z[:2000], y[:2000])], [(6 * z[2000:], y[2000:])]
+    identity = Fitted(nn.Identity(), {"val": val, "test": test}, part="test")
+    found = build("calibration", {"bins": 10, "norm": "l2"}).values(identity)
+    temperature = found["calibration/temperature"]
+    assert temperature == pytest.approx(3, rel=0.1)
+    scores = 6 * z[2000:].double()
+    assert found["calibration/nll_after_temperature"] == pytest.approx(
+        float(F.cross_entropy(scores / temperature, y[2000:]))
+    )
+    confidence, taken = scores.softmax(1).max(1)
+    right = taken == y[2000:]
+    expected = calibration_error(confidence, right, 10, norm="l2")
+    assert found["calibration/error"] == pytest.approx(expected)
+    assert found["calibration/error"] > found["calibration/error_after_temperature"]
+
+
+def test_a_clip_keeps_the_class_of_the_logits_and_tells_what_it_would_lose():
+    # Two classes that the model tells apart hardly better than chance: the best clip ties them.
+    z = torch.tensor([[8.5, 9.0, 0.0]]).repeat(45, 1)
+    right = torch.arange(45) < 25
+    z[~right] = torch.tensor([9.0, 8.5, 0.0])
+    fitted = Fitted(nn.Identity(), {"val": [(z, torch.ones(45, dtype=torch.long))]})
+    found = {k.partition("/")[2]: v for k, v in build("calibration").values(fitted).items()}
+    assert found["clip"] < 8.5
+    assert (found["accuracy"], found["accuracy_after_clip"]) == (pytest.approx(25 / 45), 0.0)
+    scores = z.double().clamp(-found["clip"], found["clip"])
+    assert found["error_after_clip"] == pytest.approx(
+        calibration_error(scores.softmax(1).amax(1), right)
+    )
 
 
 class Spread(nn.Module):

@@ -112,7 +112,7 @@ def test_a_name_is_that_of_one_measure(other):
     ("measure", "options", "error", "message"),
     [
         ("certified_acuracy", {}, UnknownNameError, "measure 'certified_acuracy'; nearest: cert"),
-        ("zzz", {}, UnknownNameError, "known: alignment, certified_accuracy, .*by dotted path"),
+        ("zzz", {}, UnknownNameError, "known: alignment, calibration, .*by dotted path"),
         (
             "certified_accuracy",
             {"radios": 1},

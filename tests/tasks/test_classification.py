@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import actsearch
-from actsearch.errors import InvalidValueError, TaskError, UnknownNameError
+from actsearch.errors import InvalidValueError, RequirementError, TaskError, UnknownNameError
 from actsearch.task import laws
 from actsearch_tasks.classification import Classification
 
@@ -21,6 +21,7 @@ VARIANTS = [
     TRANSFORMER | {"residual": "post_activation"},
     {"data": "wine", "normalisation": "batch", "norm_position": "after"},
     {"data": "breast_cancer", "schedule": "constant"},
+    {"logit_site": True},
     {"data": "iris", "normalisation": "layer", "norm_position": "either"},
 ]
 
@@ -86,6 +87,20 @@ def test_reads_every_site_name_as_part_of_the_network():
         "network.block_1.activation",
         "network.block_2.activation",
     ]
+
+
+@pytest.mark.parametrize("backbone", ["mlp", "lenet", "resnet", "transformer"])
+def test_a_site_behind_the_logits_takes_what_keeps_their_order_and_sign(backbone):
+    plain, task = build(backbone=backbone), build(backbone=backbone, logit_site=True)
+    x = task.example_input_array
+    torch.testing.assert_close(task(x), plain(x), rtol=0, atol=0)
+    found = actsearch.find_sites(task)[-1]
+    assert found.name == "network.head.logits"
+    clip = {"activation": "clip", "parameters": {"bound": 0.1}}
+    actsearch.Placement.uniform(clip, [found.name]).apply(task)
+    torch.testing.assert_close(task(x), plain(x).clamp(-0.1, 0.1), rtol=0, atol=0)
+    with pytest.raises(RequirementError, match="monotone and odd"):
+        actsearch.Placement.uniform("relu", [found.name]).apply(task)
 
 
 @pytest.mark.filterwarnings("ignore:nothing of:actsearch.errors.ActsearchWarning")

@@ -78,7 +78,7 @@ class Measuring:
                     " computed on what is confirmed alone. Pass it with --measure."
                 )
             check(fitted, [measure])
-            if "/" in name and name not in (values := measure.values(fitted)):
+            if name not in (values := measure.values(fitted)):
                 raise MeasureError(
                     f"{name!r} must be a value of {measure.name}, but it has"
                     f" {', '.join(sorted(values))}."
