@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ options:
   --task TASK            what is trained, with a file; its options: --task.NAME, --trainer.NAME
   --data CLASS           its LightningDataModule; its options: --data.NAME
   --measure.NAME.OPTION  an option of a measure, such as --measure.certified_accuracy.radius 0.1
+  --pictures FOLDER      writes the measures' pictures there
   --part val|test        the split that is measured (default: val)
   --seed SEED            seed of the training, with a file (default: 0)
   --store STORE          folder of the studies (default: mlruns)"""
@@ -64,7 +64,7 @@ def run(arguments: list[str]) -> int:
             " give a placement file."
         )
 
-    from actsearch.measures import build, find
+    from actsearch.measures import build, find, possible
     from actsearch.search.training.target import Target, option_error
     from actsearch.search.training.train import quiet
 
@@ -82,13 +82,18 @@ def run(arguments: list[str]) -> int:
         job, weights = _of_file(what, task, data, target.freeze(options), options.seed), None
     else:
         job, weights = _of_study(what, options.store)
-    _print(what, _values(job, weights, options.part, measures))
+    fitted = _fitted(job, weights, options.part, measures)
+    measures = measures or [build(name) for name in possible(fitted)]
+    _print(what, {key: v for measure in measures for key, v in measure.values(fitted).items()})
+    if options.pictures:
+        _draw(measures, fitted, Path(options.pictures))
     return 0
 
 
 def _parser(measures: Sequence[type[Measure]], target: Target | None) -> ArgumentParser:
     parser = ArgumentParser(prog="actsearch measure", exit_on_error=False)
     parser.add_argument("--part", choices=["val", "test"], default="val")
+    parser.add_argument("--pictures", type=str, default="")
     for cls in measures:
         parser.add_class_arguments(cls, f"measure.{cls.name}", fail_untyped=False)
     if target is None:
@@ -145,11 +150,9 @@ def _of_study(name: str, store: str) -> tuple[Job, Path | None]:
     return replace(job, measures={}, objectives=[]), weights if weights.exists() else None
 
 
-def _values(
-    job: Job, weights: Path | None, part: Part, measures: Sequence[Measure]
-) -> dict[str, float]:
-    """Return the values of measures, of all that the model can have where none is named."""
-    from actsearch.measures import Fitted, build, check, possible
+def _fitted(job: Job, weights: Path | None, part: Part, measures: Sequence[Measure]) -> Fitted:
+    """Return the trained module, which can have these measures."""
+    from actsearch.measures import Fitted, check
     from actsearch.search.training.train import run_job
 
     with tempfile.TemporaryDirectory(prefix="actsearch-") as scratch:
@@ -166,18 +169,18 @@ def _values(
             weights = Path(scratch) / "weights.safetensors"
         fitted = Fitted(*_built(job, part, weights), part=part, name=job.task)
     check(fitted, measures)
-    chosen = measures or _having(fitted, [build(name) for name in possible(fitted)])
-    return {key: value for measure in chosen for key, value in measure.values(fitted).items()}
+    return fitted
 
 
-def _having(fitted: Fitted, measures: Sequence[Measure]) -> list[Measure]:
-    """Return the measures that a module does not refuse."""
-    found = []
+def _draw(measures: Sequence[Measure], fitted: Fitted, folder: Path) -> None:
+    """Write the pictures of measures into a folder."""
+    from actsearch.measures.undisturbed import undisturbed
+
+    folder.mkdir(parents=True, exist_ok=True)
     for measure in measures:
-        with contextlib.suppress(ActsearchError):
-            measure.check(fitted)
-            found.append(measure)
-    return found
+        with undisturbed(fitted.module):
+            measure.pictures(fitted, folder)
+    print(f"pictures: {folder}")
 
 
 def _built(job: Job, part: Part, weights: Path | None = None) -> tuple[Any, Any]:

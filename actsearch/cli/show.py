@@ -47,9 +47,7 @@ def print_study(opened: StudyRun, top: int = 10) -> None:
     """Print the best trials, and the confirmation where there is one."""
     console = Console()
     console.print(_table(f"{opened.name}: the ladder, in validation", *ladder.ladder_rows(opened)))
-    console.print(
-        _table(f"{opened.name}: the best of the search", *best_rows(opened, top))
-    )
+    console.print(_table(f"{opened.name}: the best of the search", *best_rows(opened, top)))
     confirmation = Confirmation.read(opened)
     if confirmation is not None and confirmation.comparisons:
         seeds = f"{len(confirmation.seeds)} paired seeds, {confirmation.split} split"

@@ -127,7 +127,7 @@ class _Classifier(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Linear(4, 8), nn.BatchNorm1d(8), Site("tanh"), nn.Linear(8, 8), Site("relu")
+            nn.Linear(4, 8), nn.BatchNorm1d(8), Site("hardtanh"), nn.Linear(8, 8), Site("relu")
         )
         self.head = nn.Linear(8, 3)
         self.body[1].eval()

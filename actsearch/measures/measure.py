@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -98,6 +99,12 @@ class Measure(ABC):
 
         Raises:
             ActsearchError: the reason, in one line.
+        """
+
+    def pictures(self, fitted: Fitted, folder: Path) -> None:  # noqa: B027 - most draw nothing
+        """Write into ``folder`` the pictures (PNG) that a person would look at.
+
+        None by default. The module is as in a call.
         """
 
     def values(self, fitted: Fitted) -> dict[str, float]:

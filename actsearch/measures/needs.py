@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from actsearch.errors import MeasureError
+from actsearch.errors import ActsearchError, MeasureError
 from actsearch.measures.fitted import Fitted
 from actsearch.measures.measure import Measure, Need
-from actsearch.measures.registry import all_measures
+from actsearch.measures.registry import all_measures, build
 from actsearch.measures.undisturbed import undisturbed
 
 
@@ -23,12 +23,23 @@ def missing(fitted: Fitted, measure: Measure | type[Measure]) -> dict[Need, str]
 
 
 def possible(fitted: Fitted) -> list[str]:
-    """Return the names of the measures that a module can have.
+    """Return the names of the measures that a module can have at their defaults.
 
     Args:
         fitted: the module; it need not be trained yet.
     """
-    return [name for name, cls in all_measures().items() if not missing(fitted, cls)]
+    return [name for name, cls in all_measures().items() if _can_have(fitted, cls)]
+
+
+def _can_have(fitted: Fitted, cls: type[Measure]) -> bool:
+    if missing(fitted, cls):
+        return False
+    try:
+        with undisturbed(fitted.module):
+            build(cls).check(fitted)
+    except ActsearchError:
+        return False
+    return True
 
 
 def check(fitted: Fitted, measures: Iterable[Measure]) -> None:

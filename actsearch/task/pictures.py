@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from actsearch.figure import DPI as DPI
+from actsearch.figure import new_figure as new_figure
 from actsearch.measures.functional.calibration_error import calibration_bins, calibration_error
-
-DPI = 100
 
 
 @contextmanager
@@ -22,22 +21,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     model.eval()
     yield
     model.train(training)
-
-
-def new_figure(rows: int = 1, columns: int = 1, size: float = 3.0) -> tuple[Any, Any]:
-    """Return a figure that needs no display, and its axes.
-
-    Args:
-        rows: of axes.
-        columns: of axes; both together are the shape of the array of axes.
-        size: inches of a side of one.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(columns * size, rows * size), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def confusion_matrix(path: Path, actual: Tensor, predicted: Tensor, classes: Sequence[str]) -> None:

@@ -101,6 +101,15 @@ def test_a_file_is_trained_as_a_search_would(placement, actsearch):
     assert value(shown.stdout, "parameters") == 37
 
 
+def test_what_a_measure_draws_is_written(own, actsearch):
+    Placement.uniform("abs", ["net.1", "net.3"]).save(own / "best.json")
+    options = ["--task", "own.Own", "--trainer.max_epochs", "1", "--pictures", "drawn/here"]
+    shown = actsearch("measure", "best.json", "linear_regions", "parameters", *options)
+    assert shown.returncode == 0, shown.stderr
+    assert value(shown.stdout, "linear_regions") > 1
+    assert [p.name for p in (own / "drawn/here").iterdir()] == ["linear_regions.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -117,6 +126,10 @@ def test_a_file_is_trained_as_a_search_would(placement, actsearch):
         (
             ["best.json", "knn_accuracy", "--task", "own.Own", "--measure.knn_accuracy.q", "3"],
             "--measure.knn_accuracy.k",
+        ),
+        (
+            ["best.json", "linear_regions", "--task", "own.Own"],
+            "must have continuous piecewise linear activations, but got elu at net.1. Search",
         ),
         (["best.json", "--task", "own.Own", "--task.widht", "4"], "nearest: --task.width"),
         (["nothing"], "unknown study 'nothing'"),

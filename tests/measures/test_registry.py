@@ -52,7 +52,9 @@ def other(tmp_path, monkeypatch):
 
 def test_directions_are_of_the_measures_that_have_one():
     assert directions() == {
-        name: cls.direction for name, cls in all_measures().items() if name != "gradient_flow"
+        name: cls.direction
+        for name, cls in all_measures().items()
+        if name not in ("gradient_flow", "linear_regions", "regions_on_segment")
     }
     assert find("gradient_flow").direction is None
 

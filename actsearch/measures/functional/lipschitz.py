@@ -3,60 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from actsearch.errors import InvalidValueError
-
-_KEPT = {
-    "contiguous",
-    "flatten",
-    "mean",
-    "neg",
-    "permute",
-    "reshape",
-    "squeeze",
-    "transpose",
-    "unsqueeze",
-    "view",
-}
-"""Operations under which no distance grows."""
-
-_SUMS = {"add", "iadd", "sub", "isub"}
-
-_SHAPES = {"dim", "getattr", "numel", "size"}
-"""Operations whose results do not depend on values."""
-
-_KEEPING = (
-    nn.Flatten,
-    nn.Identity,
-    nn.Unflatten,
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
+from actsearch.measures.functional.traced import (
+    AVERAGE_POOLS,
+    BATCH_NORMS,
+    CONVOLUTIONS,
+    KEEPING,
+    KEPT,
+    SHAPE_QUERIES,
+    SUMS,
+    operation,
+    traced,
 )
-_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
-
-class _Tracer(fx.Tracer):
-    def __init__(self, leaves: Collection[str]) -> None:
-        super().__init__()
-        self.leaves = leaves
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return module_qualified_name in self.leaves or super().is_leaf_module(
-            m, module_qualified_name
-        )
+_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, *AVERAGE_POOLS)
 
 
 def lipschitz(model: nn.Module, slopes: Mapping[str, float], example: Any) -> float:
@@ -82,7 +48,7 @@ def lipschitz(model: nn.Module, slopes: Mapping[str, float], example: Any) -> fl
     >>> lipschitz(layers, {"1": 1.0, "3": 1.0}, torch.zeros(1, 2))
     9.0
     """
-    graph = _traced(model, slopes, example)
+    graph = traced(model, slopes, example, "a certificate")
     bounds: dict[fx.Node, float] = {}
     for node in graph.nodes:
         if node.op == "placeholder":
@@ -99,21 +65,6 @@ def lipschitz(model: nn.Module, slopes: Mapping[str, float], example: Any) -> fl
     return bounds[output]
 
 
-def _traced(model: nn.Module, leaves: Collection[str], example: Any) -> fx.Graph:
-    """Return the graph of a forward pass, with the shape of each result."""
-    try:
-        graph = _Tracer(leaves).trace(model)
-        arguments = example if isinstance(example, tuple) else (example,)
-        with torch.no_grad():
-            ShapeProp(fx.GraphModule(model, graph)).propagate(*arguments)
-    except Exception as error:  # control flow on values, or anything that a model's code raises
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise InvalidValueError(
-            f"a certificate must have a forward that torch.fx traces, but got {reason}"
-        ) from None
-    return graph
-
-
 def _of_node(
     node: fx.Node, model: nn.Module, slopes: Mapping[str, float], bounds: Mapping[fx.Node, float]
 ) -> float:
@@ -124,13 +75,12 @@ def _of_node(
         own = slopes.get(path)
         factor = _of_layer(model.get_submodule(path), path) if own is None else own
         return factor * inputs[0]
-    target: Any = node.target
-    name = (target if isinstance(target, str) else target.__name__).strip("_")
-    if name in _SHAPES:
+    name = operation(node)
+    if name in SHAPE_QUERIES:
         return 0.0
-    if name in _KEPT or (name == "getitem" and _is_plain(node.args[1])):
+    if name in KEPT or (name == "getitem" and _is_plain(node.args[1])):
         return inputs[0]
-    if name in _SUMS and "alpha" not in node.kwargs and _same_shapes(node, bounds):
+    if name in SUMS and "alpha" not in node.kwargs and _same_shapes(node, bounds):
         return sum(inputs)
     if name in ("cat", "concat", "stack"):
         return math.hypot(*inputs)
@@ -154,14 +104,14 @@ def _same_shapes(node: fx.Node, bounds: Mapping[fx.Node, float]) -> bool:
 
 def _of_layer(layer: nn.Module, path: str) -> float:
     """Return the Lipschitz constant of a layer, or a bound on it."""
-    if isinstance(layer, _KEEPING):
+    if isinstance(layer, KEEPING):
         return 1.0
     if isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward:
         return float(torch.linalg.matrix_norm(layer.weight.detach().double(), 2))
-    if isinstance(layer, _NORMS) and layer.running_var is not None:
+    if isinstance(layer, BATCH_NORMS) and layer.running_var is not None:
         scale = (layer.running_var.double() + layer.eps).rsqrt()
         return float((scale if layer.weight is None else scale * layer.weight.detach()).abs().max())
-    if isinstance(layer, _CONVOLUTIONS) and layer.padding_mode == "zeros":
+    if isinstance(layer, CONVOLUTIONS) and layer.padding_mode == "zeros":
         return _of_convolution(layer)
     if isinstance(layer, _POOLS) and _is_disjoint(layer):
         return 1.0
