@@ -197,6 +197,12 @@ def test_calibration_is_of_the_measured_split_and_its_temperature_of_validation(
     expected = calibration_error(confidence, right, 10, norm="l2")
     assert found["calibration/error"] == pytest.approx(expected)
     assert found["calibration/error"] > found["calibration/error_after_temperature"]
+    each = [
+        calibration_error(scores.softmax(1)[:, k], y[2000:] == k, 10, norm="l2") for k in range(5)
+    ]
+    assert found["calibration/class_wise_error"] == pytest.approx(sum(each) / 5)
+    after = found["calibration/class_wise_error_after_temperature"]
+    assert after < found["calibration/class_wise_error"]
 
 
 def test_a_clip_keeps_the_class_of_the_logits_and_tells_what_it_would_lose():

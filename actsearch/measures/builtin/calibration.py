@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
@@ -16,8 +18,10 @@ from actsearch.measures.measure import Measure
 class Calibration(Measure):
     r"""Calibration error and loss: as trained, after a temperature, after a clip of the logits.
 
-    ``error`` and ``nll`` (mean negative log-likelihood), each also with ``_after_temperature``
-    (:math:`\mathrm{softmax}(z/T)`) and ``_after_clip`` (softmax of z held between -c and c);
+    ``error``, ``class_wise_error`` (the mean over all classes of the error of each one's
+    probability, whether it is the largest or not) and ``nll`` (mean negative log-likelihood), each
+    also with ``_after_temperature`` (:math:`\mathrm{softmax}(z/T)`) and ``_after_clip`` (softmax of
+    z held between -c and c);
     ``temperature`` and ``clip`` are T and c, fitted to the loss of validation rows: of the test
     split the figures are of fresh rows, in a search of the same rows.
 
@@ -35,6 +39,9 @@ class Calibration(Measure):
     References:
         On Calibration of Modern Neural Networks, C. Guo, G. Pleiss, Y. Sun and K. Weinberger, 2017,
         https://arxiv.org/abs/1706.04599
+
+        Measuring Calibration in Deep Learning, J. Nixon and others, 2019,
+        https://arxiv.org/abs/1904.01685
 
         Verified Uncertainty Calibration, A. Kumar, P. Liang and T. Ma, 2019,
         https://arxiv.org/abs/1909.10155
@@ -67,10 +74,12 @@ class Calibration(Measure):
         }
         ways = {"": z, "_after_temperature": z / temperature, "_after_clip": clipped}
         for way, scores in ways.items():
-            found[f"error{way}"] = self._error(scores, right)
+            probabilities = scores.softmax(1)
+            found[f"error{way}"] = self._error(probabilities.amax(1), right)
+            classes = [self._error(p, labels == k) for k, p in enumerate(probabilities.T)]
+            found[f"class_wise_error{way}"] = fmean(classes)
             found[f"nll{way}"] = float(F.cross_entropy(scores, labels))
         return found
 
-    def _error(self, scores: Tensor, right: Tensor) -> float:
-        confidence = scores.softmax(1).amax(1)
+    def _error(self, confidence: Tensor, right: Tensor) -> float:
         return calibration_error(confidence, right, self.bins, self.binning, self.norm)

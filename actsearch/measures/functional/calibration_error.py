@@ -49,7 +49,7 @@ def calibration_bins(
             f"bins must be at least 1 and binning one of {', '.join(get_args(Binning))}, but got"
             f" {bins=}, {binning=}."
         )
-    confidence = confidence.detach().double()
+    confidence = confidence.detach().double().contiguous()
     if binning == "equal_mass":
         below = torch.searchsorted(confidence.sort().values, confidence)
         index = below * bins // len(confidence)
