@@ -71,7 +71,7 @@ SMALL = 100_000
 Measured on multilayer perceptrons and small convolutional networks.
 """
 
-TINY = 15_000
+TINY_MODEL = 15_000
 """The same for four seeds as one network.
 
 Measured on nine small networks: 1.7 to 2.4 times one seed below, 2.3 to 3.4 times above.
@@ -121,7 +121,7 @@ class ModelInfo(_Data):
     @property
     def tiny(self) -> bool:
         """Whether four seeds as one network cost at most about two alone."""
-        return self._is_within(TINY)
+        return self._is_within(TINY_MODEL)
 
     def _is_within(self, size: int) -> bool:
         return self.elements is not None and max(self.elements, self.parameters) <= size

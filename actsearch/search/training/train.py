@@ -21,7 +21,7 @@ from actsearch.search.training.reports import DivergedError, Reports
 from actsearch.search.training.seeds import derive
 from actsearch.search.training.stacked.checks import NotStackableError
 from actsearch.search.training.stacked.compare import why_one_by_one
-from actsearch.search.training.stacked.follow import Group
+from actsearch.search.training.stacked.follow import SeedGroup
 from actsearch.search.training.stacked.train import train_stacked
 
 
@@ -74,7 +74,7 @@ def _run_stacked(jobs: Sequence[Job], report: Report) -> list[Result]:
         NotStackableError: they have to run one by one.
     """
     reports = [report, *(_go_on for _ in jobs[1:])]
-    groups = [Group(_seeds(job), own) for job, own in zip(jobs, reports, strict=True)]
+    groups = [SeedGroup(_seeds(job), own) for job, own in zip(jobs, reports, strict=True)]
     start = time.perf_counter()
     try:
         train_stacked(groups)
@@ -87,7 +87,7 @@ def _run_stacked(jobs: Sequence[Job], report: Report) -> list[Result]:
     return list(map(_of_group, groups))
 
 
-def _of_group(group: Group) -> Result:
+def _of_group(group: SeedGroup) -> Result:
     """Return what came of a job that was trained beside others."""
     if group.error is not None:
         return _ended_by(group.error, group.reports, group.watch, group.seconds)

@@ -19,7 +19,7 @@ from actsearch.search.training.stacked.checks import (
     check_trainer,
     is_near,
 )
-from actsearch.search.training.stacked.follow import Follower, Group
+from actsearch.search.training.stacked.follow import Follower, SeedGroup
 from actsearch.search.training.stacked.stack import Stack
 from actsearch.search.training.stacked.train import stacked
 
@@ -91,7 +91,7 @@ def _compare(jobs: Sequence[Job], scratch: str) -> None:
     stack, (trainer, *_) = stacked(jobs, scratch)
     stack.ahead = 1  # it is ended within an epoch
     beside = _Steps()
-    follower = Follower([Group(jobs, lambda *_: False)])
+    follower = Follower([SeedGroup(jobs, lambda *_: False)])
     trainer.callbacks += [beside, follower]
     trainer.fit(stack)
     found = follower.metrics[0]

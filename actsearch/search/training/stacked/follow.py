@@ -24,7 +24,7 @@ from actsearch.search.training.stacked.members import part_of
 
 
 @dataclass
-class Group:
+class SeedGroup:
     """The seeds of one job in a stack: they report their mean, and end together.
 
     Args:
@@ -64,7 +64,7 @@ class Follower(L.Callback):
         groups: of the stack's members, in their order.
     """
 
-    def __init__(self, groups: Sequence[Group]) -> None:
+    def __init__(self, groups: Sequence[SeedGroup]) -> None:
         jobs = [job for group in groups for job in group.jobs]
         self.groups = groups
         self.metrics: list[dict[str, float]] = [{} for _ in jobs]
@@ -74,7 +74,7 @@ class Follower(L.Callback):
         self._loaders: dict[int, list[Any]] = {}
         self._start = time.perf_counter()
 
-    def members(self) -> Iterator[tuple[Group, range]]:
+    def members(self) -> Iterator[tuple[SeedGroup, range]]:
         """Yield each group that has not ended, and the numbers of its members."""
         first = 0
         for group in self.groups:
@@ -83,7 +83,7 @@ class Follower(L.Callback):
             first += len(group.jobs)
 
     @contextmanager
-    def _ending(self, trainer: L.Trainer, group: Group) -> Iterator[None]:
+    def _ending(self, trainer: L.Trainer, group: SeedGroup) -> Iterator[None]:
         """Let what ends one group leave the others alone."""
         try:
             yield

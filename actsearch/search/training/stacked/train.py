@@ -12,12 +12,12 @@ from typing import Any
 from actsearch.search.training.fit import built, confirmed, keep
 from actsearch.search.training.job import Job, Result
 from actsearch.search.training.measuring import Measuring, require
-from actsearch.search.training.stacked.follow import Follower, Group
+from actsearch.search.training.stacked.follow import Follower, SeedGroup
 from actsearch.search.training.stacked.members import Member
 from actsearch.search.training.stacked.stack import Stack
 
 
-def train_stacked(groups: Sequence[Group]) -> None:
+def train_stacked(groups: Sequence[SeedGroup]) -> None:
     """Train all seeds of several jobs as one network.
 
     The jobs differ in seed, split, learning rate and placement alone.
