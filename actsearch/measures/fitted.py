@@ -27,8 +27,8 @@ class Fitted:
     """A trained module as a measure sees it; made once after the fit.
 
     What is not told by conventions, a module says by methods of its own: ``labels(batch)``,
-    ``logits(batch)``, ``embed(x)``, ``views(x)``, and the loaders ``labelled_dataloader()`` (of
-    training rows, where the training batches lack labels) and ``second_dataloader()``.
+    ``logits(batch)``, ``embed(x)``, ``views(x)``, ``derivatives(batch)``, and the loaders
+    ``labelled_dataloader()`` (training rows with labels) and ``second_dataloader()``.
     :data:`actsearch.measures.measure.NEEDS` has the conventions.
 
     Args:
@@ -180,12 +180,21 @@ class Fitted:
         Raises:
             MeasureError: it has no method ``views``.
         """
-        own = self._own("views")
-        if own is None:
+        if (own := self._own("views")) is None:
             raise MeasureError("it has no method views(x)")
         given, named = arguments(self.module, batch)
         first, second = own(*given, **named)
         return first, second
+
+    def derivatives(self, batch: Any) -> tuple[Tensor, ...]:
+        """Return the true values of a batch and their derivatives, as far as they are known.
+
+        Raises:
+            MeasureError: it has no method ``derivatives``.
+        """
+        if (own := self._own("derivatives")) is None:
+            raise MeasureError("it has no method derivatives(batch)")
+        return tuple(own(batch))
 
     def gather(
         self,

@@ -142,6 +142,9 @@ class _Classifier(nn.Module):
     def views(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x + 0.1 * torch.randn_like(x), x + 0.1 * torch.randn_like(x)
 
+    def derivatives(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return torch.ones(len(batch[0]), 3), torch.ones(len(batch[0]), 3, 4)
+
 
 def _batches(size: int) -> dict[str, list[tuple[Tensor, ...]]]:
     x = torch.randn(96, 4)

@@ -26,6 +26,7 @@ Need = Literal[
     "logits",
     "labelled_training",
     "second_data",
+    "derivatives",
 ]
 NEEDS: Mapping[Need, str] = MappingProxyType(
     {
@@ -38,6 +39,8 @@ NEEDS: Mapping[Need, str] = MappingProxyType(
         "logits": "a method `logits(batch)`, else a forward that returns (N, C), for labels < C",
         "labelled_training": "labels of the training batches, or of `labelled_dataloader()`",
         "second_data": "a `second_dataloader()`: rows of another distribution",
+        "derivatives": "a method `derivatives(batch)`: true values (N, *), and their derivatives by"
+        " the inputs, (N, *, D) and (N, *, D, D), as far as they are known",
     }
 )
 """What a measure may need, and how a module offers it."""

@@ -10,6 +10,7 @@ NAMES = [
     "calibration",
     "certified_accuracy",
     "dead_units",
+    "derivative_error",
     "effective_rank",
     "embedding_deviation",
     "gradient_flow",

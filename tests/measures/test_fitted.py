@@ -70,7 +70,7 @@ def offered(fitted):
     return {need for need in NEEDS if not fitted.lacking(need)}
 
 
-ALL = set(NEEDS) - {"views", "second_data"}
+ALL = set(NEEDS) - {"views", "second_data", "derivatives"}
 
 
 def test_a_classifier_offers_all_but_what_needs_a_method():
@@ -135,6 +135,9 @@ def test_a_module_says_by_methods_of_its_own_what_conventions_do_not_tell():
 
         def views(self, x):
             return x, -x
+
+        def derivatives(self, batch):
+            return (self.net(batch["a"]),)
 
         def labelled_dataloader(self):
             return Loader([{"a": X[:5], "z": Y[:5]}])
