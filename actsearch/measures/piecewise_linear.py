@@ -69,8 +69,14 @@ class PiecewiseLinearNetwork:
             for name, tensor in (*self._model.named_parameters(), *self._model.named_buffers())
         }
         check_affine(self._model, list(watched), example, what)
-        self._paths: list[str] = list(watched)
-        seen, _ = self._run(example[:1].double())
+        self._device, self._paths = example.device, list(watched)
+        try:
+            seen, _ = self._run(example[:1].double())
+        except RuntimeError as error:
+            reason = " ".join(f"{error}".split())[:200]
+            raise MeasureError(
+                f"{what} must have a model that runs in double precision, but got {reason}"
+            ) from error
         self._paths = list(seen)
         self.sites = tuple(_site(watched[path], z, what) for path, z in seen.items())
 
@@ -126,10 +132,9 @@ class PiecewiseLinearNetwork:
             handles.enter_context(noting(self._model, self._paths, seen))
             for path, y in zip(self._paths, outputs or (), strict=False):
                 module = self._model.get_submodule(path)
-                hook = module.register_forward_hook(lambda *_, y=y: y)
+                hook = module.register_forward_hook(lambda *_, y=y: y.to(self._device))
                 handles.enter_context(hook)
-            device = next(iter(self._state.values())).device
-            found = torch.func.functional_call(self._model, self._state, (x.to(device),))
+            found = torch.func.functional_call(self._model, self._state, (x.to(self._device),))
         return {path: z.cpu() for path, z in seen.items()}, found.cpu()
 
 

@@ -26,6 +26,7 @@ NAMES = [
     "relative_gradient_noise",
     "sparsity",
     "uniformity",
+    "verification",
 ]
 
 

@@ -64,6 +64,16 @@ class Product(nn.Module):
         return F.relu(self.left(x) * self.right(x))
 
 
+class Casting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = [torch.ones(3)]
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(F.relu(F.linear(x, self.scale[0].diag())))
+
+
 def mlp(*middle):
     return nn.Sequential(nn.Linear(3, 4), *middle, nn.Linear(4, 2))
 
@@ -77,9 +87,10 @@ def mlp(*middle):
         (mlp(Site("relu"), nn.LayerNorm(4)), "but got LayerNorm at '2'. Replace it,"),
         (mlp(nn.ReLU(), nn.Softmax(1)), "but got Softmax at '2'"),
         (Product(), "but got mul at 'mul'"),
+        (Casting(), "must have a model that runs in double precision, but got "),
         (nn.Sequential(nn.Embedding(9, 3), nn.ReLU()), "must have a model of one tensor of number"),
     ],
-    ids=["gelu", "jump", "norm", "softmax", "product", "tokens"],
+    ids=["gelu", "jump", "norm", "softmax", "product", "casts", "tokens"],
 )
 def test_what_is_not_piecewise_linear_is_refused_with_its_place(name, model, what):
     example = torch.zeros(2, 3, dtype=torch.long if "Embedding" in str(model) else torch.float32)
@@ -131,6 +142,56 @@ def test_wrong_options_are_told_in_one_line(name, options, what):
     assert "\n" not in str(raised.value)
 
 
-def test_the_picture_is_a_png(tmp_path):
+def classifier(model=None, shape=(1, 4, 4)):
+    torch.manual_seed(0)
+    layers = nn.Flatten(), nn.Linear(16, 8), Site("relu"), nn.Linear(8, 8), Site("hardtanh")
+    model = model or nn.Sequential(*layers, nn.Linear(8, 3))
+    x = torch.randn(6, *shape)
+    return Fitted(model, {"val": [(part, model(part).argmax(1)) for part in x.split(2)]})
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (16,)])
+def test_pictures_are_png_files(tmp_path, shape):
     build("linear_regions").pictures(fitted(ROWS), tmp_path)
-    assert (tmp_path / "linear_regions.png").read_bytes().startswith(b"\x89PNG")
+    refuted = build("verification", {"epsilon": 2.0, "samples": 2})
+    refuted.pictures(classifier(shape=shape), tmp_path)
+    drawn = sorted(tmp_path.iterdir())
+    assert [path.name for path in drawn] == ["linear_regions.png", "verification.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_shares_are_of_the_samples_and_fall_with_the_radius():
+    of = classifier()
+    found = [
+        build("verification", {"epsilon": epsilon, "samples": 5, "time_limit": 30.0}).values(of)
+        for epsilon in (0.0, 0.05, 2.0)
+    ]
+    verified = [values["verification/verified"] for values in found]
+    assert verified[0] == 1.0
+    assert verified[0] >= verified[1] > verified[2] == 0.0
+    assert [values["verification/refuted"] for values in found] == [1 - v for v in verified]
+    binaries = [values["verification/binaries"] for values in found]
+    assert binaries[0] == 0 < binaries[1] < binaries[2] <= 8 + 2 * 8
+
+
+def test_what_cannot_be_verified_is_refused(monkeypatch):
+    def message(of):
+        with pytest.raises(ActsearchError) as raised:
+            build("verification").values(of)
+        return str(raised.value)
+
+    smooth = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), Site("gelu"), nn.Linear(8, 3))
+    assert "verification must have continuous piecewise linear activations, but got gelu at 2." in (
+        message(classifier(smooth))
+    )
+
+    class Doubled(nn.Sequential):
+        def logits(self, batch):
+            return 2 * self(batch[0])
+
+    other = Doubled(nn.Flatten(), nn.Linear(16, 8), Site("relu"), nn.Linear(8, 3))
+    assert "must have a forward that returns the logits" in message(classifier(other))
+    monkeypatch.setattr("actsearch.measures.builtin.verification.MOST_UNITS", 15)
+    assert "must have at most 15 units at sites, but Sequential has 16." in message(classifier())
+    with pytest.raises(ActsearchError, match=r"time_limit above 0, but got .* time_limit=0"):
+        build("verification", {"time_limit": 0.0})

@@ -54,7 +54,7 @@ def test_directions_are_of_the_measures_that_have_one():
     assert directions() == {
         name: cls.direction
         for name, cls in all_measures().items()
-        if name not in ("gradient_flow", "linear_regions", "regions_on_segment")
+        if name not in ("gradient_flow", "linear_regions", "regions_on_segment", "verification")
     }
     assert find("gradient_flow").direction is None
 
@@ -114,7 +114,7 @@ def test_a_name_is_that_of_one_measure(other):
     ("measure", "options", "error", "message"),
     [
         ("certified_acuracy", {}, UnknownNameError, "measure 'certified_acuracy'; nearest: cert"),
-        ("zzz", {}, UnknownNameError, "known: alignment, calibration, .*by dotted path"),
+        ("zzz", {}, UnknownNameError, "of the [0-9]+ known is near.*by dotted path"),
         (
             "certified_accuracy",
             {"radios": 1},
