@@ -165,10 +165,10 @@ class Fitted:
             found = own(*given, **named)
         else:
             linear = [p for p, m in self.module.named_modules() if isinstance(m, nn.Linear)]
-            seen: dict[str, Tensor] = {}
+            seen: dict[str, list[Tensor]] = {}
             with noting(self.module, linear, seen):
                 self.module(*given, **named)
-            found = list(seen.values())[-1] if seen else None
+            found = list(seen.values())[-1][-1] if seen else None
         if not _is_matrix(found, rows((given, named))):
             raise MeasureError("it has no method embed(x), and no last linear layer of (N, D)")
         embedded: Tensor = found
@@ -236,7 +236,7 @@ class Fitted:
         Those that do not run, and those that cannot be evaluated alone, are left out.
         """
         model, standing = self.watched
-        seen: dict[str, Tensor] = {}
+        seen: dict[str, list[Tensor]] = {}
         with undisturbed(model), noting(model, standing, seen), torch.no_grad():
             try:
                 given, named = arguments(self.module, self.first())
@@ -245,7 +245,7 @@ class Fitted:
                 seen.clear()
                 forward(model, self.example)
         return tuple(
-            FittedSite(w.site.name, w.site.activation, w.properties, seen[path], w.function)
+            FittedSite(w.site.name, w.site.activation, w.properties, tuple(seen[path]), w.function)
             for path, w in standing.items()
             if path in seen
         )

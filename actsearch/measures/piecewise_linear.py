@@ -50,13 +50,14 @@ class PiecewiseLinearNetwork:
 
     Raises:
         MeasureError: the model does not take one tensor of numbers; an activation that is not
-            continuous and piecewise linear, with its site.
+            continuous and piecewise linear, or that runs several times, with its site.
         InvalidValueError: a layer between the sites that is not affine, with its place.
     """
 
     def __init__(self, fitted: Fitted, what: str) -> None:
         self._model, watched = fitted.watched
         self._model.eval()
+        self._what = what
         example = fitted.example
         if not isinstance(example, Tensor) or not example.is_floating_point() or example.ndim < 2:
             raise MeasureError(
@@ -127,7 +128,7 @@ class PiecewiseLinearNetwork:
             x: the input.
             outputs: what the sites give instead of what stands there.
         """
-        seen: dict[str, Tensor] = {}
+        seen: dict[str, list[Tensor]] = {}
         with ExitStack() as handles:
             handles.enter_context(noting(self._model, self._paths, seen))
             for path, y in zip(self._paths, outputs or (), strict=False):
@@ -135,7 +136,13 @@ class PiecewiseLinearNetwork:
                 hook = module.register_forward_hook(lambda *_, y=y: y.to(self._device))
                 handles.enter_context(hook)
             found = torch.func.functional_call(self._model, self._state, (x.to(self._device),))
-        return {path: z.cpu() for path, z in seen.items()}, found.cpu()
+        again = [path for path, runs in seen.items() if len(runs) > 1]
+        if again:
+            raise MeasureError(
+                f"{self._what} must have sites that run once, but {again[0]} runs"
+                f" {len(seen[again[0]])} times. Give each place a site of its own."
+            )
+        return {path: z.cpu() for path, (z,) in seen.items()}, found.cpu()
 
 
 def first_rows(fitted: Fitted, count: int) -> Array:

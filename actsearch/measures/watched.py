@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from actsearch.activations import Properties, from_spec, properties
 from actsearch.activations.base import Activation
-from actsearch.measures.functional.gradient_flow import slope_at
+from actsearch.measures.functional.site_runs import slope_at
 from actsearch.placement import FoundSite, Site, applied
 from actsearch.placement.discovery.find import discover
 from actsearch.placement.discovery.place import Place
@@ -52,24 +52,25 @@ class FittedSite:
         name: of the site, as :func:`actsearch.find_sites` gives it.
         activation: what stands there: a catalogue name, or the name of the class or function.
         properties: the facts of that; ``None`` where the catalogue does not know it.
-        inputs: what enters it, of one batch.
+        inputs: what enters it in each of its runs, of one batch: in a recurrent network at each
+            step.
         function: what stands there, as a function of one tensor.
     """
 
     name: str
     activation: str
     properties: Properties | None
-    inputs: Tensor
+    inputs: tuple[Tensor, ...]
     function: Callable[[Tensor], Tensor]
 
     @torch.no_grad()
-    def outputs(self) -> Tensor:
-        """Return what leaves it."""
-        return self.function(self.inputs.clone())
+    def outputs(self) -> list[Tensor]:
+        """Return what leaves it in each run."""
+        return [self.function(z.clone()) for z in self.inputs]
 
-    def derivatives(self) -> Tensor:
-        """Return the derivative at each input."""
-        return slope_at(self.function, self.inputs)
+    def derivatives(self) -> list[Tensor]:
+        """Return the derivative at each input of each run."""
+        return [slope_at(self.function, z) for z in self.inputs]
 
 
 class _Calling(nn.Module):
@@ -135,8 +136,8 @@ def sharing_copy(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def noting(model: nn.Module, paths: Iterable[str], seen: dict[str, Tensor]) -> Iterator[None]:
-    """Note by path what modules take in, in the order of their last runs.
+def noting(model: nn.Module, paths: Iterable[str], seen: dict[str, list[Tensor]]) -> Iterator[None]:
+    """Note by path what modules take in at each run, in the order of their last runs.
 
     Args:
         model: the model that runs.
@@ -146,8 +147,7 @@ def noting(model: nn.Module, paths: Iterable[str], seen: dict[str, Tensor]) -> I
 
     def hook(path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def note(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-            seen.pop(path, None)
-            seen[path] = inputs[0].detach().clone()
+            seen[path] = [*seen.pop(path, ()), inputs[0].detach().clone()]
 
         return note
 

@@ -14,6 +14,7 @@ NAMES = [
     "effective_rank",
     "embedding_deviation",
     "gradient_flow",
+    "gradient_ratio",
     "gradient_variance",
     "isotropy",
     "knn_accuracy",

@@ -12,7 +12,7 @@ from actsearch.activations import activation, properties
 from actsearch.errors import MeasureError
 from actsearch.measures import Fitted
 from actsearch.measures.measure import NEEDS
-from actsearch.placement import Placement, find_sites
+from actsearch.placement import Placement, Site, find_sites
 
 X, Y = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
 PAIRS = list(zip(X.split(4), Y.split(4), strict=True))
@@ -211,9 +211,9 @@ def test_sites_are_seen_with_what_enters_them():
     first, second = Fitted(net, {"val": [X]}).sites
     assert (first.name, first.activation, second.activation) == ("relu", "relu", "tanh")
     z = net.first(X).detach()
-    torch.testing.assert_close(first.inputs, z)
-    torch.testing.assert_close(second.outputs(), z.relu().tanh())
-    assert torch.equal(first.derivatives(), (z > 0).float())
+    torch.testing.assert_close(first.inputs, (z,))
+    torch.testing.assert_close(second.outputs(), [z.relu().tanh()])
+    assert torch.equal(first.derivatives()[0], (z > 0).float())
     assert second.properties == properties(activation("tanh"))
 
 
@@ -224,7 +224,8 @@ def test_sites_are_found_under_the_same_names_after_a_placement():
     sites = Fitted(net, {"val": [X]}).sites
     assert [site.name for site in sites] == names
     assert {site.activation for site in sites} == {"swish"}
-    torch.testing.assert_close(sites[0].outputs(), F.silu(net.first(X)).detach(), atol=1e-6, rtol=0)
+    expected = F.silu(net.first(X)).detach()
+    torch.testing.assert_close(sites[0].outputs(), [expected], atol=1e-6, rtol=0)
 
 
 def test_one_instance_called_twice_is_two_sites():
@@ -234,8 +235,27 @@ def test_one_instance_called_twice_is_two_sites():
 
     net = Twice()
     first, second = Fitted(net, {"val": [X]}).sites
-    torch.testing.assert_close(second.inputs, 2 * first.outputs())
+    torch.testing.assert_close(second.inputs, (2 * first.outputs()[0],))
     assert isinstance(net.act, nn.Tanh)
+
+
+def test_a_marked_site_is_one_however_often_it_runs():
+    class Marked(Net):
+        def __init__(self):
+            super().__init__()
+            self.act = Site("tanh")
+            self.wide = nn.Linear(8, 9)
+
+        def forward(self, x):
+            return self.act(self.wide(self.act(self.first(x))))
+
+    net = Marked()
+    (site,) = Fitted(net, {"val": [X]}).sites
+    first = net.first(X).detach()
+    torch.testing.assert_close(site.inputs, (first, net.wide(first.tanh()).detach()))
+    torch.testing.assert_close(site.outputs()[1], site.inputs[1].tanh())
+    Placement.uniform("relu", ["act"]).apply(net, X)
+    torch.testing.assert_close(net(X), net.wide(net.first(X).relu()).relu())
 
 
 def test_watching_shares_weights_and_data():

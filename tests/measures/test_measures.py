@@ -20,6 +20,7 @@ from actsearch.measures.functional.lipschitz import lipschitz
 from actsearch.measures.functional.parameters import parameters
 from actsearch.measures.functional.peak_memory import peak_memory
 from actsearch.placement import Site
+from actsearch.placement.recurrent import RNN
 
 
 def blobs(size=16):
@@ -93,6 +94,40 @@ def test_gradient_flow_is_that_of_the_module_by_its_sites_names():
         for flow in flows
         for quantity in ("gradient_norm", "kappa")
     }
+
+
+def test_the_gradient_ratio_is_of_the_first_site_and_the_last():
+    model, batch = mlp().eval(), blobs()[0]
+    fitted = Fitted(model, {"train": [batch], "val": [batch]}, loss=loss_of)
+    first, last = gradient_flow(model, lambda: loss_of(model, batch))
+    found = build("gradient_ratio").values(fitted)["gradient_ratio"]
+    assert found == pytest.approx((first.gradient_variance / last.gradient_variance) ** 0.5)
+
+
+class Recurrent(nn.Module):
+    def __init__(self, decay):
+        super().__init__()
+        torch.manual_seed(0)
+        self.cell, self.head = RNN(1, 8, activation="identity", bias=False), nn.Linear(8, 3)
+        with torch.no_grad():
+            self.cell.weight_hh_l0.copy_(decay * torch.eye(8))
+
+    def forward(self, x):
+        return self.head(self.cell(x.T[..., None])[0][-1])
+
+
+def test_the_gradient_of_each_step_and_what_is_left_at_the_first():
+    # Back through four steps of x, the identity takes half of the gradient in each of three.
+    batch = blobs()[0]
+    fitted = Fitted(Recurrent(0.5), {"train": [batch], "val": [batch]}, loss=loss_of)
+    assert build("gradient_ratio").values(fitted)["gradient_ratio"] == pytest.approx(0.5**3)
+    name = "gradient_flow/gradient_norm/cell.activation_l0"
+    options = {"quantities": ["gradient_norm"], "each_run": True}
+    found = build("gradient_flow", options).values(fitted)
+    assert found.keys() == {name, *(f"{name}/{run}" for run in range(4))}
+    steps = [found[f"{name}/{run}"] for run in range(4)]
+    assert steps == pytest.approx([steps[3] * 0.5**back for back in (3, 2, 1, 0)])
+    assert found[name] == pytest.approx(sum(step**2 for step in steps) ** 0.5)
 
 
 def test_sites_are_averaged():

@@ -74,6 +74,15 @@ class Casting(nn.Module):
         return self.head(F.relu(F.linear(x, self.scale[0].diag())))
 
 
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.act = nn.Linear(3, 3), Site("relu")
+
+    def forward(self, x):
+        return self.act(self.linear(self.act(x)))
+
+
 def mlp(*middle):
     return nn.Sequential(nn.Linear(3, 4), *middle, nn.Linear(4, 2))
 
@@ -88,9 +97,10 @@ def mlp(*middle):
         (mlp(nn.ReLU(), nn.Softmax(1)), "but got Softmax at '2'"),
         (Product(), "but got mul at 'mul'"),
         (Casting(), "must have a model that runs in double precision, but got "),
+        (Twice(), "must have sites that run once, but act.activation runs 2 times. Give each"),
         (nn.Sequential(nn.Embedding(9, 3), nn.ReLU()), "must have a model of one tensor of number"),
     ],
-    ids=["gelu", "jump", "norm", "softmax", "product", "casts", "tokens"],
+    ids=["gelu", "jump", "norm", "softmax", "product", "casts", "twice", "tokens"],
 )
 def test_what_is_not_piecewise_linear_is_refused_with_its_place(name, model, what):
     example = torch.zeros(2, 3, dtype=torch.long if "Embedding" in str(model) else torch.float32)

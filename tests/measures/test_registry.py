@@ -50,11 +50,21 @@ def other(tmp_path, monkeypatch):
     sys.modules.pop("other_measures", None)
 
 
+NEITHER_BETTER = {
+    "gradient_flow",
+    "gradient_ratio",
+    "linear_regions",
+    "novelty",
+    "regions_on_segment",
+    "verification",
+}
+
+
 def test_directions_are_of_the_measures_that_have_one():
     assert directions() == {
         name: cls.direction
         for name, cls in all_measures().items()
-        if name not in ("gradient_flow", "linear_regions", "regions_on_segment", "verification")
+        if name not in NEITHER_BETTER
     }
     assert find("gradient_flow").direction is None
 

@@ -12,7 +12,10 @@ from actsearch.measures.measure import Measure
 
 
 class DeadUnits(Measure):
-    """Share of units whose derivative is 0 on a whole batch, averaged over the sites."""
+    """Share of units whose derivative is 0 on a whole batch, averaged over the sites.
+
+    In a recurrent network, at every step.
+    """
 
     name = "dead_units"
     direction = "min"
@@ -20,4 +23,4 @@ class DeadUnits(Measure):
 
     @override
     def __call__(self, fitted: Fitted) -> float:
-        return fmean(dead_units(site.derivatives()) for site in fitted.sites)
+        return fmean(dead_units(*site.derivatives()) for site in fitted.sites)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-import torch
+from torch import Tensor
 from typing_extensions import override
 
 from actsearch.errors import UnknownNameError
 from actsearch.measures.fitted import Fitted
-from actsearch.measures.functional.gradient_flow import SiteFlow, gradient_flow
+from actsearch.measures.functional.gradient_flow import SiteFlow
+from actsearch.measures.functional.site_runs import SiteRun, site_runs
 from actsearch.measures.measure import Measure
 from actsearch.measures.watched import noting
 
@@ -19,9 +20,14 @@ QUANTITIES = tuple(field.name for field in fields(SiteFlow) if field.name != "na
 class GradientFlow(Measure):
     """What each site sees of one training batch, by ``QUANTITY/SITE``.
 
+    A site that runs several times, as in a recurrent network or a discriminator of two passes, is
+    measured over all of its runs together, and where ``each_run`` is set by ``QUANTITY/SITE/RUN``
+    as well, from run 0.
+
     Args:
         quantities: of ``variance`` (of the input), ``gradient_norm``, ``gradient_variance``,
             ``sparsity``, ``dead`` and ``kappa`` (relative gradient noise).
+        each_run: whether each run of a site that runs several times is measured by itself too.
 
     Raises:
         UnknownNameError: a quantity that does not exist.
@@ -35,23 +41,38 @@ class GradientFlow(Measure):
     direction = None
     needs = frozenset({"sites", "loss"})
 
-    def __init__(self, quantities: tuple[str, ...] = ("gradient_norm", "sparsity", "dead")) -> None:
+    def __init__(
+        self,
+        quantities: tuple[str, ...] = ("gradient_norm", "sparsity", "dead"),
+        each_run: bool = False,
+    ) -> None:
         for quantity in quantities:
             if quantity not in QUANTITIES:
                 raise UnknownNameError.among("quantity of gradient_flow", quantity, QUANTITIES)
         self.quantities = quantities
+        self.each_run = each_run
 
     @override
     def __call__(self, fitted: Fitted) -> dict[str, float]:
-        model, sites = fitted.watched
-        model.eval()
-        batch = fitted.first("train")
-        ran: dict[str, torch.Tensor] = {}
-        with noting(model, sites, ran):  # a site that training does not run through has no gradient
-            fitted.loss(batch, model)
-        flows = gradient_flow(model, lambda: fitted.loss(batch, model), ran)
+        flows: list[SiteFlow] = []
+        for name, runs in training_runs(fitted).items():
+            flows.append(SiteFlow.of(name, runs))
+            if self.each_run and len(runs) > 1:
+                flows += [SiteFlow.of(f"{name}/{i}", [run]) for i, run in enumerate(runs)]
         return {
-            f"{quantity}/{sites[flow.name].site.name}": getattr(flow, quantity)
+            f"{quantity}/{flow.name}": getattr(flow, quantity)
             for flow in flows
             for quantity in self.quantities
         }
+
+
+def training_runs(fitted: Fitted) -> dict[str, list[SiteRun]]:
+    """Return each run of each site that the training loss runs through, of one training batch."""
+    model, sites = fitted.watched
+    model.eval()
+    batch = fitted.first("train")
+    ran: dict[str, list[Tensor]] = {}
+    with noting(model, sites, ran):  # a site that training does not run through has no gradient
+        fitted.loss(batch, model)
+    found = site_runs(model, lambda: fitted.loss(batch, model), ran)
+    return {sites[path].site.name: runs for path, runs in found.items()}

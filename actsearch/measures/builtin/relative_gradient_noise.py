@@ -25,4 +25,4 @@ class RelativeGradientNoise(Measure):
 
     @override
     def __call__(self, fitted: Fitted) -> float:
-        return fmean(relative_gradient_noise(site.derivatives()) for site in fitted.sites)
+        return fmean(relative_gradient_noise(*site.derivatives()) for site in fitted.sites)

@@ -20,4 +20,4 @@ class Sparsity(Measure):
 
     @override
     def __call__(self, fitted: Fitted) -> float:
-        return fmean(sparsity(site.outputs()) for site in fitted.sites)
+        return fmean(sparsity(*site.outputs()) for site in fitted.sites)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from actsearch.activations.base import Activation
-from actsearch.errors import InvalidValueError
-from actsearch.placement import Site
+from actsearch.measures.functional.site_runs import SiteRun, site_runs
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class SiteFlow:
         gradient_variance: second moment :math:`E[(\partial L / \partial z)^2]`.
         sparsity: share of outputs that are exactly 0.
         dead: share of units (entries of the channel dimension) whose derivative is 0 on every
-            sample.
+            sample, in every run.
         kappa: relative gradient noise on the model's own z, as :func:`relative_gradient_noise`.
     """
 
@@ -40,139 +36,80 @@ class SiteFlow:
     dead: float
     kappa: float
 
+    @classmethod
+    def of(cls, name: str, runs: Sequence[SiteRun]) -> Self:
+        """Return what a site sees in some of its runs together."""
+        z = torch.cat([run.inputs.flatten() for run in runs])
+        gradient = torch.cat([run.gradient.flatten() for run in runs])
+        slopes = [run.slope for run in runs]
+        return cls(
+            name,
+            variance=float(z.square().mean()),
+            gradient_norm=float(gradient.norm()),
+            gradient_variance=float(gradient.square().mean()),
+            sparsity=sparsity(*(run.outputs for run in runs)),
+            dead=dead_units(*slopes),
+            kappa=relative_gradient_noise(*slopes),
+        )
+
 
 def gradient_flow(
     model: nn.Module, loss: Callable[[], Tensor], sites: Iterable[str] | None = None
 ) -> list[SiteFlow]:
-    """Run one forward and one backward pass, and return what each site saw.
+    """Run one forward and one backward pass, and return what each site saw in all of its runs.
 
-    Sites are in the order of the forward pass; one that runs more than once is measured on its last
-    run. The model's parameters and their gradients are left as they are; its mode (training or
-    evaluation) is the caller's choice, since it decides what normalisation does.
-
-    Args:
-        model: the model that holds the sites.
-        loss: computes the scalar loss by running the model, such as ``lambda:
-            F.cross_entropy(model(x), y)``.
-        sites: names of the modules to watch; every :class:`actsearch.Site` and every activation
-            otherwise.
-
-    Raises:
-        InvalidValueError: no site to watch, or one that the loss does not run through.
+    Arguments and errors are those of :func:`actsearch.measures.functional.site_runs.site_runs`,
+    which returns each run by itself.
 
     References:
         Understanding the difficulty of training deep feedforward neural networks, X. Glorot and Y.
         Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html
     """
-    names = list(sites) if sites is not None else _sites(model)
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def watch(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        # A copy, so that an activation that works in place does not overwrite what entered.
-        seen.pop(name, None)
-        z = inputs[0] if inputs[0].requires_grad else inputs[0].detach().requires_grad_()
-        seen[name] = (z, z)
-        return (z.clone(), *inputs[1:])
-
-    def keep(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        seen[name] = (seen[name][0], output.detach().clone())
-
-    with ExitStack() as handles, torch.enable_grad():
-        for name in names:
-            site = model.get_submodule(name)
-            handles.enter_context(site.register_forward_pre_hook(partial(watch, name)))
-            handles.enter_context(site.register_forward_hook(partial(keep, name)))
-        value = loss()
-        missed = [name for name in names if name not in seen]
-        if missed or not names:
-            raise InvalidValueError(
-                f"the loss must run through every site, but got none at {missed or 'any'}. Name"
-                " others."
-            )
-        gradients = torch.autograd.grad(value, [z for z, _ in seen.values()], allow_unused=True)
-    flows = []
-    for (name, (z, y)), gradient in zip(seen.items(), gradients, strict=True):
-        given = torch.zeros_like(z) if gradient is None else gradient
-        slope = slope_at(model.get_submodule(name), z)
-        flows.append(
-            SiteFlow(
-                name,
-                variance=float(z.detach().square().mean()),
-                gradient_norm=float(given.norm()),
-                gradient_variance=float(given.square().mean()),
-                sparsity=sparsity(y),
-                dead=dead_units(slope),
-                kappa=relative_gradient_noise(slope),
-            )
-        )
-    return flows
+    found = site_runs(model, loss, sites)
+    return [SiteFlow.of(name, runs) for name, runs in found.items()]
 
 
-def sparsity(output: Tensor) -> float:
-    """Return the share of outputs that are exactly 0.
+def sparsity(*outputs: Tensor) -> float:
+    """Return the share of outputs that are exactly 0, of one run or several.
 
     >>> sparsity(torch.tensor([0.0, 1.0, 0.0, 2.0]))
     0.5
     """
-    return float((output == 0).float().mean())
+    return float(torch.cat([(output == 0).flatten() for output in outputs]).double().mean())
 
 
-def dead_units(slope: Tensor) -> float:
-    r"""Return the share of units whose derivative is 0 on every sample.
+def dead_units(*slopes: Tensor) -> float:
+    r"""Return the share of units whose derivative is 0 on every sample, in every run.
 
-    No gradient reaches their weights.
+    No gradient reaches their weights. Runs of another number of units are of other units.
 
     Args:
-        slope: :math:`\varphi'(z)`, ``(N, C)``, ``(N, C, H, W)``, or tokens ``(N, T, C)``.
+        *slopes: :math:`\varphi'(z)` of each run, ``(N, C)``, ``(N, C, H, W)``, or tokens ``(N, T,
+            C)``.
 
     >>> dead_units(torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
     0.5
+    >>> dead_units(torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 0.0]]))
+    0.0
     """
-    channels = slope.movedim(-1 if slope.ndim == 3 else min(1, slope.ndim - 1), 0).flatten(1)
-    return float((channels == 0).all(1).float().mean())
+    alive: dict[int, Tensor] = {}
+    for slope in slopes:
+        units = slope.movedim(-1 if slope.ndim == 3 else min(1, slope.ndim - 1), 0).flatten(1)
+        alive[len(units)] = (units != 0).any(1) | alive.get(len(units), torch.tensor(False))
+    return 1 - float(torch.cat(list(alive.values())).double().mean())
 
 
-def relative_gradient_noise(slope: Tensor) -> float:
+def relative_gradient_noise(*slopes: Tensor) -> float:
     r"""Return κ on the model's own z; ``inf`` where the mean derivative is 0.
 
     .. math:: \kappa = E[\varphi'(z)^2] / E[\varphi'(z)]^2
 
     Args:
-        slope: :math:`\varphi'(z)`, of any shape.
+        *slopes: :math:`\varphi'(z)` of each run, of any shape.
 
     >>> relative_gradient_noise(torch.tensor([0.0, 1.0]))
     2.0
     """
-    mean = float(slope.double().mean())
-    return float(slope.double().square().mean()) / mean**2 if mean else math.inf
-
-
-def slope_at(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """Return φ'(z) elementwise.
-
-    φ acts on each element alone, so one backward pass of the sum has them all.
-
-    Args:
-        function: φ.
-        z: where; of any shape.
-
-    >>> slope_at(torch.square, torch.tensor([1.0, 2.0]))
-    tensor([2., 4.])
-    """
-    point = z.detach().clone().requires_grad_()
-    with torch.enable_grad():
-        y = function(point.clone())
-        if not y.requires_grad:
-            return torch.zeros_like(point)
-        (slope,) = torch.autograd.grad(y.sum(), point, allow_unused=True)
-    return torch.zeros_like(point) if slope is None else slope
-
-
-def _sites(model: nn.Module) -> list[str]:
-    """Return the names of the outermost sites and activations."""
-    names: list[str] = []
-    for name, module in model.named_modules():
-        inside = any(name.startswith(f"{outer}.") for outer in names)
-        if isinstance(module, (Site, Activation)) and not inside:
-            names.append(name)
-    return names
+    slope = torch.cat([each.flatten() for each in slopes]).double()
+    mean = float(slope.mean())
+    return float(slope.square().mean()) / mean**2 if mean else math.inf

@@ -104,8 +104,9 @@ class Collector:
         found: list[tuple[int, Place]] = []
         for (owner, key, functional), executions in self._executions(graph).items():
             members: dict[int, list[Call]] = {}
+            marked = not functional and self.candidates[key].kind == "site"
             for calls in executions.values():
-                indices = _site_indices(calls)
+                indices = [0] * len(calls) if marked else _site_indices(calls)
                 if len(indices) > len(self.sequences.get((owner, key), ())):
                     self.sequences[owner, key] = tuple(indices)
                 for index, call in zip(indices, calls, strict=True):

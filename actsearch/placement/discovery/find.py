@@ -53,7 +53,7 @@ def find_sites(
     its number among that module's calls of the same function: ``layer1.0.relu@2``. A loop is one
     site, and where it runs longer than what was seen, its shortest repeating end goes on. Where a
     branch calls the function a different number of times, later calls are counted differently:
-    mark such a place with a :class:`Site`.
+    mark such a place with a :class:`Site`, which is one site however often it is called.
 
     A module that forward never calls is protected, where all of forward was seen; not so in a
     LightningModule, whose training step may call it, unless ``called`` tells. A :class:`Site` stays

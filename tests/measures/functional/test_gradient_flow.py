@@ -83,3 +83,12 @@ def test_bad_sites_get_one_line():
         InvalidValueError, match="the loss must run through every site, but got none at any"
     ):
         gradient_flow(nn.Linear(2, 2), lambda: torch.ones(()))
+
+
+def test_units_are_alive_that_are_in_any_run():
+    never, first, second = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert dead_units(never[None], first[None]) == 0.5
+    assert dead_units(first[None], second[None]) == 0
+    assert dead_units(first[None], torch.zeros(1, 3)) == pytest.approx(4 / 5)  # other units
+    assert sparsity(never, first) == 0.75
+    assert relative_gradient_noise(never, first) == 4
