@@ -13,19 +13,26 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from actsearch import Site
+from actsearch.errors import InvalidValueError, UnknownNameError
+from actsearch.measures import Fitted, missing
+from actsearch.measures.builtin.novelty import Novelty
 from actsearch.measures.functional.gradient_flow import SiteFlow, gradient_flow
+from actsearch.measures.functional.novelty import detection
 from actsearch.measures.functional.recalibration import fit_clip, fit_temperature
+from actsearch.measures.undisturbed import undisturbed
 from actsearch.task.options import PositiveInt
 from actsearch.task.pictures import (
     confusion_matrix,
     evaluating,
     image_sheet,
     reliability_diagram,
+    score_histogram,
 )
 from actsearch.task.tensor_task import Schedule, TensorTask
-from actsearch.task.tensors import Batch, standardise
+from actsearch.task.tensors import Batch, TensorLoader, mean_and_deviation, scaled
 
 from .data import images
+from .data.novel import NOVEL, hold_out, read_novel
 from .nets.backbones import USUAL, Backbone, build_backbone
 from .nets.layers import Layout, Normalisation, NormPosition, Residual
 
@@ -63,6 +70,9 @@ class Classification(TensorTask):
         patch: transformer: side of a patch in pixels.
         heads: transformer: attention heads.
         schedule: ``constant`` learning rate, or ``cosine`` down to 0 over the epochs of training.
+        novel: what ``--measure novelty`` tells from the data: ``letters`` or ``photographs``
+            (images alone), ``classes:NAMES`` (with commas), which are held out of all splits, or
+            an ``.npz`` file with an array x or images on the scale of the data.
         logit_site: whether a site follows the logits, with ``identity`` in it, for odd monotone
             functions that bound or temper them; the space ``logits`` has some.
         log_gradient_flow: whether each validation also logs ``gradient_norm``, ``sparsity`` and
@@ -95,6 +105,7 @@ class Classification(TensorTask):
         patch: PositiveInt = 2,
         heads: PositiveInt = 4,
         schedule: Schedule = "cosine",
+        novel: str = "letters",
         logit_site: bool = False,
         log_gradient_flow: bool = False,
         **options: Any,
@@ -102,6 +113,14 @@ class Classification(TensorTask):
         super().__init__(**options)
         self.schedule = schedule
         found = images.load_labelled(data, data_home, image_shape)
+        source, _, names = novel.partition(":")
+        self._held_out: Tensor | None = None
+        if source == "classes":
+            found, out = hold_out(found, names.split(",") if names else [])
+            self._held_out = torch.from_numpy(out)
+        elif novel not in NOVEL and not novel.endswith(".npz"):
+            way_out = "Or classes:NAMES, or a file that ends in .npz."
+            raise UnknownNameError.among("novel data", novel, NOVEL, way_out)
         self.classes = found.classes
         usual_hidden, usual_depth, usual_norm = USUAL[backbone]
         layout = Layout(
@@ -119,7 +138,11 @@ class Classification(TensorTask):
             parts = OrderedDict(linear=self.network.get_submodule("head"), logits=site)
             self.network.add_module("head", nn.Sequential(parts))
         labels = torch.from_numpy(found.y)
-        self.hold(torch.from_numpy(found.x), labels, stratify=labels, scale=standardise)
+        self.hold(torch.from_numpy(found.x), labels, stratify=labels, scale=self._standardised)
+
+    def _standardised(self, x: Tensor, train: Tensor) -> Tensor:
+        self._scale = mean_and_deviation(x[train])
+        return scaled(x, *self._scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""
@@ -145,6 +168,28 @@ class Classification(TensorTask):
                 for measure in ("gradient_norm", "sparsity", "dead"):
                     self.log(f"{measure}/{site.name}", getattr(site, measure))
 
+    def second_dataloader(self) -> TensorLoader:
+        """Return what is novel to the model, as ``novel`` says, on the scale of the data.
+
+        Raises:
+            InvalidValueError: letters or photographs where the data are no images, a file that does
+                not fit.
+        """
+        (seen,), novel = self.select("train")[:1], str(self.hparams["novel"])
+        if novel in NOVEL:
+            if seen.ndim != 4:
+                raise InvalidValueError(
+                    f"{novel} must be told from images, but got rows of a table: give --task.novel"
+                    " classes:NAMES or an .npz file"
+                )
+            low, high = seen.amin((0, 2, 3), keepdim=True), seen.amax((0, 2, 3), keepdim=True)
+            rows = low + (high - low) * NOVEL[novel](*seen.shape[1:])
+        else:
+            own = self._held_out
+            own = read_novel(novel, tuple(seen.shape[1:])) if own is None else own
+            rows = scaled(own, *self._scale)
+        return TensorLoader(rows, batch_size=self.eval_batch_size)
+
     def gradient_flow(self) -> list[SiteFlow]:
         """Measure each site on one training batch, as training sees it."""
         with torch.inference_mode(False):
@@ -156,12 +201,17 @@ class Classification(TensorTask):
     @override
     @torch.no_grad()
     def pictures(self, folder: Path) -> None:
-        """Write the validation split's confusion matrix, reliability and misclassified images."""
+        """Write what the validation rows come to, and what the model makes of what is novel.
+
+        The confusion matrix, the reliability diagram, misclassified images, how the score of
+        novelty is distributed, and the novel images that have most and least of it.
+        """
         shown, actual = self.select("val")
         with evaluating(self):
             batches = shown.split(self.eval_batch_size)
             logits = torch.cat([self(x.to(self.device)).cpu() for x in batches])
         predicted = logits.argmax(1)
+        confusion_matrix(folder / "confusion_matrix.png", actual, predicted, self.classes)
         temperature, clip = fit_temperature(logits, actual), fit_clip(logits, actual)
         ways = {
             "as trained": logits,
@@ -170,10 +220,24 @@ class Classification(TensorTask):
         }
         confidences = {way: scores.softmax(1).amax(1) for way, scores in ways.items()}
         reliability_diagram(folder / "reliability.png", confidences, predicted == actual)
-        confusion_matrix(folder / "confusion_matrix.png", actual, predicted, self.classes)
         wrong = (predicted != actual).nonzero().flatten()
         if shown.ndim == 4 and len(wrong):
             titles = [
                 f"{self.classes[actual[i]]} taken for {self.classes[predicted[i]]}" for i in wrong
             ]
             image_sheet(folder / "misclassified.png", shown[wrong], titles)
+        self._draw_novelty(folder)
+
+    def _draw_novelty(self, folder: Path) -> None:
+        measure, fitted = Novelty(), Fitted(self)
+        if missing(fitted, measure):
+            return
+        with undisturbed(self):
+            known, novel = (found["typical"] for found in measure.scores(fitted, "val", "second"))
+            images = torch.cat([batch[0].cpu() for batch in fitted.batches("second")])
+        scores, title = {"known": known, "novel": novel}, f"AUROC {detection(known, novel)[0]:.3f}"
+        score_histogram(folder / "novelty.png", scores, f"typical: {title}")
+        if images.ndim == 4:
+            order = novel.argsort(descending=True)
+            ends = torch.cat([order[:10], order[-10:]])
+            image_sheet(folder / "novel.png", images[ends], [f"{novel[i]:.2f}" for i in ends])

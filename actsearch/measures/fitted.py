@@ -132,23 +132,32 @@ class Fitted:
         return found
 
     @torch.no_grad()
-    def logits(self, batch: Any) -> Tensor:
-        """Return the scores of all classes for a batch, ``(N, C)``.
+    def scores(self, batch: Any) -> Tensor:
+        """Return the scores of all classes for a batch, labelled or not, ``(N, C)``.
 
         Raises:
-            MeasureError: its forward returns something else, or labels are not below C.
+            MeasureError: its forward returns something else.
         """
         own = self._own("logits")
         found = own(batch) if own else self.predict(batch)
         if isinstance(found, Mapping):
             found = found.get("logits")
-        found = getattr(found, "logits", found)
-        classes = self.labels(batch)
-        if not _is_matrix(found, len(classes)) or found.shape[1] < 2:
+        scores: Tensor = getattr(found, "logits", found)
+        if not _is_matrix(scores) or scores.shape[1] < 2:
             raise MeasureError("its forward does not return (N, C)")
-        if int(classes.min()) < 0 or int(classes.max()) >= found.shape[1]:
-            raise MeasureError(f"its labels are not all from 0 to {found.shape[1] - 1}")
-        scores: Tensor = found
+        return scores
+
+    def logits(self, batch: Any) -> Tensor:
+        """Return the scores of a labelled batch, ``(N, C)``.
+
+        Raises:
+            MeasureError: its forward returns something else, or labels are not below C.
+        """
+        scores, classes = self.scores(batch), self.labels(batch)
+        if len(scores) != len(classes):
+            raise MeasureError("its forward does not return (N, C)")
+        if int(classes.min()) < 0 or int(classes.max()) >= scores.shape[1]:
+            raise MeasureError(f"its labels are not all from 0 to {scores.shape[1] - 1}")
         return scores
 
     @torch.no_grad()
@@ -198,7 +207,7 @@ class Fitted:
 
     def gather(
         self,
-        *what: Literal["labels", "logits", "embeddings"],
+        *what: Literal["labels", "logits", "scores", "embeddings"],
         part: Part | None = None,
         most: int | None = None,
     ) -> tuple[Tensor, ...]:
@@ -294,7 +303,7 @@ class Fitted:
         return found if inspect.ismethod(found) else None
 
 
-def _is_matrix(found: Any, rows: int) -> bool:
-    """Whether something is a float tensor of so many rows."""
+def _is_matrix(found: Any, rows: int | None = None) -> bool:
+    """Whether something is a float tensor of so many rows, or of any."""
     tensor = isinstance(found, Tensor) and found.is_floating_point()
-    return tensor and found.ndim == 2 and len(found) == rows
+    return tensor and found.ndim == 2 and rows in (None, len(found))

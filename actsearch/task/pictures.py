@@ -65,6 +65,32 @@ def reliability_diagram(path: Path, confidences: Mapping[str, Tensor], right: Te
     figure.savefig(path, dpi=DPI)
 
 
+def score_histogram(path: Path, scores: Mapping[str, Tensor], title: str) -> None:
+    """Draw how a score is distributed in several sets, each as a density.
+
+    Args:
+        path: the PNG to write.
+        scores: by set, ``(N,)``; the largest 1 % are drawn with the last bin.
+        title: of the picture.
+    """
+    figure, axes = new_figure(size=4.0)
+    ax = axes[0, 0]
+    every = torch.cat(list(scores.values()))
+    low, high = float(every.min()), float(every.quantile(0.99))
+    for name, values in scores.items():
+        ax.hist(
+            values.clamp(max=high).numpy(),
+            40,
+            range=(low, high),
+            density=True,
+            alpha=0.6,
+            label=name,
+        )
+    ax.set(title=title, xlabel="score", ylabel="density")
+    ax.legend()
+    figure.savefig(path, dpi=DPI)
+
+
 def image_sheet(path: Path, images: Tensor, titles: Sequence[str], limit: int = 25) -> None:
     """Draw the first images in a grid, each with its title.
 

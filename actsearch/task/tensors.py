@@ -131,8 +131,20 @@ def standardise(x: Tensor, train: Tensor) -> Tensor:
         x: all rows ``(N, D)``, or images ``(N, C, H, W)``.
         train: the row numbers that the mean and the deviation are measured on.
     """
+    return scaled(x, *mean_and_deviation(x[train]))
+
+
+def mean_and_deviation(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the deviation of each column or channel, missing values left out.
+
+    Args:
+        x: rows ``(N, D)``, or images ``(N, C, H, W)``.
+    """
     over = (0,) if x.ndim == 2 else (0, 2, 3)
-    mean = x[train].nanmean(over, keepdim=True)
-    deviation = (x[train] - mean).square().nanmean(over, keepdim=True).sqrt()
-    scaled = (x - mean) / torch.where(deviation > 0, deviation, 1.0)
-    return scaled.nan_to_num(0.0)
+    mean = x.nanmean(over, keepdim=True)
+    return mean, (x - mean).square().nanmean(over, keepdim=True).sqrt()
+
+
+def scaled(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Return ``x`` less a mean over a deviation (0 counts as 1); missing values become 0."""
+    return ((x - mean) / torch.where(deviation > 0, deviation, 1.0)).nan_to_num(0.0)

@@ -117,12 +117,17 @@ def read_npz(path: str) -> Labelled:
     for inputs, labels in NPZ_NAMES:
         x, y = arrays.get(inputs), arrays.get(labels)
         if x is not None and y is not None:
-            if x.ndim == 3:
-                x = x[:, None]
-            elif x.ndim == 4 and x.shape[-1] in (1, 3, 4) and x.shape[1] not in (1, 3, 4):
-                x = x.transpose(0, 3, 1, 2)
-            return labelled(x, y)
+            return labelled(channels_first(x), y)
     raise InvalidValueError(
         f"{path} must hold arrays x and y, or images and labels, but got"
         f" {', '.join(arrays) or 'none'}."
     )
+
+
+def channels_first(x: np.ndarray) -> np.ndarray:
+    """Return images as ``(N, C, H, W)``, and rows of a table as they are."""
+    if x.ndim == 3:
+        return x[:, None]
+    if x.ndim == 4 and x.shape[-1] in (1, 3, 4) and x.shape[1] not in (1, 3, 4):
+        return x.transpose(0, 3, 1, 2)
+    return x

@@ -21,6 +21,7 @@ NAMES = [
     "latency",
     "linear_probe",
     "linear_regions",
+    "novelty",
     "parameters",
     "peak_memory",
     "regions_on_segment",

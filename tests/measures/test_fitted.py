@@ -280,3 +280,30 @@ def test_the_example_is_the_modules_own_or_of_training():
 def test_an_absent_split_is_told():
     with pytest.raises(MeasureError, match="there are no test batches"):
         Fitted(Module()).gather("labels", part="test")
+
+
+def test_rows_of_another_distribution_have_scores_whatever_their_labels():
+    batches = {"val": PAIRS, "second": [(X, Y + 7), (X[:5],)]}
+    fitted = Fitted(Net(), batches)
+    (scores,) = fitted.gather("scores", part="second")
+    torch.testing.assert_close(scores, fitted.module(torch.cat([X, X[:5]])).detach())
+    with pytest.raises(MeasureError, match="its labels are not all from 0 to 2"):
+        fitted.gather("logits", part="second")
+
+
+def test_classes_of_pieces_of_a_row_are_labels_where_a_module_says_so():
+    class Pieces(Module):
+        def forward(self, x):
+            return self.net(torch.cat([x, -x]))
+
+        def labels(self, batch):
+            return batch[1].repeat(2)
+
+    (logits,) = Fitted(Pieces()).gather("logits")
+    assert logits.shape == (24, 3)
+
+    class Mistaken(Pieces):
+        labels = None
+
+    reason = Fitted(Mistaken()).lacking("logits")
+    assert reason == "its forward does not return (N, C)"

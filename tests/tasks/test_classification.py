@@ -3,9 +3,18 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits, load_wine
 
 import actsearch
-from actsearch.errors import InvalidValueError, RequirementError, TaskError, UnknownNameError
+from actsearch.errors import (
+    InvalidValueError,
+    MeasureError,
+    RequirementError,
+    TaskError,
+    UnknownNameError,
+)
+from actsearch.measures import Fitted, check
+from actsearch.measures import build as build_measure
 from actsearch.task import laws
 from actsearch_tasks.classification import Classification
 
@@ -129,6 +138,65 @@ def test_gradient_flow_is_logged_where_asked_and_changes_nothing_of_a_fit():
     assert {name: with_it[name] for name in without} == without
 
 
+def novel_rows(**options):
+    task = build(**options)
+    return task, torch.cat([batch[0] for batch in task.second_dataloader()])
+
+
+def test_letters_and_photographs_are_on_the_scale_of_the_data():
+    pixels = torch.from_numpy(load_digits().images).float()[:, None] / 16
+    for novel, count in (("letters", 676), ("photographs", 1000)):
+        task, rows = novel_rows(novel=novel)
+        mean, deviation = (f(pixels[task.splits.train]) for f in (torch.mean, torch.std))
+        intensities = rows * deviation + mean
+        assert rows.shape == (count, 1, 8, 8)
+        assert -1e-3 < float(intensities.min()) < float(intensities.max()) < 1.001
+        assert 0.2 < float(intensities.mean()) < 0.5
+
+
+def test_letters_have_the_shape_and_the_range_of_own_images(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (40, 12, 10, 3), endpoint=True)
+    np.savez(tmp_path / "images.npz", images=images, labels=np.arange(40) % 2)
+    for novel in ("letters", "photographs"):
+        task, rows = novel_rows(data=str(tmp_path / "images.npz"), novel=novel)
+        assert rows.shape[1:] == (3, 12, 10)
+        seen = task.select("train")[0]
+        assert float(rows.min()) >= float(seen.min()) - 1e-5
+        assert float(rows.max()) <= float(seen.max()) + 1e-5
+
+
+def test_classes_that_are_held_out_are_novel_and_in_no_split():
+    task, rows = novel_rows(novel="classes:7,9")
+    assert task.classes == ("0", "1", "2", "3", "4", "5", "6", "8")
+    x, y = task.tensors
+    digits = load_digits()
+    kept = torch.from_numpy(~np.isin(digits.target, (7, 9)))
+    assert (len(rows), len(x)) == (int((~kept).sum()), int(kept.sum()))
+    assert torch.equal(y, torch.from_numpy(np.where(digits.target == 8, 7, digits.target))[kept])
+    whole = torch.from_numpy(digits.images).float()[:, None] / 16
+    mean, deviation = (f(whole[kept][task.splits.train]) for f in (torch.mean, torch.std))
+    torch.testing.assert_close(rows, (whole[~kept] - mean) / deviation, atol=1e-3, rtol=1e-3)
+
+
+def test_a_file_of_novel_rows_is_standardised_as_the_data(tmp_path):
+    wine = load_wine().data
+    np.savez(tmp_path / "novel.npz", x=wine[:5])
+    task, rows = novel_rows(data="wine", novel=str(tmp_path / "novel.npz"))
+    torch.testing.assert_close(rows, task.tensors[0][:5])
+    np.savez(tmp_path / "narrow.npz", x=wine[:5, :3])
+    with pytest.raises(
+        InvalidValueError, match=r"inputs of shape \(13,\), but got x of .*\(5, 3\)"
+    ):
+        novel_rows(data="wine", novel=str(tmp_path / "narrow.npz"))
+
+
+def test_letters_beside_a_table_are_no_second_data_and_why_is_told():
+    task = build(data="wine")
+    refusal = "novelty must have second data, but Wine has none: letters must be told from images"
+    with pytest.raises(MeasureError, match=refusal):
+        check(Fitted(task, name="Wine"), [build_measure("novelty")])
+
+
 def test_reads_npz_of_rows_and_of_images(tmp_path):
     generator = np.random.default_rng(0)
     labels = np.repeat(np.array(["no", "yes"]), 20)
@@ -191,6 +259,9 @@ def test_a_file_that_is_none_gets_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
+        ({"novel": "leters"}, UnknownNameError, "unknown novel data 'leters'; nearest: letters"),
+        ({"novel": "classes:7,10"}, UnknownNameError, "unknown class '10'"),
+        ({"novel": "classes:"}, InvalidValueError, "novel must hold out a class and leave two"),
         ({"data": "digit"}, UnknownNameError, "unknown data 'digit'; nearest: digits"),
         ({"data": "diabetes"}, InvalidValueError, "labelled by class, but diabetes has values to"),
         ({"data": "torchvision:MNIST"}, TaskError, "torchvision:MNIST needs torchvision"),

@@ -74,6 +74,7 @@ LOWER = frozenset(
         "parameters",
         "residual",
         "violation",
+        "fpr",
         "uniformity",
         "alignment",
     ]

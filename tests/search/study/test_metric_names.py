@@ -12,6 +12,7 @@ from actsearch.search.study.metric_names import in_test, mode_of
         ("val_accuracy", "max"), ("val_acc", "max"), ("val_f1", "max"), ("valAUROC", "max"),
         ("metrics/r2", "max"), ("val_loss", "min"), ("val_error2", "min"),
         ("val_previous_loss", "min"), ("val_rmse", "min"), ("accuracy_loss", "min"),
+        ("novelty/fpr95/typical", "min"), ("novelty/auroc/typical", "max"),
     ],
 )  # fmt: skip
 def test_the_last_known_word_tells(metric, mode):
