@@ -34,6 +34,7 @@ from actsearch.task.tensors import Batch, TensorLoader, mean_and_deviation, scal
 from .data import images
 from .data.novel import NOVEL, hold_out, read_novel
 from .nets.backbones import USUAL, Backbone, build_backbone
+from .nets.constrained import Weights, constrain_weights
 from .nets.layers import Layout, Normalisation, NormPosition, Residual
 
 
@@ -67,6 +68,10 @@ class Classification(TensorTask):
         residual: blocks of resnet and transformer: ``pre_activation`` (norm, activation and weights
             in the branch, a clean shortcut) or ``post_activation`` (norm or activation after the
             sum).
+        weights: ``plain``; or, of an mlp without normalisation, each layer's held at a spectral
+            norm of 1, the head's at 4: ``spectral`` (by power iteration, some percent off) or
+            ``orthogonal``. Then ``robustness`` has something to certify, with activations of the
+            space ``non_expansive``.
         patch: transformer: side of a patch in pixels.
         heads: transformer: attention heads.
         schedule: ``constant`` learning rate, or ``cosine`` down to 0 over the epochs of training.
@@ -102,6 +107,7 @@ class Classification(TensorTask):
         normalisation: Normalisation | None = None,
         norm_position: NormPosition = "before",
         residual: Residual = "pre_activation",
+        weights: Weights = "plain",
         patch: PositiveInt = 2,
         heads: PositiveInt = 4,
         schedule: Schedule = "cosine",
@@ -133,6 +139,8 @@ class Classification(TensorTask):
             heads,
         )
         self.network = build_backbone(backbone, found.x.shape[1:], len(found.classes), layout)
+        if weights != "plain":
+            constrain_weights(self.network, weights)
         if logit_site:
             site = Site("identity", requires="monotone and odd")
             parts = OrderedDict(linear=self.network.get_submodule("head"), logits=site)

@@ -26,6 +26,7 @@ NAMES = [
     "peak_memory",
     "regions_on_segment",
     "relative_gradient_noise",
+    "robustness",
     "sparsity",
     "uniformity",
     "verification",

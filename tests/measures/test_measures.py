@@ -9,14 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from actsearch.errors import InvalidValueError
 from actsearch.measures import Fitted, build
-from actsearch.measures.builtin.certified_accuracy import lipschitz_bound
 from actsearch.measures.functional.calibration_error import calibration_error
 from actsearch.measures.functional.gradient_flow import gradient_flow
 from actsearch.measures.functional.knn_accuracy import knn_accuracy
 from actsearch.measures.functional.latency import latency
-from actsearch.measures.functional.lipschitz import lipschitz
 from actsearch.measures.functional.parameters import parameters
 from actsearch.measures.functional.peak_memory import peak_memory
 from actsearch.placement import Site
@@ -153,67 +150,6 @@ def test_alignment_is_0_for_views_that_are_the_same():
     assert build("alignment").values(fitted)["alignment"] == pytest.approx(0, abs=1e-12)
 
 
-def attacked(model, x, y, radius):
-    """Return which rows a projected-gradient attack breaks."""
-    step = torch.zeros_like(x, requires_grad=True)
-    for _ in range(40):
-        (gradient,) = torch.autograd.grad(F.cross_entropy(model(x + step), y), step)
-        moved = step + radius / 4 * F.normalize(gradient, dim=1)
-        norm = moved.norm(dim=1, keepdim=True)
-        step = (moved * (radius / norm).clamp(max=1)).detach().requires_grad_()
-    return model(x + step).argmax(1) != y
-
-
-def test_no_attack_breaks_what_is_certified():
-    model = mlp().eval()
-    fitted = Fitted(model, {"val": blobs(96)})
-    x, y = blobs(96)[0]
-    accuracy = float((model(x).argmax(1) == y).float().mean())
-    shares = []
-    for radius in (0.0, 0.2, 0.5):
-        certified = build("certified_accuracy", {"radius": radius}).values(fitted)
-        shares.append(certified["certified_accuracy"])
-        logits = model(x).detach()
-        right = logits.gather(1, y[:, None]).squeeze(1)
-        margin = right - logits.scatter(1, y[:, None], -torch.inf).amax(1)
-        sure = margin / (2**0.5 * lipschitz_bound(fitted)) > radius
-        assert float(sure.float().mean()) == pytest.approx(shares[-1])
-        assert not attacked(model, x, y, max(radius, 1e-9))[sure].any()
-    assert shares[0] == pytest.approx(accuracy)
-    assert shares[0] > shares[1] > shares[2]
-
-
-class Residual(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(2, 2, 3, padding=1, groups=2)
-        self.norm = nn.BatchNorm2d(2)
-        self.down = nn.Conv2d(2, 3, 2, stride=2)
-        self.head = nn.Linear(3, 4)
-
-    def forward(self, x):
-        x = x + 0.5 * self.norm(F.relu(self.conv(x)))
-        return self.head(self.down(x).mean((2, 3)))
-
-
-def test_the_bound_holds_for_convolutions_and_residual_sums():
-    torch.manual_seed(0)
-    model, x = Residual(), torch.randn(64, 2, 6, 6)
-    model.norm(x)
-    model.eval()
-    bound = lipschitz_bound(Fitted(model, example=x))
-    jacobian = torch.func.vmap(torch.func.jacrev(lambda one: model(one[None])[0]))(x)
-    largest = float(torch.linalg.matrix_norm(jacobian.flatten(2).detach(), 2).max())
-    assert largest <= bound <= 20 * largest
-
-
-def test_the_bound_of_a_chain_is_the_product_of_its_layers():
-    model = nn.Sequential(nn.Linear(3, 5), nn.Flatten(), Site("swish", beta=1.0), nn.Linear(5, 2))
-    norms = [float(torch.linalg.matrix_norm(model[i].weight.detach(), 2)) for i in (0, 3)]
-    bound = lipschitz_bound(Fitted(model, example=torch.zeros(1, 3)))
-    assert bound == pytest.approx(norms[0] * norms[1] * 1.0998, rel=1e-4)
-
-
 def test_calibration_is_of_the_measured_split_and_its_temperature_of_validation():
     torch.manual_seed(0)
     z = 2 * torch.randn(4000, 5)
@@ -253,28 +189,3 @@ def test_a_clip_keeps_the_class_of_the_logits_and_tells_what_it_would_lose():
     assert found["error_after_clip"] == pytest.approx(
         calibration_error(scores.softmax(1).amax(1), right)
     )
-
-
-class Spread(nn.Module):
-    def forward(self, x):
-        return x + x[:, :1]
-
-
-class Branching(nn.Module):
-    def forward(self, x):
-        return x if x.sum() > 0 else -x
-
-
-@pytest.mark.parametrize(
-    ("model", "what"),
-    [
-        (nn.Sequential(nn.LayerNorm(3)), "but got LayerNorm at '0'"),
-        (nn.Sequential(nn.Linear(3, 3), nn.Softmax(1)), "but got Softmax at '1'"),
-        (Spread(), "but got add at"),
-        (Branching(), "forward that torch.fx traces"),
-    ],
-)
-def test_what_has_no_known_bound_is_refused(model, what):
-
-    with pytest.raises(InvalidValueError, match=what):
-        lipschitz(model, {}, torch.zeros(2, 3))

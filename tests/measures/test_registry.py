@@ -56,6 +56,8 @@ NEITHER_BETTER = {
     "linear_regions",
     "novelty",
     "regions_on_segment",
+    "robustness",
+    "saliency",
     "verification",
 }
 

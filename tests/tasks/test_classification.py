@@ -31,6 +31,8 @@ VARIANTS = [
     {"data": "wine", "normalisation": "batch", "norm_position": "after"},
     {"data": "breast_cancer", "schedule": "constant"},
     {"logit_site": True},
+    {"weights": "spectral", "hidden": 32},
+    {"weights": "orthogonal", "hidden": 32, "depth": 1},
     {"data": "iris", "normalisation": "layer", "norm_position": "either"},
 ]
 
@@ -129,6 +131,15 @@ def test_either_side_of_normalisation_equals_each_layout():
         torch.testing.assert_close(
             both(both.example_input_array), plain(plain.example_input_array), rtol=0, atol=0
         )
+
+
+@pytest.mark.parametrize(("weights", "off"), [("spectral", 0.1), ("orthogonal", 1e-4)])
+def test_constrained_weights_keep_their_norm_through_training(weights, off):
+    task = build(weights=weights, hidden=32, depth=2)
+    laws.fit(task, epochs=3)
+    layers = [m for m in task.network.modules() if isinstance(m, torch.nn.Linear)]
+    norms = [float(torch.linalg.matrix_norm(layer.weight.detach(), 2)) for layer in layers]
+    assert norms == pytest.approx([1, 1, 4], rel=off)
 
 
 def test_gradient_flow_is_logged_where_asked_and_changes_nothing_of_a_fit():
@@ -269,6 +280,7 @@ def test_a_file_that_is_none_gets_one_line(tmp_path):
         ({"image_shape": (1, 7, 7)}, InvalidValueError, r"image_shape must fit .* \(1, 8, 8\)"),
         ({"backbone": "lenet", "depth": 3}, InvalidValueError, "depth must be left alone for"),
         ({"norm_position": "after"}, InvalidValueError, "norm_position must be before where"),
+        ({"backbone": "lenet", "weights": "spectral"}, InvalidValueError, "plain but for dense"),
         (TRANSFORMER | {"patch": 3}, InvalidValueError, "patch must divide the image's 8×8 pixels"),
         (TRANSFORMER | {"heads": 5}, InvalidValueError, r"must be a multiple of heads \(5\)"),
         (TRANSFORMER | {"normalisation": "batch"}, InvalidValueError, "must have layer normal"),
