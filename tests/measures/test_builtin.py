@@ -27,6 +27,7 @@ NAMES = [
     "regions_on_segment",
     "relative_gradient_noise",
     "robustness",
+    "saliency",
     "sparsity",
     "uniformity",
     "verification",
