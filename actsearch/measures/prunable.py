@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from actsearch.errors import MeasureError
 from actsearch.measures.batch import arguments
 from actsearch.measures.fitted import Fitted
-from actsearch.measures.functional.gradient_flow import slope_at
+from actsearch.measures.functional.site_runs import slope_at
 from actsearch.measures.functional.weight_gradients import squared_weight_gradients
 from actsearch.measures.returned_logits import check_returned_logits
 from actsearch.measures.watched import noting
@@ -170,7 +170,7 @@ class PrunableNetwork:
     def _of_batch(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return the means of a batch by site, ``(4, units)``: all of :class:`Units` but norms."""
         ran: dict[str, tuple[Tensor, Tensor]] = {}
-        entered: dict[str, Tensor] = {}
+        entered: dict[str, list[Tensor]] = {}
         with ExitStack() as handles, torch.enable_grad():
             handles.enter_context(noting(self.model, self._layers, entered))
             for path in self._layers.values():
@@ -193,7 +193,7 @@ class PrunableNetwork:
             ]
         found = {}
         for (site, path), *deltas in zip(self._layers.items(), *gradients, strict=True):
-            layer, z = self._module(path), entered[site]
+            layer, z = self._module(path), entered[site][-1]  # as of its layer, the last run
             function = self._watched[site].function
             rows = [squared_weight_gradients(layer, ran[path][0], d).mean(0) for d in deltas]
             for values in (slope_at(function, z).square(), function(z.clone()).detach()):
