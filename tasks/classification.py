@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -16,7 +15,6 @@ from actsearch import Site
 from actsearch.errors import InvalidValueError, UnknownNameError
 from actsearch.measures import Fitted, missing
 from actsearch.measures.builtin.novelty import Novelty
-from actsearch.measures.functional.gradient_flow import SiteFlow, gradient_flow
 from actsearch.measures.functional.novelty import detection
 from actsearch.measures.functional.recalibration import fit_clip, fit_temperature
 from actsearch.measures.undisturbed import undisturbed
@@ -80,9 +78,6 @@ class Classification(TensorTask):
             an ``.npz`` file with an array x or images on the scale of the data.
         logit_site: whether a site follows the logits, with ``identity`` in it, for odd monotone
             functions that bound or temper them; the space ``logits`` has some.
-        log_gradient_flow: whether each validation also logs ``gradient_norm``, ``sparsity`` and
-            ``dead`` of every site (``gradient_norm/layer_1.activation``), measured on one training
-            batch.
         **options: those of every :class:`TensorTask`.
 
     Raises:
@@ -113,7 +108,6 @@ class Classification(TensorTask):
         schedule: Schedule = "cosine",
         novel: str = "letters",
         logit_site: bool = False,
-        log_gradient_flow: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -168,14 +162,6 @@ class Classification(TensorTask):
         hit = (logits.argmax(1) == y).float()
         return {"loss": F.cross_entropy(logits, y, reduction="none"), "accuracy": hit}
 
-    @override
-    def on_validation_epoch_end(self) -> None:
-        super().on_validation_epoch_end()
-        if self.hparams["log_gradient_flow"]:
-            for site in self.gradient_flow():
-                for measure in ("gradient_norm", "sparsity", "dead"):
-                    self.log(f"{measure}/{site.name}", getattr(site, measure))
-
     def second_dataloader(self) -> TensorLoader:
         """Return what is novel to the model, as ``novel`` says, on the scale of the data.
 
@@ -197,14 +183,6 @@ class Classification(TensorTask):
             own = read_novel(novel, tuple(seen.shape[1:])) if own is None else own
             rows = scaled(own, *self._scale)
         return TensorLoader(rows, batch_size=self.eval_batch_size)
-
-    def gradient_flow(self) -> list[SiteFlow]:
-        """Measure each site on one training batch, as training sees it."""
-        with torch.inference_mode(False):
-            # A copy, since normalisation counts every batch it sees.
-            network = copy.deepcopy(self.network).train()
-            x, y = (rows[: self.batch_size].to(self.device) for rows in self.select("train"))
-            return gradient_flow(network, lambda: F.cross_entropy(network(x), y))
 
     @override
     @torch.no_grad()

@@ -64,7 +64,7 @@ def run(arguments: list[str]) -> int:
             " give a placement file."
         )
 
-    from actsearch.measures import build, find, possible
+    from actsearch.measures import Fitted, build, find, possible
     from actsearch.search.training.target import Target, option_error
     from actsearch.search.training.train import quiet
 
@@ -83,6 +83,8 @@ def run(arguments: list[str]) -> int:
     else:
         job, weights = _of_study(what, options.store)
     fitted = _fitted(job, weights, options.part, measures)
+    if options.pictures:
+        fitted.start = Fitted(*_built(job, options.part), part=options.part, name=job.task)
     measures = measures or [build(name) for name in possible(fitted)]
     _print(what, {key: v for measure in measures for key, v in measure.values(fitted).items()})
     if options.pictures:

@@ -40,6 +40,7 @@ class Fitted:
         loss: from the module and a batch to the loss, where that is not its ``training_step``.
         part: the split that is measured: ``val`` in a search, ``test`` in a confirmation.
         name: what messages call it; its class where not given.
+        start: the module before its training, where that is at hand; pictures compare with it.
     """
 
     def __init__(
@@ -51,13 +52,12 @@ class Fitted:
         loss: Callable[[nn.Module, Any], Tensor] | None = None,
         part: Part = "val",
         name: str = "",
+        start: Fitted | None = None,
     ) -> None:
-        self.module = module
-        self.part = part
+        self.module, self.part, self.start = module, part, start
         self.name = name or type(module).__name__
-        self._data = data
+        self._data, self._loss = data, loss
         self._example = example
-        self._loss = loss
         self._first: dict[Part, Any] = {}
         self._lacking: dict[Need, str] = {}
 

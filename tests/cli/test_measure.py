@@ -104,10 +104,12 @@ def test_a_file_is_trained_as_a_search_would(placement, actsearch):
 def test_what_a_measure_draws_is_written(own, actsearch):
     Placement.uniform("abs", ["net.1", "net.3"]).save(own / "best.json")
     options = ["--task", "own.Own", "--trainer.max_epochs", "1", "--pictures", "drawn/here"]
-    shown = actsearch("measure", "best.json", "linear_regions", "parameters", *options)
+    names = ["linear_regions", "parameters", "gradient_flow"]
+    shown = actsearch("measure", "best.json", *names, *options)
     assert shown.returncode == 0, shown.stderr
     assert value(shown.stdout, "linear_regions") > 1
-    assert [p.name for p in (own / "drawn/here").iterdir()] == ["linear_regions.png"]
+    drawn = sorted(p.name for p in (own / "drawn/here").iterdir())
+    assert drawn == ["gradient_flow.png", "linear_regions.png"]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,26 @@ def test_a_measure_of_each_epoch_feeds_the_pruner(own):
     assert StudyRun.load(Store(own / "store"), "s").job(None).objectives == []
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_measure_is_taken_every_few_epochs_and_changes_nothing_of_a_training(own, seeds):
+    given = {"config": {"trainer.max_epochs": 5}, "trials": 1, "seeds_per_trial": seeds}
+    names = ["gradient_flow", "gradient_ratio"]
+    plain = search(own, objectives=["val_loss:min"], **given)
+    run = search(
+        own / "other", objectives=["gradient_ratio:max"], measures=names, measure_every=2, **given
+    )
+    result = result_of(run.trials[0])
+    taken = [epoch for epoch, metrics in result.history if "gradient_ratio" in metrics]
+    assert taken == [1, 3]
+    norms = [m for m in result.history[1][1] if m.startswith("gradient_flow/gradient_norm/")]
+    assert result.history[1][1][norms[0]] != result.history[3][1][norms[0]] > 0
+    assert result.metrics["gradient_ratio"] == run.trials[0].value
+    expected = result_of(plain.trials[0])
+    assert result.metrics["val_loss"] == expected.metrics["val_loss"]
+    with pytest.raises(ActsearchError, match=r"measure_every must be at least 0.* but got -1"):
+        search(own / "third", measures=names, measure_every=-1)
+
+
 def test_a_costly_measure_is_of_what_is_confirmed_alone(own):
     run = search(own, measures=[Costly], confirm=1, seeds=2)
     assert "costly" not in result_of(run.trials[0]).metrics
@@ -82,6 +102,7 @@ def test_a_costly_measure_is_of_what_is_confirmed_alone(own):
     [
         ({"objectives": ["nonsense:min"]}, "metric 'nonsense' must be logged by Own, but it"),
         ({"measures": ["alignment"]}, "alignment must have views, but Own has none: .* can ha"),
+        ({"measures": ["alignment"], "measure_every": 1}, "alignment must have views, but Own has"),
         ({"measures": ["isotrop"]}, "unknown measure 'isotrop'; nearest: isotropy"),
         ({"measures": {"certified_accuracy": {"rad": 1}}}, "unknown option of certified_accuracy"),
         ({"objectives": ["gradient_flow/no:min"]}, "'gradient_flow/no' must be a value of grad"),

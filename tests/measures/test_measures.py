@@ -127,6 +127,18 @@ def test_the_gradient_of_each_step_and_what_is_left_at_the_first():
     assert found[name] == pytest.approx(sum(step**2 for step in steps) ** 0.5)
 
 
+def test_the_picture_of_gradient_flow_is_of_the_start_too_where_that_is_known(tmp_path):
+    batch = blobs()[0]
+    start = Fitted(Recurrent(0.5), {"train": [batch]}, loss=loss_of)
+    files = []
+    for given in (None, start):
+        fitted = Fitted(Recurrent(0.9), {"train": [batch]}, loss=loss_of, start=given)
+        build("gradient_flow").pictures(fitted, tmp_path)
+        files.append((tmp_path / "gradient_flow.png").read_bytes())
+    assert files[0].startswith(b"\x89PNG")
+    assert files[0] != files[1]
+
+
 def test_sites_are_averaged():
     model, batch = mlp().eval(), blobs()[0]
     fitted = Fitted(model, {"train": [batch], "val": [batch]}, loss=loss_of)

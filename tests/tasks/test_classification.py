@@ -142,13 +142,6 @@ def test_constrained_weights_keep_their_norm_through_training(weights, off):
     assert norms == pytest.approx([1, 1, 4], rel=off)
 
 
-def test_gradient_flow_is_logged_where_asked_and_changes_nothing_of_a_fit():
-    with_it = laws.fit(build(log_gradient_flow=True, normalisation="batch"), epochs=2)
-    without = laws.fit(build(normalisation="batch"), epochs=2)
-    assert with_it["gradient_norm/layer_1.activation"] > 0
-    assert {name: with_it[name] for name in without} == without
-
-
 def novel_rows(**options):
     task = build(**options)
     return task, torch.cat([batch[0] for batch in task.second_dataloader()])

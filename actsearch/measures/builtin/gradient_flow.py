@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
+from pathlib import Path
 
 from torch import Tensor
 from typing_extensions import override
 
 from actsearch.errors import UnknownNameError
+from actsearch.figure import DPI, new_figure
 from actsearch.measures.fitted import Fitted
 from actsearch.measures.functional.gradient_flow import SiteFlow
 from actsearch.measures.functional.site_runs import SiteRun, site_runs
@@ -64,6 +67,25 @@ class GradientFlow(Measure):
             for flow in flows
             for quantity in self.quantities
         }
+
+    @override
+    def pictures(self, fitted: Fitted, folder: Path) -> None:
+        """Draw the gradient's norm at each run, and the dead units of each site."""
+        figure, axes = new_figure(1, 2, size=4.0)
+        for of, label in ((fitted.start, "before training"), (fitted, "trained")):
+            if of is None:
+                continue
+            found = training_runs(of)
+            norms = [float(run.gradient.norm()) for runs in found.values() for run in runs]
+            dead = [SiteFlow.of(name, runs).dead for name, runs in found.items()]
+            axes[0, 0].plot([norm or math.nan for norm in norms], marker=".", label=label)
+            axes[0, 1].plot(dead, marker=".", label=label)
+        axes[0, 0].set(yscale="log", xlabel="runs of the sites, in order", title="gradient norm")
+        axes[0, 1].set(ylim=(-0.02, 1.02), xlabel="sites, in order", title="dead units")
+        for ax in axes[0]:
+            ax.xaxis.get_major_locator().set_params(integer=True)
+        axes[0, 0].legend()
+        figure.savefig(folder / "gradient_flow.png", dpi=DPI)
 
 
 def training_runs(fitted: Fitted) -> dict[str, list[SiteRun]]:

@@ -91,6 +91,8 @@ class StudyConfig:
             ``METRIC <= NUMBER`` of the trained model.
         measures: measures of the trained model to add to its metrics, a list; with options as
             ``{"certified_accuracy": {"radius": 0.1}}``, or ``--measure.certified_accuracy.radius``.
+        measure_every: epochs after which a LightningModule's measures are computed while it trains,
+            too; 0 (the default) for at the end alone.
         test_metric: the metric that a confirmation scores on the test split.
         sampler: ``function_space``, ``tpe``, ``random``, ``cmaes``, ``gp``, ``nsga2`` or ``qmc``.
         pruner: ``median``, ``asha``, ``hyperband`` or ``none``.
@@ -124,6 +126,7 @@ class StudyConfig:
     objectives: list[str] = field(default_factory=list)
     require: list[str] = field(default_factory=list)
     measures: list[str] | dict[str, dict[str, Any]] = field(default_factory=dict)
+    measure_every: int = 0
     test_metric: str = ""
     sampler: str = "function_space"
     pruner: str = "median"
@@ -220,6 +223,7 @@ class StudyConfig:
             config=self.config,
             objectives=[name for name in names if name not in measured],
             measures=self._measures(measured),
+            measure_every=self.measure_every,
             mode=next((g.mode for g in self.goals if g.metric not in measured), self.goals[0].mode),
             placement=placement,
             kind=kind,

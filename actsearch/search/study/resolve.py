@@ -97,6 +97,11 @@ def _complete(given: StudyConfig, space: SearchSpace | None) -> StudyConfig:
             "sampler must be function_space to learn from earlier studies, but got"
             f" {given.sampler!r}."
         )
+    if given.measure_every < 0 or (given.measure_every and not given.measures):
+        raise InvalidValueError(
+            "measure_every must be at least 0, and 0 without measures, but got"
+            f" {given.measure_every}. Name measures with --measure."
+        )
     if given.seeds_per_trial is not None and given.seeds_per_trial < 1:
         raise InvalidValueError(
             f"seeds_per_trial must be at least 1, but got {given.seeds_per_trial}."

@@ -76,7 +76,7 @@ class _Reporter(L.Callback):
         metrics = scalars(trainer.callback_metrics)
         example = model_input(module, self.batch)
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by fit
-        metrics |= self.measuring.values("epoch", module, data, example)
+        metrics |= self.measuring.after(trainer.current_epoch, module, data, example)
         self.reports.check(metrics, type(module).__name__)
         self.last = metrics
         if not self.left:

@@ -166,6 +166,8 @@ class Job(_Data):
             not learn is stopped.
         measures: measures of the trained model that are added to its metrics, by name or dotted
             path, with their options.
+        measure_every: epochs after which those of the end are computed while training as well; 0
+            for never.
         example: whether the placement can be applied only with an input of the model at hand.
         force: place activations that a site's requirement refuses.
         include_gates: treat gates as sites.
@@ -195,6 +197,7 @@ class Job(_Data):
     data_fractions: list[float] = field(default_factory=list)
     baseline: LossCurve | None = None
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    measure_every: int = 0
     example: bool = True
     force: bool = False
     include_gates: bool = False

@@ -38,7 +38,34 @@ class Measuring:
             example: an input of it.
             part: the split that is measured.
         """
-        due = [measure for measure in self.measures if measure.when == when]
+        return self._values(
+            [m for m in self.measures if m.when == when], module, data, example, part
+        )
+
+    def after(self, epoch: int, module: nn.Module, data: Any, example: Any) -> dict[str, float]:
+        """Return what is due after an epoch of training: each time, or every so many epochs.
+
+        Args:
+            epoch: its number, from 0.
+            module: the module as it is now.
+            data: its data module, or ``None``.
+            example: an input of it.
+        """
+        # Whether a module can have them is asked once it was looked at.
+        every = 0 if self.job.kind == "inspect" else self.job.measure_every
+        times: tuple[When, ...] = ("epoch",)
+        if every and (epoch + 1) % every == 0:
+            times = ("epoch", "end")
+        return self._values([m for m in self.measures if m.when in times], module, data, example)
+
+    def _values(
+        self,
+        due: Sequence[Measure],
+        module: nn.Module,
+        data: Any,
+        example: Any,
+        part: Part = "val",
+    ) -> dict[str, float]:
         if not due:
             return {}
         fitted = Fitted(module, data, example=example, part=part, name=self.job.task)

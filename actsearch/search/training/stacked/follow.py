@@ -176,7 +176,8 @@ class Follower(L.Callback):
             with member.drawing():
                 validated = validate(module, loaders, most)
         metrics = {**trained, **scalars(validated)}
-        metrics |= self._measuring[index].values("epoch", module, member.data, self.examples[index])
+        given = module, member.data, self.examples[index]
+        metrics |= self._measuring[index].after(trainer.current_epoch, *given)
         self.metrics[index] = metrics
         self.each[index].check(metrics, type(module).__name__)
         self.each[index].add(trainer.current_epoch, metrics, module)
