@@ -189,7 +189,11 @@ class TaskLaws:
             trials=2,
             store=tmp_path / "store",
             executor="inline",
-            config={"trainer.max_epochs": 1, "trainer.accelerator": "cpu"},
+            config={
+                "trainer.max_epochs": 1,
+                "trainer.check_val_every_n_epoch": 1,
+                "trainer.accelerator": "cpu",
+            },
             learning_rate="fixed",  # the second trial so has activations of its own
             confirm=0,
         )

@@ -138,9 +138,11 @@ class EarlyStopping(L.Callback):
     def on_before_backward(
         self, trainer: L.Trainer, module: L.LightningModule, loss: torch.Tensor
     ) -> None:
-        if trainer.global_step < self.window and not bool(loss.isfinite()):
+        # By hand, what is not a number may go backward as well, with a gradient.
+        if trainer.global_step < self.window and not bool(loss.isfinite().all()):
+            value = float(loss.detach().sum())
             raise DivergedError(
-                f"the training loss became {float(loss.detach())} in step {trainer.global_step + 1}"
+                f"the training loss became {value} in step {trainer.global_step + 1}"
             )
 
     @override

@@ -118,6 +118,9 @@ def test_a_loss_that_is_not_finite_ends_it_before_the_step_and_only_in_the_windo
     callback = started(trainer)
     with pytest.raises(DivergedError, match="training loss became nan in step 1"):
         callback.on_before_backward(trainer, None, torch.tensor(float("nan")))
+    callback.on_before_backward(trainer, None, torch.tensor([1.0, 2.0]))
+    with pytest.raises(DivergedError, match="training loss became nan in step 1"):
+        callback.on_before_backward(trainer, None, torch.tensor([1.0, float("nan")]))
     trainer.global_step = 5
     callback.on_before_backward(trainer, None, torch.tensor(float("nan")))
 

@@ -1,0 +1,3 @@
+"""Generative adversarial networks: which activation belongs into generator and discriminator."""
+
+from .task import GAN as GAN
