@@ -29,7 +29,8 @@ class GradientFlow(Measure):
 
     Args:
         quantities: of ``variance`` (of the input), ``gradient_norm``, ``gradient_variance``,
-            ``sparsity``, ``dead`` and ``kappa`` (relative gradient noise).
+            ``sparsity``, ``dead`` (units), ``zero_slope`` (share of entries) and ``kappa``
+            (relative gradient noise).
         each_run: whether each run of a site that runs several times is measured by itself too.
 
     Raises:

@@ -25,6 +25,7 @@ class SiteFlow:
         sparsity: share of outputs that are exactly 0.
         dead: share of units (entries of the channel dimension) whose derivative is 0 on every
             sample, in every run.
+        zero_slope: share of entries whose derivative is 0.
         kappa: relative gradient noise on the model's own z, as :func:`relative_gradient_noise`.
     """
 
@@ -34,6 +35,7 @@ class SiteFlow:
     gradient_variance: float
     sparsity: float
     dead: float
+    zero_slope: float
     kappa: float
 
     @classmethod
@@ -49,6 +51,7 @@ class SiteFlow:
             gradient_variance=float(gradient.square().mean()),
             sparsity=sparsity(*(run.outputs for run in runs)),
             dead=dead_units(*slopes),
+            zero_slope=sparsity(*slopes),
             kappa=relative_gradient_noise(*slopes),
         )
 
