@@ -115,3 +115,9 @@ def _parameters(module: nn.Module) -> tuple[set[str], set[str]]:
 
 def _tensors(inputs: Any) -> Iterator[Tensor]:
     return (leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))
+
+
+def is_matrix(found: Any, rows: int | None = None) -> bool:
+    """Whether something is a float tensor of so many rows, or of any."""
+    tensor = isinstance(found, Tensor) and found.is_floating_point()
+    return tensor and found.ndim == 2 and rows in (None, len(found))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from actsearch.errors import ActsearchError, MeasureError
-from actsearch.measures.batch import arguments, labels_of, moved, rows, to_device
+from actsearch.measures.batch import arguments, is_matrix, labels_of, moved, rows, to_device
 from actsearch.measures.functional.forward import forward
 from actsearch.measures.loaders import Part, loader_of
 from actsearch.measures.loss import scalar, training_loss
@@ -27,8 +27,8 @@ class Fitted:
     """A trained module as a measure sees it; made once after the fit.
 
     What is not told by conventions, a module says by methods of its own: ``labels(batch)``,
-    ``logits(batch)``, ``embed(x)``, ``views(x)``, ``derivatives(batch)``, and the loaders
-    ``labelled_dataloader()`` (training rows with labels) and ``second_dataloader()``.
+    ``logits(batch)``, ``embed(x)``, ``views(x)``, ``derivatives(batch)``, ``losses(batch)``, and
+    the loaders ``labelled_dataloader()`` (training rows with labels) and ``second_dataloader()``.
     :data:`actsearch.measures.measure.NEEDS` has the conventions.
 
     Args:
@@ -124,9 +124,8 @@ class Fitted:
         Raises:
             MeasureError: it has none.
         """
-        own = self._own("labels")
-        given, named = arguments(self.module, batch)
-        found: Tensor | None = own(batch) if own else labels_of(batch, rows((given, named)))
+        own, count = self._own("labels"), rows(arguments(self.module, batch))
+        found: Tensor | None = own(batch) if own else labels_of(batch, count)
         if found is None:
             raise MeasureError("its batches have no integers of shape (N,) beside the input")
         return found
@@ -143,7 +142,7 @@ class Fitted:
         if isinstance(found, Mapping):
             found = found.get("logits")
         scores: Tensor = getattr(found, "logits", found)
-        if not _is_matrix(scores) or scores.shape[1] < 2:
+        if not is_matrix(scores) or scores.shape[1] < 2:
             raise MeasureError("its forward does not return (N, C)")
         return scores
 
@@ -168,9 +167,8 @@ class Fitted:
             MeasureError: it has no method ``embed``, and no last linear layer that sees
                 ``(N, D)``.
         """
-        own = self._own("embed")
         given, named = arguments(self.module, batch)
-        if own:
+        if own := self._own("embed"):
             found = own(*given, **named)
         else:
             linear = [p for p, m in self.module.named_modules() if isinstance(m, nn.Linear)]
@@ -178,10 +176,9 @@ class Fitted:
             with noting(self.module, linear, seen):
                 self.module(*given, **named)
             found = list(seen.values())[-1][-1] if seen else None
-        if not _is_matrix(found, rows((given, named))):
+        if not is_matrix(found, rows((given, named))):
             raise MeasureError("it has no method embed(x), and no last linear layer of (N, D)")
-        embedded: Tensor = found
-        return embedded
+        return cast(Tensor, found)
 
     def views(self, batch: Any) -> tuple[Any, Any]:
         """Return two random views of the samples of a batch.
@@ -189,11 +186,9 @@ class Fitted:
         Raises:
             MeasureError: it has no method ``views``.
         """
-        if (own := self._own("views")) is None:
-            raise MeasureError("it has no method views(x)")
         given, named = arguments(self.module, batch)
-        first, second = own(*given, **named)
-        return first, second
+        found: tuple[Any, Any] = self._method("views(x)")(*given, **named)
+        return found
 
     def derivatives(self, batch: Any) -> tuple[Tensor, ...]:
         """Return the true values of a batch and their derivatives, as far as they are known.
@@ -201,9 +196,15 @@ class Fitted:
         Raises:
             MeasureError: it has no method ``derivatives``.
         """
-        if (own := self._own("derivatives")) is None:
-            raise MeasureError("it has no method derivatives(batch)")
-        return tuple(own(batch))
+        return tuple(self._method("derivatives(batch)")(batch))
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """Return the losses of a batch by name, with their gradients.
+
+        Raises:
+            MeasureError: it has no method ``losses``.
+        """
+        return {n: scalar(v) for n, v in self._method("losses(batch)")(batch).items()}
 
     def gather(
         self,
@@ -282,8 +283,8 @@ class Fitted:
             case "sites":
                 if not self.sites:
                     raise MeasureError("no site was found")
-            case "loss":
-                return self.loss(self.first("train"))
+            case "loss" | "losses":
+                return getattr(self, need)(self.first("train"))
             case "labelled_training":
                 return self.labels(self.first("labelled"))
             case "second_data":
@@ -297,13 +298,13 @@ class Fitted:
         except MeasureError:
             return self.first()
 
+    def _method(self, call: str) -> Callable[..., Any]:
+        """Return a method that the module itself has, told as it is called."""
+        if (own := self._own(call.partition("(")[0])) is None:
+            raise MeasureError(f"it has no method {call}")
+        return own
+
     def _own(self, name: str) -> Callable[..., Any] | None:
         """Return a method that the module itself has; a submodule or a value is none."""
         found = getattr(self.module, name, None)
         return found if inspect.ismethod(found) else None
-
-
-def _is_matrix(found: Any, rows: int | None = None) -> bool:
-    """Whether something is a float tensor of so many rows, or of any."""
-    tensor = isinstance(found, Tensor) and found.is_floating_point()
-    return tensor and found.ndim == 2 and rows in (None, len(found))

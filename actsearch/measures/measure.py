@@ -27,6 +27,7 @@ Need = Literal[
     "labelled_training",
     "second_data",
     "derivatives",
+    "losses",
 ]
 NEEDS: Mapping[Need, str] = MappingProxyType(
     {
@@ -41,6 +42,7 @@ NEEDS: Mapping[Need, str] = MappingProxyType(
         "second_data": "a `second_dataloader()`: rows of another distribution",
         "derivatives": "a method `derivatives(batch)`: true values (N, *), and their derivatives by"
         " the inputs, (N, *, D) and (N, *, D, D), as far as they are known",
+        "losses": "a method `losses(batch)` that returns the scalar losses of a batch by name",
     }
 )
 """What a measure may need, and how a module offers it."""

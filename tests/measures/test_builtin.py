@@ -13,6 +13,7 @@ NAMES = [
     "derivative_error",
     "effective_rank",
     "embedding_deviation",
+    "gradient_cosine",
     "gradient_flow",
     "gradient_ratio",
     "gradient_variance",

@@ -70,7 +70,7 @@ def offered(fitted):
     return {need for need in NEEDS if not fitted.lacking(need)}
 
 
-ALL = set(NEEDS) - {"views", "second_data", "derivatives"}
+ALL = set(NEEDS) - {"views", "second_data", "derivatives", "losses"}
 
 
 def test_a_classifier_offers_all_but_what_needs_a_method():
@@ -138,6 +138,10 @@ def test_a_module_says_by_methods_of_its_own_what_conventions_do_not_tell():
 
         def derivatives(self, batch):
             return (self.net(batch["a"]),)
+
+        def losses(self, batch):
+            out = self.net(batch["a"])
+            return {"one": out.mean(), "other": out.square().mean()}
 
         def labelled_dataloader(self):
             return Loader([{"a": X[:5], "z": Y[:5]}])

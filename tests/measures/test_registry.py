@@ -51,6 +51,7 @@ def other(tmp_path, monkeypatch):
 
 
 NEITHER_BETTER = {
+    "gradient_cosine",
     "gradient_flow",
     "gradient_ratio",
     "linear_regions",
