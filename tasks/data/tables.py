@@ -88,15 +88,18 @@ def load_openml(name: str, data_home: str | None = None) -> Labelled:
     return labelled(columns.to_numpy(np.float32), found.target.astype(str).to_numpy(str))
 
 
-def read_arrays(path: str, wanted: Collection[str]) -> dict[str, np.ndarray | None]:
+def read_arrays(path: str, wanted: Collection[str] | None = None) -> dict[str, np.ndarray | None]:
     """Return the arrays of an ``.npz`` file by name, those that are not wanted as ``None``.
+
+    All are wanted where none is named.
 
     Raises:
         InvalidValueError: no such file, or pickled objects in a wanted array.
     """
     try:
         with np.load(Path(path).expanduser(), allow_pickle=False) as file:
-            return {key: file[key] if key in wanted else None for key in file.files}
+            chosen = file.files if wanted is None else wanted
+            return {key: file[key] if key in chosen else None for key in file.files}
     except (OSError, ValueError, AttributeError, BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise InvalidValueError(

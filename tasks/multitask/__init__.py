@@ -1,0 +1,3 @@
+"""Several heads on one trunk, and whether their gradients agree."""
+
+from .task import MultiTask as MultiTask
