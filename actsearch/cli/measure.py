@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse.typing import PositiveInt
 
 from actsearch.cli.options import take
-from actsearch.errors import ActsearchError, InvalidValueError, StudyError, TaskError
+from actsearch.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from actsearch.measures import Fitted, Measure
     from actsearch.measures.loaders import Part
-    from actsearch.search.training.job import Job
+    from actsearch.search.confirm.measured import MeasuredArm
     from actsearch.search.training.target import Target
 
 MEASURE_USAGE = """usage: actsearch measure STUDY [NAME ...] [options]
        actsearch measure best.json --task TASK [NAME ...] [options]
 
-Compute measures of a trained placement: those named, else all that the model can have.
-A study's weights are taken where they were kept; otherwise the placement is trained once.
+Compute measures of a trained placement, beside those of the model without it: the measures
+named, else all that the model can have. A study's weights are taken where they were kept.
 `actsearch measures` lists the names; an own measure is named by package.module.Class.
 
 options:
@@ -32,6 +33,7 @@ options:
   --data CLASS           its LightningDataModule; its options: --data.NAME
   --measure.NAME.OPTION  an option of a measure, such as --measure.certified_accuracy.radius 0.1
   --pictures FOLDER      writes the measures' pictures there
+  --seeds N              trainings of each, paired, with the intervals of what differs (default: 1)
   --part val|test        the split that is measured (default: val)
   --seed SEED            seed of the training, with a file (default: 0)
   --store STORE          folder of the studies (default: mlruns)"""
@@ -64,7 +66,8 @@ def run(arguments: list[str]) -> int:
             " give a placement file."
         )
 
-    from actsearch.measures import Fitted, build, find, possible
+    from actsearch.measures import build, check, find, possible
+    from actsearch.search.confirm.measured import arms_of_file, arms_of_study
     from actsearch.search.training.target import Target, option_error
     from actsearch.search.training.train import quiet
 
@@ -79,22 +82,43 @@ def run(arguments: list[str]) -> int:
     given = options.get("measure", {})
     measures = [build(cls, dict(vars(given.get(cls.name, Namespace())))) for cls in classes]
     if target is not None:
-        job, weights = _of_file(what, task, data, target.freeze(options), options.seed), None
+        arms = arms_of_file(what, task, data, target.freeze(options), options.seed)
     else:
-        job, weights = _of_study(what, options.store)
-    fitted = _fitted(job, weights, options.part, measures)
+        arms = arms_of_study(what, options.store)
+    untrained = arms[1].untrained(options.part)
+    check(untrained, measures)  # what cannot be had is told before any training
+    measures = measures or [build(name) for name in possible(untrained)]
+    placed = _compare(what, arms, measures, options.seeds, options.part)
     if options.pictures:
-        fitted.start = Fitted(*_built(job, options.part), part=options.part, name=job.task)
-    measures = measures or [build(name) for name in possible(fitted)]
-    _print(what, {key: v for measure in measures for key, v in measure.values(fitted).items()})
-    if options.pictures:
-        _draw(measures, fitted, Path(options.pictures))
+        placed.start = untrained
+        _draw(measures, placed, Path(options.pictures))
     return 0
+
+
+def _compare(
+    title: str, arms: Sequence[MeasuredArm], measures: Sequence[Measure], seeds: int, part: Part
+) -> Fitted:
+    """Print what both come to, and return the second one with its own seed, trained."""
+    from actsearch.search.confirm.measured import values_of
+
+    found: list[list[dict[str, float]]] = [[] for _ in arms]
+    trained: list[Fitted] = []
+    for number in range(seeds):
+        for arm, values in zip(arms, found, strict=True):
+            one = arm.with_seed(number)
+            if one.weights is None:
+                print(f"training the {arm.name}, {number + 1} of {seeds}", file=sys.stderr)
+            fitted = one.trained(part)
+            values.append(values_of(fitted, measures))
+            trained = [*trained, fitted][: len(arms)]
+    _print(title, [arm.name for arm in arms], found)
+    return trained[-1]
 
 
 def _parser(measures: Sequence[type[Measure]], target: Target | None) -> ArgumentParser:
     parser = ArgumentParser(prog="actsearch measure", exit_on_error=False)
     parser.add_argument("--part", choices=["val", "test"], default="val")
+    parser.add_argument("--seeds", type=PositiveInt, default=1)
     parser.add_argument("--pictures", type=str, default="")
     for cls in measures:
         parser.add_class_arguments(cls, f"measure.{cls.name}", fail_untyped=False)
@@ -104,74 +128,6 @@ def _parser(measures: Sequence[type[Measure]], target: Target | None) -> Argumen
         parser.add_argument("--seed", type=int, default=0)
         target.add_options(parser)
     return parser
-
-
-def _of_file(file: str, task: str, data: str, config: dict[str, Any], seed: int) -> Job:
-    """Return the training of a placement file."""
-    from actsearch.placement import Placement
-    from actsearch.search.training.job import Job
-
-    placement = Placement.load(file)
-    return Job(
-        task,
-        config,
-        [],
-        data=data,
-        placement=placement,
-        seed=seed,
-        learning_rate_factor=placement.learning_rate_factor,
-    )
-
-
-def _of_study(name: str, store: str) -> tuple[Job, Path | None]:
-    """Return the training of a study's best placement, and its weights where they were kept.
-
-    Raises:
-        StudyError: nothing was found yet, or the study trains by a function.
-    """
-    from actsearch.placement import Placement
-    from actsearch.search.study.placement_file import placement_file
-    from actsearch.search.study.record import StudyRun
-    from actsearch.search.study.store import Store
-
-    study = StudyRun.load(Store(store), name)
-    if study.config.model:
-        raise StudyError(
-            f"a study must train a LightningModule to be measured afterwards, but {name!r} trains"
-            f" by the function {study.config.task}. Give the measures to the search as objectives."
-        )
-    file = placement_file(study)
-    if file is None:
-        raise StudyError(
-            f"study {name!r} must have a completed trial besides the baseline. Run more trials."
-        )
-    placement = Placement.load(file)
-    folder = study.folder / "trials" / f"{placement.found['trial']:05d}"
-    weights = folder / "weights.safetensors"
-    job = study.job(placement, learning_rate_factor=placement.learning_rate_factor)
-    return replace(job, measures={}, objectives=[]), weights if weights.exists() else None
-
-
-def _fitted(job: Job, weights: Path | None, part: Part, measures: Sequence[Measure]) -> Fitted:
-    """Return the trained module, which can have these measures."""
-    from actsearch.measures import Fitted, check
-    from actsearch.search.training.train import run_job
-
-    with tempfile.TemporaryDirectory(prefix="actsearch-") as scratch:
-        if weights is None:
-            if measures:  # what cannot be had is told before the training
-                check(Fitted(*_built(job, part), part=part, name=job.task), measures)
-            print("training once", file=sys.stderr)
-            result = run_job(replace(job, folder=scratch), lambda *_: False)
-            if result.state != "complete":
-                raise TaskError(
-                    f"the training must end well to be measured, but it {result.state}:"
-                    f" {result.reason}"
-                )
-            weights = Path(scratch) / "weights.safetensors"
-        fitted = Fitted(*_built(job, part, weights), part=part, name=job.task)
-    check(fitted, measures)
-    return fitted
 
 
 def _draw(measures: Sequence[Measure], fitted: Fitted, folder: Path) -> None:
@@ -185,47 +141,24 @@ def _draw(measures: Sequence[Measure], fitted: Fitted, folder: Path) -> None:
     print(f"pictures: {folder}")
 
 
-def _built(job: Job, part: Part, weights: Path | None = None) -> tuple[Any, Any]:
-    """Return the module of a job with its placement, and its data module, ready to be measured.
-
-    Raises:
-        TaskError: it cannot be built again, or its data cannot be set up without a trainer.
-    """
-    from safetensors.torch import load_model
-
-    from actsearch.search.training.fit import place, seed
-    from actsearch.search.training.inspect_model import example_input
-    from actsearch.search.training.target import Target
-
-    try:
-        seed(job.seed)
-        module, data, trainer = Target.resolve(job.task, job.data).build(job.config)
-        assert job.placement is not None, "what is measured has a placement"
-        place(module, job.placement, lambda: example_input(module, data, trainer), job)
-        source = module if data is None else data
-        source.prepare_data()
-        source.setup("fit")
-        if part == "test":
-            source.setup("test")
-        if weights is not None:
-            load_model(module, weights)
-    except ActsearchError:
-        raise
-    except Exception as error:  # the module's own code
-        raise TaskError(
-            f"{job.task} must be built outside of its training to be measured, but got"
-            f" {type(error).__name__}: {error}"
-        ) from error
-    return module, data
-
-
-def _print(title: str, values: dict[str, float]) -> None:
+def _print(title: str, names: Sequence[str], found: Sequence[Sequence[dict[str, float]]]) -> None:
+    """Print means over seeds, and paired differences with their intervals where there are some."""
     from rich.console import Console
     from rich.table import Table
 
+    from actsearch.search.confirm.racing import compare
+
+    seeds = len(found[0])
     table = Table(title=title, title_justify="left")
     table.add_column("measure", overflow="fold")
-    table.add_column("value", justify="right")
-    for name, value in values.items():
-        table.add_row(name, f"{value:.6g}")
+    for name in (*names, *(["difference", "95 % interval"] if seeds > 1 else [])):
+        table.add_column(name, justify="right")
+    for name in dict.fromkeys(key for arm in found for values in arm for key in values):
+        pairs = [[values.get(name, math.nan) for values in arm] for arm in found]
+        cells = [f"{fmean(each):.6g}" if not math.isnan(fmean(each)) else "–" for each in pairs]
+        if seeds > 1:
+            both = compare([after - before for before, after in zip(*pairs, strict=True)])
+            known = math.isfinite(both.gain)
+            cells += [f"{both.gain:+.4g}", f"[{both.low:+.4g}, {both.high:+.4g}]"] if known else []
+        table.add_row(name, *cells)
     Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -30,7 +30,7 @@ MEASURE = ("measure", "found", "--store", "store")
 
 def value(shown, name):
     (line,) = (line for line in shown.splitlines() if f" {name} " in line)
-    return float(line.split("│")[2])
+    return float(line.split("│")[3])  # after that of the model without the placement
 
 
 def test_all_are_listed_with_direction_needs_and_options(actsearch):
@@ -46,7 +46,7 @@ def test_a_study_is_measured_by_its_kept_weights_or_trained_again_to_the_same(ow
     assert actsearch(*SEARCH).returncode == 0
     kept = actsearch(*MEASURE)
     assert kept.returncode == 0, kept.stderr
-    assert "training once" not in kept.stderr
+    assert "training" not in kept.stderr
     assert value(kept.stdout, "parameters") == 105
     assert "certified_accuracy" not in kept.stdout
     weights = list((own / "store").rglob("weights.safetensors"))
@@ -55,11 +55,48 @@ def test_a_study_is_measured_by_its_kept_weights_or_trained_again_to_the_same(ow
     names = ["parameters", "gradient_variance", "--measure.gradient_variance.draws", "16"]
     again = actsearch(*MEASURE[:2], *names, *MEASURE[2:])
     assert again.returncode == 0, again.stderr
-    assert "training once" in again.stderr
+    assert "training the placement, 1 of 1" in again.stderr
     for name in ("parameters", "gradient_variance"):
         assert value(again.stdout, name) == value(kept.stdout, name)
     refused = actsearch(*MEASURE, "--task", "own.Own")
     assert "a study knows what it trains, but got 'found'" in refused.stderr
+
+
+def test_both_are_trained_with_paired_seeds_and_what_differs_has_an_interval(placement, actsearch):
+    options = ["--task", "own.Own", "--trainer.max_epochs", "1", "--seeds", "3"]
+    shown = actsearch("measure", placement, "parameters", "linear_regions", "sparsity", *options)
+    assert shown.returncode == 2  # the placement's elu is not piecewise linear
+    shown = actsearch("measure", placement, "parameters", "sparsity", *options)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stderr.count("training the placement") == 3
+    (line,) = (line for line in shown.stdout.splitlines() if " sparsity " in line)
+    before, after, difference, interval = (cell.strip() for cell in line.split("│")[2:6])
+    assert float(difference) == pytest.approx(float(after) - float(before), rel=1e-3)
+    low, high = map(float, interval.strip("[]").split(","))
+    assert low <= float(difference) <= high < 0  # elu is nowhere 0, relu is
+    shown = actsearch("measure", placement, *options[:4], "--seeds", "0")
+    assert shown.returncode == 2
+
+
+SMOOTH = """
+
+class Smooth(Own):
+    def __init__(self):
+        super().__init__()
+        self.net[1], self.net[3] = nn.Tanh(), nn.Tanh()
+"""
+
+
+def test_what_the_model_without_the_placement_cannot_have_is_left_open(own, actsearch):
+    Placement.uniform("abs", ["net.1", "net.3"]).save(own / "best.json")
+    with (own / "own.py").open("a") as file:
+        file.write(SMOOTH)
+    options = ["--task", "own.Smooth", "--trainer.max_epochs", "1"]
+    shown = actsearch("measure", "best.json", "linear_regions", *options)
+    assert shown.returncode == 0, shown.stderr
+    (line,) = (line for line in shown.stdout.splitlines() if " linear_regions " in line)
+    assert line.split("│")[2].strip() == "–"
+    assert float(line.split("│")[3]) > 1
 
 
 def build():
