@@ -104,7 +104,8 @@ class Collector:
         found: list[tuple[int, Place]] = []
         for (owner, key, functional), executions in self._executions(graph).items():
             members: dict[int, list[Call]] = {}
-            marked = not functional and self.candidates[key].kind == "site"
+            candidate = None if functional else self.candidates.get(key)
+            marked = candidate is not None and candidate.kind == "site"
             for calls in executions.values():
                 indices = [0] * len(calls) if marked else _site_indices(calls)
                 if len(indices) > len(self.sequences.get((owner, key), ())):
@@ -170,7 +171,8 @@ class Collector:
         channels, channel_dim = channels_of(first.operation)
         site = FoundSite(
             name=name, kind="gate" if gate else _kind(found, candidate), activation=activation,
-            specification=spec, requires=candidate.requires if candidate else "",
+            specification=spec,
+            requires=(candidate.requires if candidate else "") or gates.requirement(gate),
             **self._part(name), channels=channels, channel_dim=channel_dim,
             elements=_elements(found.calls), protected=bool(gate) and not self.include_gates,
             reason=gate,

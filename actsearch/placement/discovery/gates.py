@@ -9,6 +9,7 @@ from actsearch.placement.tracing.graph import Call, Graph, Operation
 from actsearch.placement.tracing.operations import AFFINE, FORMULA_STEPS, MOVING, NORMS
 
 BY_HAND = "part of an activation written out by hand"
+MULTIPLIES = "gate: multiplies another signal"
 _PARTS = {"sigmoid", "hardsigmoid", "relu6", "tanh", "erf", "softplus", "hardtanh"}
 _PRODUCTS = ("matmul", "bmm", "einsum", "baddbmm")
 
@@ -28,6 +29,14 @@ def is_arithmetic(call: Call) -> bool:
 def reason(call: Call, graph: Graph) -> str:
     """Return why a call is a gate and so left alone; empty where it is an ordinary site."""
     return next((why for rule in _RULES if (why := rule(call, graph))), "")
+
+
+def requirement(gate: str) -> str:
+    """Return what a gate requires once it is opened, by the reason why it is one.
+
+    What lets a share of another signal pass, as in an LSTM, must not let more and more of it.
+    """
+    return "bounded" if gate == MULTIPLIES else ""
 
 
 def _sums_to_one(call: Call, graph: Graph) -> str:
@@ -59,7 +68,7 @@ def _written_by_hand(call: Call, graph: Graph) -> str:
 def _multiplies(call: Call, graph: Graph) -> str:
     for product, other in _products(call.operation):
         if call.name in SQUASHING:
-            return "gate: multiplies another signal"
+            return MULTIPLIES
         if _is_gated_linear(call.operation, product, other):
             return "gated product: multiplies a linear branch, as in GLU and SwiGLU"
     return ""

@@ -91,6 +91,25 @@ def test_touches_no_gate(case):
     assert {site.kind for site in opened if site.reason} <= {"gate"}
 
 
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        kept = torch.sigmoid(self.a(x)) * torch.tanh(self.b(x))
+        return nn.functional.silu(self.a(kept)) * self.b(kept)
+
+
+def test_what_lets_a_share_of_a_signal_pass_must_be_bounded_once_it_is_opened():
+    sites = find_sites(Gated(), torch.randn(2, 3), include_gates=True)
+    assert {site.activation: (site.kind, site.requires) for site in sites} == {
+        "sigmoid": ("gate", "bounded"),
+        "tanh": ("functional", ""),
+        "silu": ("gate", ""),
+    }
+
+
 def test_leaves_the_model_as_it_was(case):
     model = case.model.train()
     before = copy.deepcopy(model.state_dict())
