@@ -249,7 +249,7 @@ class GAN(TensorTask):
     def pictures(self, folder: Path) -> None:
         """Write a sheet of samples."""
         with undisturbed(self):
-            images = self.sample(ROWS * COLUMNS).cpu()
+            images = F.pad(self.sample(ROWS * COLUMNS).cpu(), [1, 1, 1, 1], value=0.3)
         sheet = (
             images.unflatten(0, (ROWS, COLUMNS)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
         )
