@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -15,6 +16,13 @@ from actsearch import Site
 from actsearch.errors import InvalidValueError, UnknownNameError
 from actsearch.measures import Fitted, missing
 from actsearch.measures.builtin.novelty import Novelty
+from actsearch.measures.dp_sgd import (
+    DPSGD,
+    PoissonLoader,
+    PrivacyBudget,
+    refuse_batch_norm,
+    require_opacus,
+)
 from actsearch.measures.functional.novelty import detection
 from actsearch.measures.functional.recalibration import fit_clip, fit_temperature
 from actsearch.measures.undisturbed import undisturbed
@@ -78,6 +86,11 @@ class Classification(TensorTask):
             an ``.npz`` file with an array x or images on the scale of the data.
         logit_site: whether a site follows the logits, with ``identity`` in it, for odd monotone
             functions that bound or temper them; the space ``logits`` has some.
+        privacy: trains by DP-SGD (:class:`actsearch.measures.dp_sgd.DPSGD`), so that accuracies are
+            those of a private model: ``epsilon``, ``delta`` (1/(2N) where not given) and ``clip``.
+            ``epsilon`` and ``clipped_share`` are logged at its end. Batches are drawn at random,
+            ``batch_size`` in the mean, 128 or more; inputs are left as they are, since
+            standardising tells of training rows. The space ``private`` goes with it. Needs Opacus.
         **options: those of every :class:`TensorTask`.
 
     Raises:
@@ -108,6 +121,7 @@ class Classification(TensorTask):
         schedule: Schedule = "cosine",
         novel: str = "letters",
         logit_site: bool = False,
+        privacy: PrivacyBudget | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -140,10 +154,20 @@ class Classification(TensorTask):
             parts = OrderedDict(linear=self.network.get_submodule("head"), logits=site)
             self.network.add_module("head", nn.Sequential(parts))
         labels = torch.from_numpy(found.y)
+        self.privacy = privacy
         self.hold(torch.from_numpy(found.x), labels, stratify=labels, scale=self._standardised)
+        self.dp_sgd: DPSGD | None = None
+        if privacy:
+            privacy.delta_among(len(self.splits.train))
+            refuse_batch_norm(self)
+            require_opacus()
+            self.automatic_optimization = False
 
     def _standardised(self, x: Tensor, train: Tensor) -> Tensor:
-        self._scale = mean_and_deviation(x[train])
+        # Private: nothing that was measured on training rows may leave them.
+        self._scale = (
+            (torch.zeros(()), torch.ones(())) if self.privacy else mean_and_deviation(x[train])
+        )
         return scaled(x, *self._scale)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,11 +180,45 @@ class Classification(TensorTask):
         return F.cross_entropy(self(x), y)
 
     @override
+    def train_dataloader(self) -> Iterable[Batch]:
+        if not self.privacy:
+            return super().train_dataloader()
+        return PoissonLoader(self.select("train"), self.batch_size)
+
+    @override
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        optimizer = super().build_optimizer()
+        if not self.privacy:
+            return optimizer
+        count, steps = len(self.splits.train), self.trainer.estimated_stepping_batches
+        self.dp_sgd = DPSGD(optimizer, self.privacy, count, self.batch_size, steps)
+        return self.dp_sgd.optimizer
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if self.dp_sgd is None:
+            return super().training_step(batch, batch_idx)
+        loss = self.dp_sgd.take(self, batch, lambda _, one: self.loss(one))
+        optimizer: Any = self.optimizers()
+        schedule: Any = self.lr_schedulers()
+        optimizer.step()
+        if schedule and self.trainer.is_last_batch:
+            schedule.step()
+        return loss
+
+    @override
     def score(self, batch: Batch) -> dict[str, Tensor]:
         x, y = batch
         logits = self(x)
         hit = (logits.argmax(1) == y).float()
         return {"loss": F.cross_entropy(logits, y, reduction="none"), "accuracy": hit}
+
+    @override
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        if self.dp_sgd and self.trainer.global_step >= self.dp_sgd.steps:
+            self.log("epsilon", self.dp_sgd.epsilon)
+            self.log("clipped_share", self.dp_sgd.clipped_share)
 
     def second_dataloader(self) -> TensorLoader:
         """Return what is novel to the model, as ``novel`` says, on the scale of the data.

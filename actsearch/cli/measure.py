@@ -25,7 +25,8 @@ MEASURE_USAGE = """usage: actsearch measure STUDY [NAME ...] [options]
        actsearch measure best.json --task TASK [NAME ...] [options]
 
 Compute measures of a trained placement, beside those of the model without it: the measures
-named, else all that the model can have. A study's weights are taken where they were kept.
+named, else all that the model can have, but not those that are costly (`actsearch
+measures` has "confirm" there). A study's weights are taken where they were kept.
 `actsearch measures` lists the names; an own measure is named by package.module.Class.
 
 options:
@@ -87,7 +88,7 @@ def run(arguments: list[str]) -> int:
         arms = arms_of_study(what, options.store)
     untrained = arms[1].untrained(options.part)
     check(untrained, measures)  # what cannot be had is told before any training
-    measures = measures or [build(name) for name in possible(untrained)]
+    measures = measures or [m for m in map(build, possible(untrained)) if m.when != "confirm"]
     placed = _compare(what, arms, measures, options.seeds, options.part)
     if options.pictures:
         placed.start = untrained

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -124,7 +124,7 @@ class TensorTask(Task):
         return tuple(tensor[rows] for tensor in self.tensors)
 
     @override
-    def train_dataloader(self) -> TensorLoader:
+    def train_dataloader(self) -> Iterable[Batch]:
         rest = len(self.splits.train) % self.batch_size
         return TensorLoader(
             *self.select("train"),
@@ -175,14 +175,18 @@ class TensorTask(Task):
         found = {**means, **self.figures(part, means)}
         self.log_dict({f"{part}_{name}": value for name, value in found.items()}, prog_bar=True)
 
-    @override
-    def configure_optimizers(self) -> Any:
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimiser, which :meth:`configure_optimizers` schedules."""
         # The fused kernel unscales gradients by itself, which Lightning does not allow with float16
         # and clipping.
         half = str(self.trainer.precision).startswith("16")
         fused = self.device.type in ("cpu", "cuda", "mps", "xpu") and not half
         groups = parameter_groups(self, lr=self.lr, weight_decay=self.weight_decay)
-        optimizer = torch.optim.AdamW(groups, fused=fused)
+        return torch.optim.AdamW(groups, fused=fused)
+
+    @override
+    def configure_optimizers(self) -> Any:
+        optimizer = self.build_optimizer()
         epochs = self.trainer.max_epochs or 0
         if self.schedule == "constant" or epochs < 1:
             return optimizer

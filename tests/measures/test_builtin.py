@@ -25,6 +25,7 @@ NAMES = [
     "novelty",
     "parameters",
     "peak_memory",
+    "privacy",
     "regions_on_segment",
     "relative_gradient_noise",
     "robustness",
@@ -33,11 +34,16 @@ NAMES = [
     "uniformity",
     "verification",
 ]
+OPTIONS = {"privacy": {"epsilons": [1.0], "seeds": 1, "epochs": 3}}  # fast ones
 
 
 def laws_of(name):
     """A class of tests for one measure; latency reads a clock."""
-    members = {"measure": all_measures()[name], "deterministic": name != "latency"}
+    members = {
+        "measure": all_measures()[name],
+        "options": OPTIONS.get(name, {}),
+        "deterministic": name != "latency",
+    }
     return type(f"Test_{name}", (MeasureLaws,), members)
 
 

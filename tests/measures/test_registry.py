@@ -56,6 +56,7 @@ NEITHER_BETTER = {
     "gradient_ratio",
     "linear_regions",
     "novelty",
+    "privacy",
     "regions_on_segment",
     "robustness",
     "saliency",

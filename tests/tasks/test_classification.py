@@ -6,6 +6,7 @@ import torch
 from sklearn.datasets import load_digits, load_wine
 
 import actsearch
+from actsearch import Placement
 from actsearch.errors import (
     InvalidValueError,
     MeasureError,
@@ -15,11 +16,20 @@ from actsearch.errors import (
 )
 from actsearch.measures import Fitted, check
 from actsearch.measures import build as build_measure
+from actsearch.measures.dp_sgd import PrivacyBudget
+from actsearch.run import run_search
 from actsearch.task import laws
 from actsearch_tasks.classification import Classification
 
 RESNET = {"backbone": "resnet", "hidden": 4}
 TRANSFORMER = {"backbone": "transformer", "hidden": 16, "depth": 1, "lr": 5e-3}
+PRIVATE = {
+    "hidden": 32,
+    "depth": 1,
+    "batch_size": 128,
+    "lr": 0.03,
+    "privacy": PrivacyBudget(2.0),
+}
 VARIANTS = [
     {},
     {"backbone": "lenet"},
@@ -201,6 +211,37 @@ def test_letters_beside_a_table_are_no_second_data_and_why_is_told():
         check(Fitted(task, name="Wine"), [build_measure("novelty")])
 
 
+@pytest.mark.parametrize("name", ["relu", "prelu", "rational", "bspline", "mul(sigmoid(x),x)"])
+def test_every_kind_of_activation_trains_privately(name):
+    task = build(**PRIVATE)
+    if name != "relu":
+        Placement.uniform(name, ["network.layer_1.activation"]).apply(task)
+    before = [p.detach().clone() for p in task.parameters()]
+    logged = laws.fit(task, epochs=12)
+    assert logged["val_accuracy"] > 0.75, logged
+    assert 1.98 < logged["epsilon"] <= 2.0
+    assert 0 < logged["clipped_share"] < 1
+    assert all(not torch.equal(p, was) for p, was in zip(task.parameters(), before, strict=True))
+    assert task.dp_sgd.optimizer.param_groups[0]["lr"] == pytest.approx(0)  # the cosine's end
+    assert float(task.tensors[0].min()) == 0  # nothing was standardised
+    assert float(task.tensors[0].max()) == 1
+
+
+def test_a_private_training_draws_from_the_seed_and_tells_of_its_noise_alone():
+    first, again, other = (laws.fit(build(seed, **PRIVATE), 12) for seed in (3, 3, 4))
+    assert first == again
+    assert first["val_loss"] != other["val_loss"]
+    assert first["epsilon"] == other["epsilon"]
+
+
+def test_a_search_takes_the_options_of_privacy_and_keeps_them(tmp_path):
+    given = {**PRIVATE, "privacy": {"epsilon": 0.5}}
+    options = {"store": tmp_path, "executor": "inline", "confirm": 0, "learning_rate": "fixed"}
+    config = {"trainer.max_epochs": 2, "trainer.accelerator": "cpu"}
+    (trial,) = run_search((Classification, given), trials=1, config=config, **options).trials
+    assert 0.48 < trial.user_attrs["outcome"]["metrics"]["epsilon"] <= 0.5
+
+
 def test_reads_npz_of_rows_and_of_images(tmp_path):
     generator = np.random.default_rng(0)
     labels = np.repeat(np.array(["no", "yes"]), 20)
@@ -274,6 +315,9 @@ def test_a_file_that_is_none_gets_one_line(tmp_path):
         ({"backbone": "lenet", "depth": 3}, InvalidValueError, "depth must be left alone for"),
         ({"norm_position": "after"}, InvalidValueError, "norm_position must be before where"),
         ({"backbone": "lenet", "weights": "spectral"}, InvalidValueError, "plain but for dense"),
+        (RESNET | {"privacy": PrivacyBudget(2.0)}, InvalidValueError, "no batch normalisation"),
+        ({"privacy": PrivacyBudget(-2.0)}, InvalidValueError, "epsilon of privacy must be"),
+        ({"privacy": PrivacyBudget(2.0, delta=0.1)}, InvalidValueError, "below 1/N, 0.000929"),
         (TRANSFORMER | {"patch": 3}, InvalidValueError, "patch must divide the image's 8×8 pixels"),
         (TRANSFORMER | {"heads": 5}, InvalidValueError, r"must be a multiple of heads \(5\)"),
         (TRANSFORMER | {"normalisation": "batch"}, InvalidValueError, "must have layer normal"),
