@@ -5,42 +5,57 @@ from __future__ import annotations
 import inspect
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actsearch.errors import ActsearchError, MeasureError
 from actsearch.measures.fitted import Fitted
+from actsearch.measures.law_modules import (
+    OfferingAll,
+    OfferingNothing,
+    SolvedByHand,
+    cross_entropy,
+    sum_of_outputs,
+)
 from actsearch.measures.measure import NEEDS, WHEN, Measure
 from actsearch.measures.needs import check, missing
 from actsearch.measures.registry import build
-from actsearch.placement import Site
 
 
 class MeasureLaws:
     """What every measure must fulfil.
 
-    Subclass it in a test file and name the measure; pytest runs the rest::
+    Subclass it in a test file, name the measure and what it comes to on a module that is solved by
+    hand; pytest runs the rest::
 
         from actsearch.measures.laws import MeasureLaws
 
         class TestWeightNorm(MeasureLaws):
             measure = WeightNorm
+            known = {"weight_norm": 2.0}
 
     Attributes:
         measure: the class.
         options: of a fast instance.
+        known: values on the module of :meth:`solved`, at least one.
+        unchanged_by: changes of the module of :meth:`fitted` to which the definition is blind, such
+            as a scale.
+        activation: what stands at the sites of both modules: for a measure that not every
+            activation allows.
         deterministic: whether two calls must agree; not so for what reads a clock.
     """
 
     measure: ClassVar[type[Measure]]
     options: ClassVar[dict[str, Any]] = {}
+    known: ClassVar[Mapping[str, float]] = {}
+    unchanged_by: ClassVar[Sequence[Callable[[nn.Module], None]]] = ()
+    activation: str = "relu"
     deterministic: ClassVar[bool] = True
 
     def fitted(self, batch_size: int) -> Fitted:
@@ -50,7 +65,13 @@ class MeasureLaws:
             batch_size: rows of its batches.
         """
         torch.manual_seed(0)
-        return Fitted(_Classifier(), _batches(batch_size), loss=_cross_entropy, name="classifier")
+        model = OfferingAll(self.activation)
+        return Fitted(model, model.batches(batch_size), loss=cross_entropy, name="classifier")
+
+    def solved(self) -> Fitted:
+        """Return :class:`actsearch.measures.law_modules.SolvedByHand`, or a module of yours."""
+        model = SolvedByHand(self.activation)
+        return Fitted(model, model.batches(), loss=sum_of_outputs, name="solved")
 
     def test_name_direction_needs_and_time_are_declared(self) -> None:
         """A machine can read what the measure is."""
@@ -85,6 +106,42 @@ class MeasureLaws:
             assert name.partition("/")[0] == self.measure.name
             assert math.isfinite(value)
 
+    @pytest.mark.parametrize("activation", ["relu", "tanh", "hardshrink"])
+    def test_what_has_no_finite_value_is_refused_with_a_reason(self, activation: str) -> None:
+        """Smooth, kinked or with a jump: what ``check`` does not refuse is a number."""
+        self.activation = activation
+        fitted, measure = self.fitted(16), build(self.measure, self.options)
+        try:
+            check(fitted, [measure])
+        except ActsearchError as error:
+            refusal = error
+        else:
+            assert all(map(math.isfinite, measure.values(fitted).values()))
+            return
+        assert activation != type(self).activation
+        assert "\n" not in str(refusal)
+        with pytest.raises(type(refusal)):
+            measure.values(fitted)
+
+    def test_a_module_that_was_solved_by_hand_has_the_known_values(self) -> None:
+        """The numbers are those of the definition."""
+        if not self.deterministic:
+            pytest.skip("of what reads a clock nothing is known")
+        values = build(self.measure, self.options).values(self.solved())
+        assert self.known, "known must have what the measure comes to on the solved module"
+        assert {name: values.get(name) for name in self.known} == pytest.approx(self.known)
+
+    def test_values_are_blind_to_what_the_definition_is_blind_to(self) -> None:
+        """A rotation, a scale: whatever ``unchanged_by`` does."""
+        if not self.unchanged_by:
+            pytest.skip("the definition is blind to nothing")
+        measure = build(self.measure, self.options)
+        values = measure.values(self.fitted(16))
+        for change in self.unchanged_by:
+            changed = self.fitted(16)
+            change(changed.module)
+            assert measure.values(changed) == pytest.approx(values, rel=1e-4)
+
     def test_the_same_module_has_the_same_values(self) -> None:
         """Two calls, and two instances, agree; the state of random numbers plays no part."""
         fitted, again = self.fitted(16), self.fitted(16)
@@ -107,7 +164,7 @@ class MeasureLaws:
 
     def test_an_unmet_need_is_told_in_one_line(self) -> None:
         """A module that offers nothing lacks all that is needed, each with a reason."""
-        bare = Fitted(_Bare(), name="bare")
+        bare = Fitted(OfferingNothing(), name="bare")
         measure = build(self.measure, self.options)
         reasons = missing(bare, measure)
         assert reasons.keys() == self.measure.needs
@@ -115,52 +172,6 @@ class MeasureLaws:
         refusal = rf"^{measure.name} must have [^\n]+, but bare has none: [^\n]+$"
         with pytest.raises(MeasureError, match=refusal) if reasons else nullcontext():
             check(bare, [measure])
-
-
-class _Bare(nn.Module):
-    """Offers nothing."""
-
-
-class _Classifier(nn.Module):
-    """Offers everything."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Linear(4, 8), nn.BatchNorm1d(8), Site("hardtanh"), nn.Linear(8, 8), Site("relu")
-        )
-        self.head = nn.Linear(8, 3)
-        self.body[1].eval()
-        self.example_input_array = torch.randn(5, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x))  # type: ignore[no-any-return]
-
-    def embed(self, x: Tensor) -> Tensor:
-        return self.body(x)  # type: ignore[no-any-return]
-
-    def views(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x + 0.1 * torch.randn_like(x), x + 0.1 * torch.randn_like(x)
-
-    def derivatives(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return torch.ones(len(batch[0]), 3), torch.ones(len(batch[0]), 3, 4)
-
-    def losses(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        return {"class": _cross_entropy(self, batch), "size": self(batch[0]).square().mean()}
-
-
-def _batches(size: int) -> dict[str, list[tuple[Tensor, ...]]]:
-    x = torch.randn(96, 4)
-    y = torch.arange(96) % 3
-    batches: list[tuple[Tensor, ...]] = list(zip(x.split(size), y.split(size), strict=True))
-    half = len(batches) // 2
-    shifted: list[tuple[Tensor, ...]] = [(3 + part,) for part in x.split(size)]
-    return {"train": batches, "val": batches[:half], "second": shifted}
-
-
-def _cross_entropy(module: nn.Module, batch: Any) -> Tensor:
-    x, y = batch
-    return F.cross_entropy(module(x), y)
 
 
 def _state(module: nn.Module) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -149,33 +150,61 @@ def first_rows(fitted: Fitted, count: int) -> Array:
     """Return the first inputs of the measured split, flattened, ``(count, D)``; fewer if it ends.
 
     Args:
-        fitted: a module of one input; its example serves where it has no batches.
+        fitted: a module of one tensor; its example serves where it has no batches, and where these
+            hold something else.
         count: of rows.
     """
+    example: Tensor = fitted.example
     found: list[Tensor] = []
     for batch in fitted.batches():
         given, named = arguments(fitted.module, batch)
-        found.append((*given, *named.values())[0].detach().cpu().double().flatten(1))
+        rows = (*given, *named.values())[0]
+        if not isinstance(rows, Tensor) or rows.shape[1:] != example.shape[1:]:
+            break
+        found.append(rows)
         if sum(map(len, found)) >= count:
             break
-    return torch.cat(found or [fitted.example.cpu().double().flatten(1)])[:count].numpy()
+    rows = torch.cat(found) if found else example
+    return rows[:count].detach().cpu().double().flatten(1).numpy()
+
+
+def unit_pieces(
+    name: str,
+    activation: str,
+    function: Callable[[Tensor], Tensor],
+    shape: tuple[int, ...],
+    what: str,
+) -> tuple[Pieces, ...]:
+    """Return the linear pieces of each unit of a site.
+
+    Args:
+        name: of the site.
+        activation: what stands there, for the message.
+        function: the same, as a function of one tensor.
+        shape: of a sample that enters it.
+        what: asks for it; begins the message.
+
+    Raises:
+        MeasureError: it is not continuous and piecewise linear.
+    """
+    φ: Any = function
+    spread = [1] * len(shape)
+    if getattr(φ, "channels", None):
+        spread[φ.channel_dim - (φ.channel_dim > 0)] = φ.channels  # of a sample, not of a batch
+    own = copy.deepcopy(φ).double().cpu() if isinstance(φ, nn.Module) else φ
+    found = pieces(own.eval() if isinstance(own, nn.Module) else own, tuple(spread))
+    if not found:
+        raise MeasureError(
+            f"{what} must have continuous piecewise linear activations, but got"
+            f" {activation} at {name}. Search with --space"
+            " piecewise_linear, or place relu, leaky_relu, abs, hardtanh or their like there."
+        )
+    channel = torch.arange(len(found)).view(spread).expand(shape).flatten()
+    return tuple(found[i] for i in channel.tolist())
 
 
 def _site(watched: WatchedSite, z: Tensor, what: str) -> PiecewiseLinearSite:
     """Return a site with its pieces, one that takes in ``z``."""
-    φ: Any = watched.function
-    shape = [1] * (z.ndim - 1)
-    if getattr(φ, "channels", None):
-        shape[φ.channel_dim - 1] = φ.channels
-    own = copy.deepcopy(φ).double().cpu() if isinstance(φ, nn.Module) else φ
-    found = pieces(own.eval() if isinstance(own, nn.Module) else own, tuple(shape))
-    if not found:
-        raise MeasureError(
-            f"{what} must have continuous piecewise linear activations, but got"
-            f" {watched.site.activation} at {watched.site.name}. Search with --space"
-            " piecewise_linear, or place relu, leaky_relu, abs, hardtanh or their like there."
-        )
-    channel = torch.arange(len(found)).view(shape).expand(z.shape[1:]).flatten()
-    return PiecewiseLinearSite(
-        watched.site.name, tuple(z.shape[1:]), tuple(found[i] for i in channel.tolist())
-    )
+    name, shape = watched.site.name, tuple(z.shape[1:])
+    units = unit_pieces(name, watched.site.activation, watched.function, shape, what)
+    return PiecewiseLinearSite(name, shape, units)

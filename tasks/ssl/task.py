@@ -13,6 +13,7 @@ from torch.func import functional_call
 from typing_extensions import override
 
 from actsearch.errors import InvalidValueError
+from actsearch.measures.builtin.spectrum import draw_spectrum
 from actsearch.measures.functional.alignment import alignment
 from actsearch.measures.functional.effective_rank import effective_rank
 from actsearch.measures.functional.embedding_deviation import embedding_deviation
@@ -29,7 +30,7 @@ from ..data import images
 from .augment import augment
 from .networks import encoder, perceptron
 from .objectives import negative_cosine, vicreg
-from .pictures import projection, spectrum
+from .pictures import projection
 
 BANK = 5000  # training samples that the probes are fitted on, at most
 
@@ -254,7 +255,7 @@ class SelfSupervised(TensorTask):
         x, labels = self.select("val")
         with evaluating(self):
             h, z = self.represent(x)
-        spectrum(folder / "spectrum.png", z)
+        draw_spectrum(folder / "spectrum.png", z)
         projection(folder / "projection.png", h, labels, self.classes)
         shown = x[:5].repeat(5, 1, 1, 1)
         views = augment(shown, self.hparams["strength"], torch.Generator().manual_seed(0))

@@ -60,6 +60,7 @@ NEITHER_BETTER = {
     "regions_on_segment",
     "robustness",
     "saliency",
+    "spectrum",
     "verification",
 }
 
@@ -141,6 +142,8 @@ def test_a_name_is_that_of_one_measure(other):
         ("knn_accuracy", {"k": 0}, InvalidValueError, "k must be at least 1"),
         ("linear_probe", {"penalty": 0}, InvalidValueError, "penalty must be above 0"),
         ("gradient_variance", {"draws": 1}, InvalidValueError, "draws must be at least 2"),
+        ("spectrum", {"shares": -1}, InvalidValueError, "shares must be at least 0"),
+        ("smoothness_on_segments", {"order": 0}, InvalidValueError, "order, segments and cells"),
     ],
 )
 def test_bad_input_gets_one_line(measure, options, error, message):

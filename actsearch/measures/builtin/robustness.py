@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -70,7 +71,7 @@ class Robustness(Measure):
     def __call__(self, fitted: Fitted) -> dict[str, float]:
         certified = certified_radii(fitted)
         found = {
-            "lipschitz": lipschitz_bound(fitted),
+            "lipschitz": self._bound(fitted),
             "certified_radius": float(certified.median()),
             **{f"certified_accuracy/{r:g}": _share(certified > r) for r in self.radii},
         }
@@ -83,6 +84,17 @@ class Robustness(Measure):
     @override
     def check(self, fitted: Fitted) -> None:
         certified_radii(fitted, most=1)
+        self._bound(fitted)
+
+    def _bound(self, fitted: Fitted) -> float:
+        """Return the bound on the Lipschitz constant, which must be finite."""
+        bound = lipschitz_bound(fitted)
+        if not math.isfinite(bound):
+            raise InvalidValueError(
+                f"{self.name} must have activations of bounded slope, but the bound of"
+                f" {fitted.name} is {bound}. Search with --require '[derivative_bound <= 1]'."
+            )
+        return bound
 
     def survivors(self, fitted: Fitted, radii: Tensor) -> Tensor:
         """Return which samples of the measured split keep their class under the attack, ``(N,)``.

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from typing_extensions import TypeIs
 
 from actsearch.errors import InvalidValueError
-from actsearch.measures.functional.operator_norm import Convolution, operator_norm
+from actsearch.measures.functional.operator_norm import ConvolutionLayer, operator_norm
 from actsearch.measures.functional.traced import (
     AVERAGE_POOLS,
     BATCH_NORMS,
@@ -183,7 +183,7 @@ def _is_dense(layer: nn.Module | None) -> TypeIs[nn.Linear]:
     return isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward
 
 
-def _is_convolution(layer: nn.Module) -> TypeIs[Convolution]:
+def _is_convolution(layer: nn.Module) -> TypeIs[ConvolutionLayer]:
     return isinstance(layer, CONVOLUTIONS) and layer.padding_mode == "zeros"
 
 

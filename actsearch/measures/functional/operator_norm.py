@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+ConvolutionLayer = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 MOST_ENTRIES = 2**20
 """Of the matrix of a convolution: beyond, its norm is bounded by its frequencies."""
 
 
 def operator_norm(
-    layer: nn.Linear | Convolution, shape: Sequence[int], scale: Tensor | None = None
+    layer: nn.Linear | ConvolutionLayer, shape: Sequence[int], scale: Tensor | None = None
 ) -> float:
     r"""Return the largest singular value of a layer on inputs of a shape, or a bound above it.
 
@@ -52,7 +52,7 @@ def operator_norm(
     return _of_convolution(layer, weight, shape)
 
 
-def _of_convolution(layer: Convolution, weight: Tensor, shape: Sequence[int]) -> float:
+def _of_convolution(layer: ConvolutionLayer, weight: Tensor, shape: Sequence[int]) -> float:
     padding = zero_padding(layer)
     spread = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)]
     steps = list(zip(shape[1:], padding, spread, layer.stride, strict=True))
@@ -79,7 +79,7 @@ def _of_convolution(layer: Convolution, weight: Tensor, shape: Sequence[int]) ->
     return float(torch.linalg.matrix_norm(matrices, 2).max())
 
 
-def zero_padding(layer: Convolution) -> list[tuple[int, int]]:
+def zero_padding(layer: ConvolutionLayer) -> list[tuple[int, int]]:
     """Return how many zeros a convolution puts before and behind its input along each axis."""
     if layer.padding == "valid":
         return [(0, 0)] * len(layer.kernel_size)
