@@ -80,6 +80,8 @@ def run(arguments: list[str]) -> int:
         options = parser.parse_args(rest)
     except ArgumentError as error:
         raise InvalidValueError(option_error(error, parser)) from None
+    if Path(options.pictures).is_file():
+        raise InvalidValueError(f"pictures must be a folder, but {options.pictures} is a file.")
     given = options.get("measure", {})
     measures = [build(cls, dict(vars(given.get(cls.name, Namespace())))) for cls in classes]
     if target is not None:

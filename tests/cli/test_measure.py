@@ -172,6 +172,10 @@ def test_what_a_measure_draws_is_written(own, actsearch):
         ),
         (["best.json", "--task", "own.Own", "--task.widht", "4"], "nearest: --task.width"),
         (["nothing"], "unknown study 'nothing'"),
+        (
+            ["best.json", "--task", "own.Own", "--pictures", "best.json"],
+            "pictures must be a folder, but best.json is a file",
+        ),
     ],
 )
 def test_refused_before_any_training(arguments, message, placement, actsearch):
