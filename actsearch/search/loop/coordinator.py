@@ -100,7 +100,8 @@ class Coordinator:
             while self._ledger.running or self._room(total):
                 while self._is_free() and self._start(lambda: self._next(total)):
                     pass
-                self._wait()
+                if self._stacks:
+                    self._wait()
             self._tell_exhausted()
             if self._tuned:
                 self._tune(top)
@@ -228,8 +229,10 @@ class Coordinator:
         return counted < total and not self._out_of_time(trials) and not self._is_exhausted(trials)
 
     def _is_exhausted(self, trials: Sequence[FrozenTrial]) -> bool:
-        last = [t for t in trials if t.state.is_finished()][-EXHAUSTED:]
-        return len(last) == EXHAUSTED and all(map(is_spared, last)) and not self._ledger.running
+        """Whether nothing new was proposed of late; what still runs may change that as it ends."""
+        ended = [t for t in trials if t.state.is_finished()]
+        last = sorted(ended, key=_end_time)[-EXHAUSTED:]
+        return len(last) == EXHAUSTED and all(map(is_spared, last))
 
     def _tell_exhausted(self) -> None:
         trials = self.run.trials
@@ -287,3 +290,8 @@ class Coordinator:
                 missing_ok=True
             )
         self._best = best
+
+
+def _end_time(trial: FrozenTrial) -> float:
+    assert trial.datetime_complete is not None, "it has ended"
+    return trial.datetime_complete.timestamp()

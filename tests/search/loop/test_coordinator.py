@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from actsearch.errors import StudyError
-from actsearch.search.loop.coordinator import Coordinator
+from actsearch.errors import ActsearchWarning, StudyError
+from actsearch.search.loop.coordinator import EXHAUSTED, Coordinator
 from actsearch.search.loop.listener import Listener
-from actsearch.search.study.record import result_of
+from actsearch.search.study.record import counts, result_of
 from actsearch.search.training.job import Result
 
 
@@ -157,3 +157,12 @@ def test_only_the_weights_of_the_best_and_of_the_baseline_are_kept(study, script
     Coordinator(run, scripted(results)).search(4)
     kept = sorted(file.parent.name for file in run.folder.glob("trials/*/weights.safetensors"))
     assert kept == ["00000", "00002"]
+
+
+@pytest.mark.timeout(60)
+def test_what_still_runs_is_waited_for_where_all_else_was_tried(study, scripted):
+    run = study({"relu": None, "tanh": None}, sampler="function_space")
+    with pytest.warns(ActsearchWarning, match="the search stops after 2 trials"):
+        Coordinator(run, scripted(), jobs=2).search(4)
+    assert sum(map(counts, run.trials)) == 2
+    assert len(run.trials) <= 2 + 2 * EXHAUSTED
