@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from actsearch import Site
 from actsearch.errors import InvalidValueError
+from actsearch.measures.functional.harmonics import harmonic_amplitudes
 from actsearch.task.options import (
     Interval,
     NonNegativeFloat,
@@ -24,7 +25,7 @@ from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Split, TensorLoader
 
 from .data.spikes import LeakyNeuron, read_rates, read_spikes
-from .data.waves import harmonic_amplitudes, sine
+from .data.waves import sine
 
 HARMONICS = 8
 """Amplitudes that are logged, beside the mean."""

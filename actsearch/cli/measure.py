@@ -105,7 +105,7 @@ def _compare(
     from actsearch.search.confirm.measured import values_of
 
     found: list[list[dict[str, float]]] = [[] for _ in arms]
-    trained: list[Fitted] = []
+    own: Fitted | None = None
     for number in range(seeds):
         for arm, values in zip(arms, found, strict=True):
             one = arm.with_seed(number)
@@ -113,9 +113,10 @@ def _compare(
                 print(f"training the {arm.name}, {number + 1} of {seeds}", file=sys.stderr)
             fitted = one.trained(part)
             values.append(values_of(fitted, measures))
-            trained = [*trained, fitted][: len(arms)]
+        own = own or fitted
     _print(title, [arm.name for arm in arms], found)
-    return trained[-1]
+    assert own is not None, "there is at least one seed"
+    return own
 
 
 def _parser(measures: Sequence[type[Measure]], target: Target | None) -> ArgumentParser:

@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from actsearch.errors import InvalidValueError
+from actsearch.measures.functional.harmonics import harmonic_amplitudes
 from actsearch.task.options import (
     Interval,
     NonNegativeFloat,
@@ -22,7 +23,7 @@ from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Split, Splits, TensorLoader
 
 from ..data.sounds import load_period, read_pair, read_tone, write_wav
-from ..data.waves import harmonic_amplitudes, sine
+from ..data.waves import sine
 from .network import Distortion
 from .pictures import draw_sound
 from .spectrum import (

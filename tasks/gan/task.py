@@ -124,7 +124,7 @@ class GAN(TensorTask):
         self.hinge, self.ema, self.betas = loss == "hinge", ema, betas
         self._average: dict[str, Tensor] = {}  # not a module, since its sites are the generator's
         self._features: tuple[ImageFeatures, ...] = ()  # not a part of this module
-        self._floors: dict[Split, Tensor] = {}
+        self._known: dict[Split, dict[str, Tensor]] = {}  # what no training changes
 
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Return samples, and the logits that they are real."""
@@ -222,17 +222,18 @@ class GAN(TensorTask):
             features, real = self.features(), as_bytes(self.select(part)[0]).to(self.device)
             samples = as_bytes(self.sample(COMPARED))
             frechet, kernel = distances(features, real, samples)
-            if part not in self._floors:
+            if part not in self._known:
                 trained = as_bytes(self.select("train")[0]).to(self.device)
-                self._floors[part] = distances(features, real, trained)[0]
-            taken = features.probabilities(real).argmax(1).cpu()
-            accuracy = (taken == self.select(part)[1]).float().mean()
+                taken = features.probabilities(real).argmax(1).cpu()
+                self._known[part] = {
+                    "frechet_floor": distances(features, real, trained)[0],
+                    "feature_accuracy": (taken == self.select(part)[1]).float().mean(),
+                }
             covered = classes_covered(features.probabilities(samples))
         return {
             "frechet": frechet,
             "kernel_distance": kernel,
-            "frechet_floor": self._floors[part],
-            "feature_accuracy": accuracy,
+            **self._known[part],
             "classes_covered": covered,
             **{f"sparsity/{s.name}": sparsity(*s.outputs()) for s in Fitted(self).sites},
         }

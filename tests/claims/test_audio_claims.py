@@ -6,10 +6,11 @@ import torch
 
 import actsearch
 from actsearch import Placement, find_sites
+from actsearch.measures.functional.harmonics import harmonic_amplitudes
 from actsearch.search.training.target import LEAN_TRAINER
 from actsearch_tasks.audio import Waveshaping
 from actsearch_tasks.audio.spectrum import alias_level
-from actsearch_tasks.data.waves import harmonic_amplitudes, sine
+from actsearch_tasks.data.waves import sine
 
 pytestmark = [pytest.mark.claim, pytest.mark.long]
 

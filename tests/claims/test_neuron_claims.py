@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from actsearch import Placement, find_sites
+from actsearch.measures.functional.harmonics import harmonic_amplitudes
 from actsearch.search.training.target import LEAN_TRAINER
 from actsearch_tasks.data.spikes import LeakyNeuron
-from actsearch_tasks.data.waves import harmonic_amplitudes, sine
+from actsearch_tasks.data.waves import sine
 from actsearch_tasks.neuron import RateNeuron
 
 pytestmark = [pytest.mark.claim, pytest.mark.long]

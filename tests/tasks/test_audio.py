@@ -8,11 +8,12 @@ from scipy.signal import lfilter
 
 from actsearch import Placement, find_sites
 from actsearch.errors import InvalidValueError, RequirementError, UnknownNameError
+from actsearch.measures.functional.harmonics import harmonic_amplitudes
 from actsearch.task import laws
 from actsearch_tasks.audio import Waveshaping
 from actsearch_tasks.audio.spectrum import alias_level, levels
 from actsearch_tasks.data.sounds import load_period, read_tone, read_wav, write_wav
-from actsearch_tasks.data.waves import harmonic_amplitudes, sine
+from actsearch_tasks.data.waves import sine
 
 VARIANTS = [
     {},

@@ -6,10 +6,11 @@ import torch
 
 from actsearch import Placement, find_sites
 from actsearch.errors import InvalidValueError, RequirementError
+from actsearch.measures.functional.harmonics import harmonic_amplitudes
 from actsearch.task import laws
 from actsearch_tasks.data.columns import read_columns
 from actsearch_tasks.data.spikes import LeakyNeuron
-from actsearch_tasks.data.waves import harmonic_amplitudes, sine
+from actsearch_tasks.data.waves import sine
 from actsearch_tasks.neuron import RateNeuron
 
 COUNTS = {"r0": 20.0, "gain": 4.0, "slope": 0.3, "samples": 40, "periods": 5, "trials": 100}

@@ -93,17 +93,21 @@ class Verification(Measure):
 
     @override
     def check(self, fitted: Fitted) -> None:
-        units = sum(len(site.units) for site in PiecewiseLinearNetwork(fitted, self.name).sites)
+        self._network(fitted)
+
+    def _network(self, fitted: Fitted) -> PiecewiseLinearNetwork:
+        network = PiecewiseLinearNetwork(fitted, self.name)
+        units = sum(len(site.units) for site in network.sites)
         if units > MOST_UNITS:
             raise MeasureError(
                 f"{self.name} must have at most {MOST_UNITS} units at sites, but {fitted.name} has"
                 f" {units}. Make it smaller."
             )
+        return network
 
     def proofs(self, fitted: Fitted) -> tuple[Array, list[int], list[Proof]]:
         """Return the samples ``(N, D)``, their classes, and what is known of each."""
-        self.check(fitted)
-        network = PiecewiseLinearNetwork(fitted, self.name)
+        network = self._network(fitted)
         logits, labels = fitted.gather("logits", "labels", most=self.samples)
         rows, own = first_rows(fitted, self.samples), logits.double().numpy()
         if not np.allclose(network.outputs(rows), own, atol=1e-3 * (1 + np.abs(own).max())):

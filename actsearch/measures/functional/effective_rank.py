@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .spectrum import entropy_rank
+
 
 def effective_rank(embeddings: Tensor) -> float:
     r"""Return the exponential of the entropy of the normalised singular values (RankMe).
@@ -28,8 +30,4 @@ def effective_rank(embeddings: Tensor) -> float:
     >>> round(effective_rank(torch.eye(4)), 6)
     4.0
     """
-    values = torch.linalg.svdvals(embeddings.detach().double())
-    total = values.sum()
-    if total == 0:
-        return 0.0
-    return float(torch.special.entr(values / total).sum().exp())
+    return entropy_rank(torch.linalg.svdvals(embeddings.detach().double()))

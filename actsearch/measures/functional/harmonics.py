@@ -11,6 +11,22 @@ FLOOR = 1e-20
 """Least amplitude over that of the fundamental: -400 dB."""
 
 
+def harmonic_amplitudes(wave: Tensor, n: int, periods: int = 1) -> Tensor:
+    """Return the one-sided amplitudes ``(*, n)`` of harmonics 1 to n of waves ``(*, T)``.
+
+    Args:
+        wave: samples of whole periods.
+        n: number of harmonics.
+        periods: whole periods in the wave.
+
+    >>> t = torch.arange(64, dtype=torch.float64) / 64
+    >>> [round(float(c), 6) for c in harmonic_amplitudes(5 + 2 * (2 * torch.pi * t).sin(), 2)]
+    [2.0, 0.0]
+    """
+    spectrum: Tensor = torch.fft.rfft(wave)[..., periods : n * periods + 1 : periods]
+    return spectrum.abs().mul(2 / wave.shape[-1])
+
+
 def harmonics(wave: Tensor, n: int, periods: int = 1) -> Tensor:
     r"""Return the levels of the first harmonics of a wave in decibels to the fundamental.
 
@@ -42,9 +58,9 @@ def harmonics(wave: Tensor, n: int, periods: int = 1) -> Tensor:
             "n and periods must be at least 1, with more than 2 n periods samples, but got"
             f" {n=}, {periods=} and {samples} samples."
         )
-    amplitudes = torch.fft.rfft(wave)[..., periods : n * periods + 1 : periods].abs()
+    amplitudes = harmonic_amplitudes(wave, n, periods)
     fundamental = amplitudes[..., :1]
-    size = wave.detach().abs().amax(-1, keepdim=True) * samples
+    size = 2 * wave.detach().abs().amax(-1, keepdim=True)
     if not bool((fundamental > torch.finfo(wave.dtype).eps * size).all()):
         raise InvalidValueError(
             f"the wave must have a fundamental of {periods} periods, but got amplitudes of"

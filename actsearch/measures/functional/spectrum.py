@@ -43,7 +43,7 @@ def entropy_rank(values: Tensor) -> float:
     RankMe (:func:`effective_rank`) takes singular values instead, of embeddings as they stand.
 
     Args:
-        values: λ, eigenvalues of a covariance, ``(D,)``.
+        values: λ, not below 0, such as the eigenvalues of a covariance, ``(D,)``.
 
     References:
         The effective rank: A measure of effective dimensionality, O. Roy and M. Vetterli, 2007,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -122,9 +121,11 @@ def values_of(fitted: Fitted, measures: Iterable[Measure]) -> dict[str, float]:
     """Return what measures say of a module; those that it cannot have are left out."""
     values: dict[str, float] = {}
     for measure in measures:
-        with contextlib.suppress(ActsearchError):
+        try:
             check(fitted, [measure])
-            values |= measure.values(fitted)
+        except ActsearchError:
+            continue
+        values |= measure.values(fitted)
     return values
 
 

@@ -188,8 +188,13 @@ def _config(job: Job, fraction: float, scratch: str) -> dict[str, Any]:
     config = job.config
     trainer = {"default_root_dir": scratch, **config["trainer"]}
     if job.kind == "inspect":
-        trainer |= {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
-        trainer |= {"check_val_every_n_epoch": 1, "val_check_interval": 1.0}
+        trainer |= {
+            "max_epochs": 1,
+            "limit_train_batches": 1,
+            "limit_val_batches": 1,
+            "check_val_every_n_epoch": 1,
+            "val_check_interval": 1.0,
+        }
     if fraction < 1:
         given = trainer.get("limit_train_batches") or 1.0
         trainer["limit_train_batches"] = (
