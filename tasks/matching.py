@@ -118,8 +118,8 @@ class Matching(Task):
 
     @override
     def train_dataloader(self) -> TensorLoader:
-        repeated = (column.repeat(self.restarts, 1) for column in self.curve)
-        return TensorLoader(*repeated, batch_size=len(self.curve[0]))  # all of it, for each start
+        # All of it, for each start.
+        return TensorLoader(*self.curve, batch_size=len(self.curve[0]), repeats=self.restarts)
 
     @override
     def val_dataloader(self) -> TensorLoader:

@@ -22,16 +22,13 @@ from actsearch.task.options import (
 )
 from actsearch.task.pictures import DPI, evaluating, new_figure
 from actsearch.task.tensor_task import TensorTask
-from actsearch.task.tensors import Batch, Split, TensorLoader
+from actsearch.task.tensors import Batch, Split
 
 from .data.spikes import LeakyNeuron, read_rates, read_spikes
 from .data.waves import sine
 
 HARMONICS = 8
 """Amplitudes that are logged, beside the mean."""
-
-FULL_BATCH_STEPS = 50
-"""Steps of an epoch, where all bins are one batch."""
 
 LEAST_RATE = 0.02
 """Share of the mean rate that a lower one counts as; where there were spikes, slopes go on."""
@@ -105,6 +102,8 @@ class RateNeuron(TensorTask):
     space = "responses"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 20}
     eval_batch_size = 1 << 20
+    epoch_steps = 50
+    least_batch = 1
     units: Tensor
 
     def __init__(
@@ -162,12 +161,6 @@ class RateNeuron(TensorTask):
         unit, mean = self.units
         bent = self.response(self.log_width.exp() * stimulus / unit)
         return cast(Tensor, mean * (self.rest + self.height * bent))
-
-    @override
-    def train_dataloader(self) -> TensorLoader:
-        columns = self.select("train")
-        repeated = (column.repeat(FULL_BATCH_STEPS, 1) for column in columns)
-        return TensorLoader(*repeated, batch_size=min(self.batch_size, len(columns[0])))
 
     @override
     def loss(self, batch: Batch) -> Tensor:

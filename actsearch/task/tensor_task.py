@@ -47,6 +47,7 @@ class TensorTask(Task):
         tensors: all rows; the first tensor is the model's input.
         schedule: ``constant`` learning rate, or ``cosine`` down to 0 over the epochs of training.
         eval_batch_size: samples of a batch of validation and test.
+        epoch_steps: training steps of an epoch, at least; few rows are gone through repeatedly.
         least_batch: samples that the last training batch must have not to be left out; batch
             normalisation cannot train on a single one.
 
@@ -60,6 +61,7 @@ class TensorTask(Task):
 
     schedule: Schedule = "cosine"
     eval_batch_size: ClassVar[int] = 1024
+    epoch_steps: ClassVar[int] = 1
     least_batch: ClassVar[int] = 2
     splits: Splits
     tensors: Batch
@@ -125,12 +127,14 @@ class TensorTask(Task):
 
     @override
     def train_dataloader(self) -> Iterable[Batch]:
-        rest = len(self.splits.train) % self.batch_size
+        rows = len(self.splits.train)
+        batches, rest = -(-rows // self.batch_size), rows % self.batch_size
         return TensorLoader(
             *self.select("train"),
             batch_size=self.batch_size,
             shuffle=True,
             drop_last=0 < rest < self.least_batch,
+            repeats=-(-self.epoch_steps // batches),
         )
 
     @override

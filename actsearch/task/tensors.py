@@ -27,6 +27,7 @@ class TensorLoader:
         batch_size: samples of a batch; the last batch of an epoch may be smaller.
         shuffle: whether every epoch goes through a new permutation.
         drop_last: whether a smaller last batch is left out (never the only one).
+        repeats: times that an epoch goes through all samples.
 
     Shapes:
         tensors ``(N, *)``; each batch is a tuple of ``(batch_size, *)``.
@@ -39,7 +40,12 @@ class TensorLoader:
     """
 
     def __init__(
-        self, *tensors: Tensor, batch_size: int, shuffle: bool = False, drop_last: bool = False
+        self,
+        *tensors: Tensor,
+        batch_size: int,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        repeats: int = 1,
     ) -> None:
         if batch_size < 1:
             raise InvalidValueError(f"batch_size must be at least 1, but got {batch_size!r}.")
@@ -52,19 +58,21 @@ class TensorLoader:
         self.batch_size = min(batch_size, len(tensors[0]))
         self.shuffle = shuffle
         self.drop_last = drop_last
+        self.repeats = repeats
         self._generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
 
     def __len__(self) -> int:
-        count = len(self.tensors[0])
-        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+        whole, rest = divmod(len(self.tensors[0]), self.batch_size)
+        return self.repeats * (whole + (rest > 0 and not self.drop_last))
 
     def __iter__(self) -> Iterator[Batch]:
         count = len(self.tensors[0])
-        order = torch.randperm(count, generator=self._generator) if self.shuffle else None
-        for batch in range(len(self)):
-            rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            chosen = rows if order is None else order[rows]
-            yield tuple(tensor[chosen] for tensor in self.tensors)
+        for _ in range(self.repeats):
+            order = torch.randperm(count, generator=self._generator) if self.shuffle else None
+            for batch in range(len(self) // self.repeats):
+                rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+                chosen = rows if order is None else order[rows]
+                yield tuple(tensor[chosen] for tensor in self.tensors)
 
 
 @dataclass(frozen=True)

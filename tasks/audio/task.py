@@ -20,7 +20,7 @@ from actsearch.task.options import (
 )
 from actsearch.task.pictures import evaluating
 from actsearch.task.tensor_task import TensorTask
-from actsearch.task.tensors import Batch, Split, Splits, TensorLoader
+from actsearch.task.tensors import Batch, Split, Splits
 
 from ..data.sounds import load_period, read_pair, read_tone, write_wav
 from ..data.waves import sine
@@ -40,9 +40,6 @@ POINTS = 512
 
 SEGMENT = 1024
 """Samples of a row of a recording."""
-
-FULL_BATCH_STEPS = 50
-"""Steps of an epoch, where one period is all there is; of a recording at least as many."""
 
 STARTS_DRAWN = 100
 """Draws of the weights, of which the best begins: decibels have many local minima."""
@@ -112,6 +109,7 @@ class Waveshaping(TensorTask):
     test_metric = "test_spectrum_error"
     space = "shapers"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 20}
+    epoch_steps = 50
     least_batch = 1
 
     def __init__(
@@ -178,14 +176,6 @@ class Waveshaping(TensorTask):
     def forward(self, x: Tensor) -> Tensor:
         """Return what comes out of what goes in."""
         return cast(Tensor, self.network(x))
-
-    @override
-    def train_dataloader(self) -> TensorLoader:
-        columns = self.select("train")
-        size = min(self.batch_size, len(columns[0]))
-        repeats = -(-FULL_BATCH_STEPS * size // len(columns[0]))
-        repeated = (column.repeat(repeats, 1) for column in columns)
-        return TensorLoader(*repeated, batch_size=size, shuffle=self.recorded)
 
     @override
     def on_fit_start(self) -> None:

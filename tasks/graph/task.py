@@ -24,14 +24,11 @@ from actsearch.task.options import (
 )
 from actsearch.task.pictures import evaluating
 from actsearch.task.tensor_task import TensorTask
-from actsearch.task.tensors import Batch, Splits, TensorLoader
+from actsearch.task.tensors import Batch, Splits
 
 from ..data.graphs import LabelledGraph, load_graph, normalised_adjacency
 from .network import Convolution, GraphNetwork
 from .pictures import draw_graph
-
-STEPS_AN_EPOCH = 10
-"""Steps of an epoch, where all labelled nodes are one batch."""
 
 LARGEST_DENSE = 1000
 """Nodes up to which a dense matrix is as fast as a sparse one, and trains several seeds at once."""
@@ -101,6 +98,8 @@ class NodeClassification(TensorTask):
     space = "rectifiers"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 20}
     schedule = "constant"
+    epoch_steps = 10
+    least_batch = 1
     features: Tensor
     dense: Tensor | None
     places: Tensor
@@ -160,12 +159,6 @@ class NodeClassification(TensorTask):
         """Return what some nodes hold after the last activation."""
         *_, (_, h) = self.network.hidden(self.features, self.adjacency)
         return h[nodes]
-
-    @override
-    def train_dataloader(self) -> TensorLoader:
-        nodes = self.splits.train.repeat(STEPS_AN_EPOCH)
-        size = min(self.batch_size, len(self.splits.train))
-        return TensorLoader(*(t[nodes] for t in self.tensors), batch_size=size)
 
     @override
     def loss(self, batch: Batch) -> Tensor:

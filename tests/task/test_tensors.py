@@ -23,6 +23,14 @@ def test_loader_visits_every_row_once_in_an_order_that_its_seed_gives():
     assert len(TensorLoader(torch.arange(3), batch_size=4, drop_last=True)) == 1
 
 
+def test_few_rows_are_gone_through_repeatedly_in_an_order_of_its_own_each_time():
+    torch.manual_seed(0)
+    loader = TensorLoader(torch.arange(10), batch_size=4, shuffle=True, drop_last=True, repeats=3)
+    found = [batch.tolist() for (batch,) in loader]
+    assert [len(batch) for batch in found] == [4] * 6 == [4] * len(loader)
+    assert len({tuple(batch) for batch in found}) == 6
+
+
 @pytest.mark.parametrize(
     ("lengths", "batch_size", "message"),
     [
