@@ -6,7 +6,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from inspect import Parameter
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from actsearch.search.study.placement_file import placement_file, write_unconfir
 from actsearch.search.study.record import StudyRun, open_study
 from actsearch.search.study.resolve import Trained, name_and_options, study_config
 from actsearch.search.study.store import Store, check_name
+from actsearch.search.training.target import resolve
 from actsearch.tracking.ending import ending
 from actsearch.tracking.mirror import Mirror
 from actsearch.tracking.report import write_report
@@ -64,7 +65,8 @@ class RunOptions:
     """How a search is run: what does not decide its numbers.
 
     Args:
-        trials: total number of trained trials of the study, the baseline included.
+        trials: total number of trained trials of the study, the baseline included; this, confirm
+            and seeds are the task's own where it has some.
         time: seconds of wall-clock time for all, the confirmation included; no trial is started
             that would not fit.
         jobs: trainings at a time; with 1 the same seed gives the same trials.
@@ -153,6 +155,8 @@ def run_search(
     # First the executor: its server imports while the options are completed.
     with make_executor(executor, how.jobs, how.trial_timeout) as engine:
         config = study_config(task, space, **given)
+        suited = resolve(config.task, config.data, config.model).default("search_defaults", {})
+        how = replace(how, **{key: suited[key] for key in suited if key not in options})
         name = check_name(
             how.study or f"{config.task.rpartition('.')[2]}-{Path(config.space).stem}"
         )

@@ -45,6 +45,7 @@ def run(arguments: list[str]) -> int:
     target = Target.resolve(task, data)
     parser = build_parser(task)
     target.add_options(parser)
+    parser.set_defaults(target.default("search_defaults", {}))
     try:
         options = parser.parse_args(canonical_words(rest, flags))
     except ArgumentError as error:

@@ -29,6 +29,8 @@ class Task(L.LightningModule):
         space: name of the search space it starts from.
         trainer_defaults: options of Lightning's trainer that suit it, such as ``{"max_epochs":
             20}``.
+        search_defaults: options of a search that suit it, of ``trials``, ``confirm`` and ``seeds``;
+            fewer where a training takes long.
     """
 
     monitor: ClassVar[str] = "val_loss"
@@ -36,6 +38,7 @@ class Task(L.LightningModule):
     test_metric: ClassVar[str] = "test_loss"
     space: ClassVar[str] = "general"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 10}
+    search_defaults: ClassVar[dict[str, Any]] = {}
 
     def pictures(self, folder: Path) -> None:
         """Write into ``folder`` the pictures (PNG) that a person would look at after training.

@@ -89,7 +89,8 @@ class GAN(TensorTask):
     mode = "min"
     test_metric = "test_frechet"
     space = "rectifiers"
-    trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 20, "check_val_every_n_epoch": 4}
+    trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 12, "check_val_every_n_epoch": 4}
+    search_defaults: ClassVar[dict[str, Any]] = {"trials": 12, "seeds": 6}
 
     def __init__(
         self,
@@ -97,13 +98,13 @@ class GAN(TensorTask):
         data_home: str | None = None,
         image_shape: tuple[int, int, int] | None = None,
         latent: PositiveInt = 32,
-        width: PositiveInt = 32,
+        width: PositiveInt = 16,
         loss: Literal["logistic", "hinge"] = "logistic",
         discriminator_norm: DiscriminatorNorm = "spectral",
         ema: Annotated[float, Interval(0, 1)] = 0.99,
         betas: tuple[float, float] = (0.5, 0.999),
-        batch_size: PositiveInt = 64,
-        lr: PositiveFloat = 1e-3,
+        batch_size: PositiveInt = 32,
+        lr: PositiveFloat = 2e-3,
         **options: Any,
     ) -> None:
         super().__init__(batch_size=batch_size, lr=lr, **options)

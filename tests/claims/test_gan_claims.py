@@ -18,7 +18,9 @@ def _one_thread():
 
 
 def trained(generator, discriminator, seed):
-    task = laws.build_task(GAN, {"validation_share": 0.05, "test_share": 0.3}, seed)
+    options = {"width": 32, "batch_size": 64, "lr": 1e-3}
+    shares = {"validation_share": 0.05, "test_share": 0.3}
+    task = laws.build_task(GAN, options | shares, seed)
     names = [site.name for site in find_sites(task) if not site.protected]
     for part, activation in (("generator", generator), ("discriminator", discriminator)):
         if activation != "leaky_relu":

@@ -1,11 +1,14 @@
 """A task of a few lines, by its laws; what it need not say; its options on the command line."""
 
+from typing import Any, ClassVar
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from actsearch import Site
+from actsearch import Site, run_search
+from actsearch.cli.main import main
 from actsearch.errors import InvalidValueError
 from actsearch.search.training.target import Target
 from actsearch.task import laws
@@ -115,6 +118,24 @@ def test_options_of_the_base_are_options_of_the_command_line():
     help_ = " ".join(parser.format_help().split())
     assert "samples of a training step, at least 1." in help_
     assert "learning rate, with a default of its own." in help_
+
+
+class Slow(Line):
+    search_defaults: ClassVar[dict[str, Any]] = {"trials": 2, "confirm": 0}
+
+
+def test_a_search_has_the_defaults_that_its_task_says_and_what_is_given(tmp_path, capsys):
+    def search(**given):
+        config = {"trainer.max_epochs": 1}
+        return run_search(Slow, config=config, executor="inline", store=tmp_path, **given)
+
+    found = search()
+    assert len(found.trials) == 2
+    assert found.confirmation is None
+    assert len(search(trials=3).trials) == 3
+    with pytest.raises(SystemExit):
+        main(["search", "gan", "--help"])
+    assert "(type: int, default: 12)" in capsys.readouterr().out
 
 
 def test_options_of_a_task_and_of_its_base_are_kept_for_a_checkpoint():
