@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from actsearch.errors import InvalidValueError
+
+MOST_EVALUATIONS = 25
+"""Of the loss in one line search; torch's own limit leaves none where ``iterations`` is 1."""
+
 
 class AdamLBFGS(torch.optim.AdamW):
     r"""AdamW for the first steps, then L-BFGS with a strong Wolfe line search.
@@ -66,6 +71,7 @@ class AdamLBFGS(torch.optim.AdamW):
             self._lbfgs = torch.optim.LBFGS(
                 [p for group in self.param_groups for p in group["params"]],
                 max_iter=self.iterations,
+                max_eval=MOST_EVALUATIONS * self.iterations,
                 tolerance_grad=1e-12,
                 tolerance_change=1e-15,
                 history_size=50,
@@ -82,3 +88,16 @@ class AdamLBFGS(torch.optim.AdamW):
         super().load_state_dict(state_dict)
         self.taken = state_dict["taken"]
         self.lbfgs().load_state_dict(state_dict["lbfgs"])
+
+
+def require_full_batch(batch_size: int, rows: int) -> None:
+    """Refuse batches that are not all training rows, under which L-BFGS would not see one loss.
+
+    Raises:
+        InvalidValueError: ``batch_size`` is below ``rows``.
+    """
+    if batch_size < rows:
+        raise InvalidValueError(
+            f"batch_size must be at least {rows}, all training rows, with adam_lbfgs, but got"
+            f" {batch_size}. Or take optimizer adam."
+        )

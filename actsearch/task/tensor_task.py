@@ -21,7 +21,7 @@ from actsearch.task.options import (
     check_options,
 )
 from actsearch.task.task import Task
-from actsearch.task.tensors import Batch, Split, Splits, TensorLoader, divide
+from actsearch.task.tensors import Batch, Split, Splits, TensorLoader, divide, divide_in_time
 
 Schedule = Literal["constant", "cosine"]
 
@@ -87,6 +87,7 @@ class TensorTask(Task):
         *tensors: Tensor,
         stratify: Tensor | None = None,
         scale: Callable[[Tensor, Tensor], Tensor] | None = None,
+        in_time: bool = False,
     ) -> None:
         """Take the data and divide them; the first tensor is the model's input.
 
@@ -95,8 +96,15 @@ class TensorTask(Task):
             stratify: classes of which each part gets its share.
             scale: maps all inputs and the training row numbers to what the model sees, such as
                 :func:`actsearch.task.tensors.standardise`.
+            in_time: whether the rows follow each other in time; later ones are then held out, and
+                ``split_seed`` changes nothing.
         """
-        self.splits = divide(len(tensors[0]), *self._division, stratify)
+        rows, (seed, validation, test) = len(tensors[0]), self._division
+        self.splits = (
+            divide_in_time(rows, validation, test)
+            if in_time
+            else divide(rows, seed, validation, test, stratify)
+        )
         inputs, *others = tensors
         if scale is not None:
             inputs = scale(inputs, self.splits.train)

@@ -129,6 +129,24 @@ def divide(
     return Splits(*(torch.from_numpy(np.sort(part)) for part in (train, val, test)))
 
 
+def divide_in_time(count: int, validation_share: float = 0.2, test_share: float = 0.2) -> Splits:
+    """Divide ``count`` rows that follow each other in time: the last test, those before validate.
+
+    Neighbours in time are alike, so that a random division would hold nothing out.
+
+    Raises:
+        InvalidValueError: shares that leave nothing to train on.
+    """
+    held_out = [max(1, round(share * count)) for share in (validation_share, test_share)]
+    train = count - sum(held_out)
+    if train < 1:
+        raise InvalidValueError(
+            f"{count} rows cannot be divided in time with validation_share={validation_share:g} and"
+            f" test_share={test_share:g}: nothing is left to train on."
+        )
+    return Splits(*torch.arange(count).split([train, *held_out]))
+
+
 def standardise(x: Tensor, train: Tensor) -> Tensor:
     """Return ``x`` with mean 0 and deviation 1, as measured on training rows.
 

@@ -13,24 +13,25 @@ from torch import Tensor
 from actsearch.errors import InvalidValueError
 
 
-def read_columns(path: str, names: Sequence[str]) -> tuple[Tensor, ...]:
+def read_header(path: str) -> list[str]:
+    """Return the names of the columns of a CSV file, as :func:`read_columns` reads it."""
+    lines = _lines(path)
+    return lines[0] if lines else []
+
+
+def read_columns(path: str, names: Sequence[str], missing: bool = False) -> tuple[Tensor, ...]:
     """Return the columns of a CSV file in the order of their names, each ``(N,)`` in float64.
 
     Args:
         path: the file; its first line has the names, in any order, and no others.
         names: of the columns.
+        missing: whether a value may be missing, an empty cell, which becomes NaN.
 
     Raises:
         InvalidValueError: no such file, other columns, a line of another length, or a value that is
             missing or no finite number, with its line.
     """
-    try:
-        with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidValueError(
-            f"{path} must be a CSV file, but reading it failed: {error}."
-        ) from None
+    lines = _lines(path)
     header = lines[0] if lines else []
     if sorted(header) != sorted(names):
         raise InvalidValueError(
@@ -38,10 +39,20 @@ def read_columns(path: str, names: Sequence[str]) -> tuple[Tensor, ...]:
             f" {', '.join(header) or 'none'}."
         )
     rows = [
-        [_number(path, number, line, name) for name in names]
+        [_number(path, number, line, name, missing) for name in names]
         for number, line in ((n, dict(zip(header, x, strict=False))) for n, x in _data(path, lines))
     ]
     return torch.tensor(rows, dtype=torch.float64).view(-1, len(names)).unbind(1)
+
+
+def _lines(path: str) -> list[list[str]]:
+    try:
+        with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
+            return [[cell.strip() for cell in line] for line in csv.reader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidValueError(
+            f"{path} must be a CSV file, but reading it failed: {error}."
+        ) from None
 
 
 def _data(path: str, lines: list[list[str]]) -> list[tuple[int, list[str]]]:
@@ -55,7 +66,9 @@ def _data(path: str, lines: list[list[str]]) -> list[tuple[int, list[str]]]:
     return found
 
 
-def _number(path: str, number: int, line: dict[str, str], name: str) -> float:
+def _number(path: str, number: int, line: dict[str, str], name: str, missing: bool) -> float:
+    if missing and not line[name]:
+        return math.nan
     try:
         value = float(line[name])
     except ValueError:

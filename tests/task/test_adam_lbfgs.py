@@ -1,10 +1,12 @@
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
-from actsearch.task.adam_lbfgs import AdamLBFGS
+from actsearch.errors import InvalidValueError
+from actsearch.task.adam_lbfgs import AdamLBFGS, require_full_batch
 
 
 def curve():
@@ -52,3 +54,24 @@ def test_what_is_loaded_goes_on_as_it_would_have():
     other.load_state_dict(model.state_dict())
     again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     assert train(model, optimizer, 10) == train(other, again, 10)
+
+
+def test_single_iterations_search_along_their_line():
+    x = torch.tensor([-1.2, 1.0], dtype=torch.float64, requires_grad=True)
+    optimizer = AdamLBFGS([x], adam_steps=0, iterations=1)
+
+    def rosenbrock():
+        optimizer.zero_grad()
+        loss = (1 - x[0]).square() + 100 * (x[1] - x[0].square()).square()
+        loss.backward()
+        return loss.detach()
+
+    losses = [float(optimizer.step(rosenbrock)) for _ in range(60)]
+    assert losses[-1] < 1e-12
+    assert all(later <= earlier for earlier, later in pairwise(losses))
+
+
+def test_smaller_batches_are_refused():
+    require_full_batch(8, 8)
+    with pytest.raises(InvalidValueError, match="batch_size must be at least 9, all training rows"):
+        require_full_batch(8, 9)

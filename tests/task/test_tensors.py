@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from actsearch.errors import InvalidValueError
-from actsearch.task.tensors import TensorLoader, divide, standardise
+from actsearch.task.tensors import TensorLoader, divide, divide_in_time, standardise
 
 
 def test_loader_visits_every_row_once_in_an_order_that_its_seed_gives():
@@ -56,6 +56,13 @@ def test_divide_gives_each_part_its_share_of_every_class():
     counts = [torch.bincount(labels[rows]).tolist() for rows in (parts.train, parts.val)]
     assert counts == [[30] * 4, [15] * 4]
     assert torch.bincount(labels[parts.test]).tolist() == [5] * 4
+
+
+def test_rows_in_time_are_divided_into_earlier_and_later():
+    train, val, test = (part.tolist() for part in vars(divide_in_time(10, 0.2, 0.1)).values())
+    assert (train, val, test) == ([0, 1, 2, 3, 4, 5, 6], [7, 8], [9])
+    with pytest.raises(InvalidValueError, match=r"10 rows cannot be divided in time .*=0.5 .*=0.5"):
+        divide_in_time(10, 0.5, 0.5)
 
 
 def test_standardise_measures_on_training_rows_and_fills_what_is_missing():
