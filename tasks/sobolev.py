@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
-from actsearch import Site
 from actsearch.errors import InvalidValueError
 from actsearch.measures.functional.partial_derivatives import NAMES, partial_derivatives
 from actsearch.task.options import Interval, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -20,6 +18,7 @@ from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Split
 
 from .data.functions import load_function
+from .nets.perceptron import smooth_perceptron
 
 
 class Sobolev(TensorTask):
@@ -109,7 +108,8 @@ class Sobolev(TensorTask):
         self.register_buffer("centre", both.mean(0))
         self.register_buffer("spread", torch.where(spread > 0, spread, 1.0))
         self.register_buffer("scales", torch.stack([t[rows].square().mean() for t in wanted]))
-        self.network = _network(x.shape[1], wanted[0].shape[1], hidden, depth, order).double()
+        sizes = (x.shape[1], wanted[0].shape[1], hidden, depth)
+        self.network = smooth_perceptron(*sizes, order).double()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the function's values."""
@@ -177,14 +177,3 @@ class Sobolev(TensorTask):
             ax.set_title(f"{name}: relative error {error:.2g}", fontsize=10)
         axes[0, 0].legend(fontsize=8)
         figure.savefig(folder / "derivatives.png", dpi=DPI)
-
-
-def _network(inputs: int, outputs: int, hidden: int, depth: int, order: int) -> nn.Sequential:
-    """Return a perceptron whose sites require ``order`` continuous derivatives."""
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for number in range(1, depth + 1):
-        site = Site("tanh", requires=f"smoothness >= {order}" if order else "")
-        parts = OrderedDict(linear=nn.Linear(inputs, hidden), activation=site)
-        layers[f"layer_{number}"] = nn.Sequential(parts)
-        inputs = hidden
-    return nn.Sequential(layers | {"head": nn.Linear(inputs, outputs)})

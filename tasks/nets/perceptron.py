@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from actsearch import Site
+
 from .layers import Layout, he_, norm_act
 
 
@@ -25,3 +27,16 @@ class MLP(nn.Sequential):
             inputs = layout.hidden
         super().__init__(layers | {"head": nn.Linear(inputs, classes)})
         he_(self)
+
+
+def smooth_perceptron(
+    inputs: int, outputs: int, hidden: int, depth: int, order: int
+) -> nn.Sequential:
+    """Return a perceptron whose sites require ``order`` continuous derivatives; tanh at first."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for number in range(1, depth + 1):
+        site = Site("tanh", requires=f"smoothness >= {order}" if order else "")
+        parts = OrderedDict(linear=nn.Linear(inputs, hidden), activation=site)
+        layers[f"layer_{number}"] = nn.Sequential(parts)
+        inputs = hidden
+    return nn.Sequential(layers | {"head": nn.Linear(inputs, outputs)})

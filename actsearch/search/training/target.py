@@ -210,8 +210,28 @@ def _nested(options: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def imported(path: str) -> Any:
+    """Return what stands at a dotted path: given in Python, or importable from the current folder.
+
+    Raises:
+        TaskError: nothing there.
+    """
+    module_name, _, name = path.rpartition(".")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return given.look_up(path) or getattr(importlib.import_module(module_name), name)
+    except ModuleNotFoundError as error:
+        raise TaskError(
+            f"{path!r} must be importable, but there is no module {error.name!r} from this folder."
+            " Check the path."
+        ) from None
+    except AttributeError:
+        raise TaskError(f"{path!r} must name a class, but {module_name} has no {name!r}.") from None
+
+
 def import_class(path: str, kind: str) -> type[Any]:
-    """Return the class at a dotted path: given in Python, or importable from the current folder.
+    """Return the class at a dotted path, of a kind.
 
     Args:
         path: ``package.module.Class``.
@@ -221,20 +241,7 @@ def import_class(path: str, kind: str) -> type[Any]:
     Raises:
         TaskError: nothing there, or not of that kind.
     """
-    module_name, _, class_name = path.rpartition(".")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = given.look_up(path) or getattr(importlib.import_module(module_name), class_name)
-    except ModuleNotFoundError as error:
-        raise TaskError(
-            f"{path!r} must be importable, but there is no module {error.name!r} from this folder."
-            " Check the path."
-        ) from None
-    except AttributeError:
-        raise TaskError(
-            f"{path!r} must name a class, but {module_name} has no {class_name!r}."
-        ) from None
+    found = imported(path)
     if inspect.isfunction(found):
         raise TaskError(
             f"{path!r} is a training function, which must come with model=, what builds its model."
