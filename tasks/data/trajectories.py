@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from actsearch.errors import InvalidValueError
 
-from .columns import read_columns
+from .columns import read_columns, read_header
 
 FEWEST = 10
 """Pieces of a recording, at least: some to train on, some to validate and to test."""
@@ -72,7 +70,8 @@ def read_trajectory(path: str, points: int) -> Trajectories:
         InvalidValueError: a file that is not that, times that do not rise, a state that does not
             vary, or too few lines.
     """
-    names = _names(path)
+    # Without a state there is one to miss.
+    names = tuple(name for name in read_header(path) if name != "t") or ("x1",)
     time, *columns = read_columns(path, ("t", *names))
     states = torch.stack(columns, 1)
     if not (time.diff() > 0).all():
@@ -91,13 +90,3 @@ def read_trajectory(path: str, points: int) -> Trajectories:
             )
     rows = (points - 1) * torch.arange(pieces)[:, None] + torch.arange(points)
     return Trajectories(time[rows] - time[rows[:, :1]], states[rows], names)
-
-
-def _names(path: str) -> tuple[str, ...]:
-    """Return the columns of a file besides t; :func:`read_columns` says what is wrong with it."""
-    try:
-        with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
-            header = [cell.strip() for cell in next(csv.reader(file), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        header = []
-    return tuple(name for name in header if name != "t") or ("x1",)

@@ -55,6 +55,8 @@ class DampedDynamics(TensorTask):
 
         actsearch search dynamics --task.data reaction.csv --task.points 10
 
+    Later pieces of a file are held out.
+
     Shapes:
         input ``(N, D)``, states; output ``(N, D)``, their velocities in their units over time.
 
@@ -123,7 +125,7 @@ class DampedDynamics(TensorTask):
         self.names, self.solver = found.names, solver
         self.steps = math.ceil(float(found.times.diff().max()) / step - 1e-9) if step else 1
         self.horizon = float(found.times[:, -1].max())
-        self.hold(found.states[:, 0], found.times, found.states)
+        self.hold(found.states[:, 0], found.times, found.states, in_time=data is not None)
         states = self.select("train")[2].flatten(0, 1)
         if not (states.std(0) > 0).all():
             raise InvalidValueError(

@@ -14,7 +14,7 @@ from typing_extensions import override
 from actsearch.errors import InvalidValueError
 from actsearch.measures.functional.partial_derivatives import partial_derivatives
 from actsearch.placement.optimiser import parameter_groups
-from actsearch.task.adam_lbfgs import AdamLBFGS
+from actsearch.task.adam_lbfgs import AdamLBFGS, require_full_batch
 from actsearch.task.options import (
     NonNegativeFloat,
     NonNegativeInt,
@@ -148,12 +148,8 @@ class PhysicsInformed(TensorTask):
         self.starts = dict(self.problem.coefficients) if data else {}
         self.relative = nn.ParameterDict({n: nn.Parameter(torch.ones(())) for n in self.starts})
         self._hold_points(data)
-        points = len(self.splits.train)
-        if optimizer == "adam_lbfgs" and batch_size < points:
-            raise InvalidValueError(
-                f"batch_size must be at least {points}, all points, for L-BFGS, but got"
-                f" {batch_size}. Or choose the optimizer adam."
-            )
+        if optimizer == "adam_lbfgs":
+            require_full_batch(batch_size, len(self.splits.train))
         sizes = (len(self.problem.inputs), len(self.problem.outputs), hidden, depth)
         self.network = smooth_perceptron(*sizes, self.problem.order)
         low, high = torch.cat([torch.tensor(self.problem.bounds).double().T, self._range()], 1)

@@ -22,7 +22,7 @@ from actsearch.task.options import (
 
 from ..data.columns import read_columns
 from .endogenous_grid import Solution, solve_economy
-from .problem import EulerProblem, Problem
+from .problem import EulerProblem, SavingsProblem
 
 INCOME_NODES = 7
 """Of the Gauss-Hermite quadrature of income."""
@@ -105,7 +105,7 @@ class Economy:
         return torch.stack(found)
 
 
-class SolvedEconomy(Problem):
+class SolvedEconomy(SavingsProblem):
     """An economy with its solution, where one may retire for good as well."""
 
     def __init__(self, economy: Economy, high: float) -> None:

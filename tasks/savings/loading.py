@@ -10,10 +10,10 @@ from typing import Any
 from actsearch.errors import InvalidValueError, UnknownNameError
 
 from .life_cycle import ECONOMIES, LifeCycle, SolvedEconomy, read_economy
-from .problem import PolicyTable, Problem
+from .problem import PolicyTable, SavingsProblem
 
 
-def load_problem(name: str, high: float) -> Problem:
+def load_problem(name: str, high: float) -> SavingsProblem:
     """Return the problem of a name, a file or a class.
 
     Args:
@@ -39,8 +39,9 @@ def load_problem(name: str, high: float) -> Problem:
         raise InvalidValueError(
             f"model must be importable, but there is no module {error.name!r} from this folder."
         ) from None
-    if not (isinstance(found, type) and issubclass(found, Problem)):
+    if not (isinstance(found, type) and issubclass(found, SavingsProblem)):
         raise InvalidValueError(
-            f"model must be a subclass of actsearch_tasks.savings.Problem, but {name} is {found!r}."
+            "model must be a subclass of actsearch_tasks.savings.SavingsProblem, but"
+            f" {name} is {found!r}."
         )
     return found()

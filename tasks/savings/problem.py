@@ -16,7 +16,7 @@ FINE = 4001
 """Points that a kink is looked for on."""
 
 
-class Problem(ABC):
+class SavingsProblem(ABC):
     """Consumption c of cash on hand m, at one age or several; subclass it for a model of your own.
 
     Attributes:
@@ -51,7 +51,7 @@ class Problem(ABC):
         return float(strongest_bend(cash, self.reference(cash, torch.full_like(cash, age))))
 
 
-class EulerProblem(Problem):
+class EulerProblem(SavingsProblem):
     r"""A problem whose optimal policy is known by its Euler equation.
 
     .. math:: u'(c_t) = \mathbb E\, \beta \, \frac{\partial m_{t+1}}{\partial a_t} \, u'(c_{t+1}),
@@ -79,7 +79,7 @@ class EulerProblem(Problem):
         """
 
 
-class PolicyTable(Problem):
+class PolicyTable(SavingsProblem):
     """A policy that was computed elsewhere, with straight lines between its rows.
 
     Args:

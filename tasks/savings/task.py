@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from actsearch.errors import InvalidValueError
 from actsearch.placement.optimiser import parameter_groups
-from actsearch.task.adam_lbfgs import AdamLBFGS
+from actsearch.task.adam_lbfgs import AdamLBFGS, require_full_batch
 from actsearch.task.options import (
     Interval,
     NonNegativeFloat,
@@ -67,7 +67,7 @@ class Savings(TensorTask):
     ``life.yaml`` has ``beta``, ``rho``, ``R``, ``sd`` (of the logarithm of income), and may have
     ``T`` (ages, 40), ``limit`` (what may be owed, 0), ``income`` (a CSV file beside it with columns
     age, income and survival), ``work_cost`` and ``pension`` (where one may retire). A class derives
-    from :class:`Problem`, which has the ``reference``, or from :class:`EulerProblem`.
+    from :class:`SavingsProblem`, which has the ``reference``, or from :class:`EulerProblem`.
 
     Shapes:
         input ``(N, 1)``, cash, or ``(N, 2)``, cash and age; output ``(N,)``.
@@ -145,11 +145,8 @@ class Savings(TensorTask):
                 "train must be fit where the target is no policy with an Euler equation, but got"
                 " 'euler'."
             )
-        if optimizer == "adam_lbfgs" and batch_size < points:
-            raise InvalidValueError(
-                f"optimizer must be adam where a step sees {batch_size} of {points} points, but got"
-                " 'adam_lbfgs'."
-            )
+        if optimizer == "adam_lbfgs":
+            require_full_batch(batch_size, points)
         self.every_age = age is None
         self.ages = torch.arange(ages) if age is None else torch.tensor([age])
         self.kinks = torch.tensor(

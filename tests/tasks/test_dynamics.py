@@ -162,6 +162,7 @@ def test_a_file_is_cut_into_pieces_and_read_strictly(tmp_path):
     assert found.times[:, 0].eq(0).all()
     assert torch.equal(found.states[1:, 0], found.states[:-1, -1])
     task = laws.build_task(DampedDynamics, {"data": write(rows), "points": 5})
+    assert task.splits.test.tolist() == [8, 9]  # the last
     assert math.isfinite(laws.fit(task, 2)["val_error"])
     with pytest.raises(InvalidValueError, match="must have at least 51 lines"):
         read_trajectory(write(rows), 6)

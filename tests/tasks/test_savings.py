@@ -227,7 +227,8 @@ def test_a_policy_of_ones_own_and_the_one_that_is_written(tmp_path):
     cash = again.tensors[0]
     with torch.no_grad():
         wanted = task(torch.cat([cash, torch.ones_like(cash)], 1))
-    torch.testing.assert_close(again.tensors[1], wanted, rtol=0, atol=1e-4)
+    # Between rows, straight lines: at the kink off by a share of a row's distance.
+    torch.testing.assert_close(again.tensors[1], wanted, rtol=0, atol=5e-4)
 
 
 def test_a_profile_of_income_and_survival(tmp_path):
@@ -265,12 +266,12 @@ def test_files_that_are_no_economy_get_one_line(life, text, message):
     [
         ({"model": "savings"}, "unknown model 'savings'; nearest: saving"),
         ({"model": "no_such.Problem"}, "there is no module 'no_such' from this folder"),
-        ({"model": "math.pi"}, "must be a subclass of actsearch_tasks.savings.Problem, but"),
+        ({"model": "math.pi"}, "must be a subclass of actsearch_tasks.savings.SavingsProblem, but"),
         ({"age": 39}, "age must be below 39, but got 39"),
         ({"low": 7.0}, "low and high must lie between .*, but got 7 and 6"),
         ({"low": 0.0}, "low and high must lie between .*, but got 0 and 6"),
         ({"train": "euler", "target": "value"}, "train must be fit where the target is no policy"),
-        ({"batch_size": 10}, "optimizer must be adam where a step sees 10 of 600 points"),
+        ({"batch_size": 10}, "batch_size must be at least 600, all training rows"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):
