@@ -14,6 +14,15 @@ from actsearch.errors import InvalidValueError
 MOST_EVALUATIONS = 25
 """Of the loss in one line search; torch's own limit leaves none where ``iterations`` is 1."""
 
+FIRST_LOSS = 1e4
+"""What the first loss counts as for L-BFGS, which drops curvatures below 1e-10 of any unit."""
+
+SETTLED = 1e-13
+"""Relative change of the loss from one step to the next, below which no further step is taken."""
+
+_OWN = ("taken", "factor", "last", "settled")
+"""What it keeps of its own between steps."""
+
 
 class AdamLBFGS(torch.optim.AdamW):
     r"""AdamW for the first steps, then L-BFGS with a strong Wolfe line search.
@@ -56,6 +65,8 @@ class AdamLBFGS(torch.optim.AdamW):
     ) -> None:
         super().__init__(params, lr=lr, weight_decay=weight_decay)
         self.adam_steps, self.iterations, self.taken = adam_steps, iterations, 0
+        self.factor = 0.0  # of the loss for L-BFGS, from its first step on
+        self.last, self.settled = float("inf"), False
         self._lbfgs: torch.optim.LBFGS | None = None
 
     @override
@@ -63,7 +74,25 @@ class AdamLBFGS(torch.optim.AdamW):
         self.taken += 1
         if self.taken <= self.adam_steps:
             return super().step(closure)
-        return self.lbfgs().step(closure)
+        if closure is None:
+            raise InvalidValueError("L-BFGS must have a closure of the loss, but got none.")
+        if self.settled:
+            return closure()
+        loss = self.lbfgs().step(lambda: self._enlarged(closure)) / self.factor
+        self.settled = abs(float(loss) - self.last) <= SETTLED * abs(float(loss))
+        self.last = float(loss)
+        return loss
+
+    def _enlarged(self, closure: Callable[[], Any]) -> Any:
+        """Evaluate the loss, large enough that torch's L-BFGS keeps its curvature."""
+        loss = closure().detach()
+        if not self.factor:
+            self.factor = FIRST_LOSS / max(abs(float(loss)), torch.finfo(loss.dtype).tiny ** 0.5)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(self.factor)
+        return loss * self.factor
 
     def lbfgs(self) -> torch.optim.LBFGS:
         """Return the second optimiser, which takes all parameters as one group."""
@@ -81,12 +110,14 @@ class AdamLBFGS(torch.optim.AdamW):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "taken": self.taken, "lbfgs": self.lbfgs().state_dict()}
+        own = {name: getattr(self, name) for name in _OWN}
+        return {**super().state_dict(), **own, "lbfgs": self.lbfgs().state_dict()}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self.taken = state_dict["taken"]
+        for name in _OWN:
+            setattr(self, name, state_dict[name])
         self.lbfgs().load_state_dict(state_dict["lbfgs"])
 
 

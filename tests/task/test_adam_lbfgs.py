@@ -71,6 +71,22 @@ def test_single_iterations_search_along_their_line():
     assert all(later <= earlier for earlier, later in pairwise(losses))
 
 
+def test_a_small_loss_is_fitted_as_closely_as_a_large_one():
+    def fitted(unit):
+        x = torch.tensor([-1.2, 1.0], dtype=torch.float64, requires_grad=True)
+        optimizer = AdamLBFGS([x], adam_steps=0)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = unit * ((1 - x[0]).square() + 100 * (x[1] - x[0].square()).square())
+            loss.backward()
+            return loss.detach()
+
+        return [float(optimizer.step(closure)) / unit for _ in range(80)][-1]
+
+    assert fitted(2.0**-30) == fitted(1.0) < 1e-8
+
+
 def test_smaller_batches_are_refused():
     require_full_batch(8, 8)
     with pytest.raises(InvalidValueError, match="batch_size must be at least 9, all training rows"):

@@ -60,7 +60,7 @@ class Place:
         try:
             with torch.no_grad():
                 y = found(torch.zeros(3) if own is None else torch.zeros(3).to(own))
-        except (RuntimeError, ValueError, TypeError, NotImplementedError):
+        except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError):
             return None  # it needs a shape of its own, such as channels
         elementwise = isinstance(y, Tensor) and not y.is_meta and y.shape == (3,)
         return found if elementwise else None
