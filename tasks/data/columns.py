@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,19 +19,26 @@ def read_header(path: str) -> list[str]:
     return lines[0] if lines else []
 
 
-def read_columns(path: str, names: Sequence[str], missing: bool = False) -> tuple[Tensor, ...]:
+def read_columns(
+    path: str,
+    names: Sequence[str],
+    missing: bool = False,
+    words: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[Tensor, ...]:
     """Return the columns of a CSV file in the order of their names, each ``(N,)`` in float64.
 
     Args:
         path: the file; its first line has the names, in any order, and no others.
         names: of the columns.
         missing: whether a value may be missing, an empty cell, which becomes NaN.
+        words: further columns, each with the words that it may have; numbers count them from 0.
 
     Raises:
         InvalidValueError: no such file, other columns, a line of another length, or a value that is
             missing or no finite number, with its line.
     """
-    lines = _lines(path)
+    lines, words = _lines(path), words or {}
+    names = [*names, *words]
     header = lines[0] if lines else []
     if sorted(header) != sorted(names):
         raise InvalidValueError(
@@ -39,7 +46,7 @@ def read_columns(path: str, names: Sequence[str], missing: bool = False) -> tupl
             f" {', '.join(header) or 'none'}."
         )
     rows = [
-        [_number(path, number, line, name, missing) for name in names]
+        [_value(path, number, line, name, missing, words.get(name)) for name in names]
         for number, line in ((n, dict(zip(header, x, strict=False))) for n, x in _data(path, lines))
     ]
     return torch.tensor(rows, dtype=torch.float64).view(-1, len(names)).unbind(1)
@@ -66,9 +73,25 @@ def _data(path: str, lines: list[list[str]]) -> list[tuple[int, list[str]]]:
     return found
 
 
-def _number(path: str, number: int, line: dict[str, str], name: str, missing: bool) -> float:
-    if missing and not line[name]:
-        return math.nan
+def _value(
+    path: str,
+    number: int,
+    line: dict[str, str],
+    name: str,
+    missing: bool,
+    words: Sequence[str] | None,
+) -> float:
+    if words is None:
+        return math.nan if missing and not line[name] else _number(path, number, line, name)
+    if line[name] not in words:
+        raise InvalidValueError(
+            f"{name} in line {number} of {path} must be {' or '.join(words)}, but got"
+            f" {line[name]!r}."
+        )
+    return float(words.index(line[name]))
+
+
+def _number(path: str, number: int, line: dict[str, str], name: str) -> float:
     try:
         value = float(line[name])
     except ValueError:
