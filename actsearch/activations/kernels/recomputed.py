@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -50,10 +50,10 @@ class Recomputed(Function):
         inputs, needed = ctx.saved_tensors, ctx.needs_input_grad[1:]
         if not torch.is_grad_enabled():
             return None, *ctx.rule.gradients(gradient, inputs, needed)
-        wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if need]
-        value = ctx.rule.formula(*inputs)
-        found = iter(torch.autograd.grad(value, wanted, gradient, create_graph=True))
-        return None, *(next(found) if need else None for need in needed)
+        # By torch.func, which also differentiates inside of a differentiation of its own.
+        _, pull = cast(Any, torch.func.vjp(ctx.rule.formula, *inputs))
+        found = pull(gradient)
+        return None, *(each if need else None for each, need in zip(found, needed, strict=True))
 
 
 def evaluate_in_place(rule: InPlaceRule, *inputs: Tensor) -> Tensor:

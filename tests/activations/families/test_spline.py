@@ -64,3 +64,17 @@ def test_blending_functions_sum_to_one_and_reproduce_lines():
         expected = torch.zeros(degree + 1, dtype=torch.float64)
         expected[1] = 1
         torch.testing.assert_close(line, expected)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_derivatives_of_derivatives_by_torch_func_are_those_of_autograd(degree):
+    φ = moved(0.5, degree=degree)
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(φ(x).sum(), x, create_graph=True)
+    (expected,) = torch.autograd.grad(slope.square().sum(), φ.coefficients)
+    _, pull = torch.func.vjp(φ, x.detach())
+    (found,) = pull(torch.ones(9, dtype=torch.float64))
+    torch.testing.assert_close(found, slope)
+    torch.testing.assert_close(
+        torch.autograd.grad(found.square().sum(), φ.coefficients)[0], expected
+    )
