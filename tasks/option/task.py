@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from actsearch.errors import InvalidValueError
 from actsearch.placement.optimiser import parameter_groups
-from actsearch.task.adam_lbfgs import AdamLBFGS
+from actsearch.task.adam_lbfgs import AdamLBFGS, require_full_batch
 from actsearch.task.options import Interval, NonNegativeFloat, PositiveFloat, PositiveInt
 from actsearch.task.pictures import evaluating
 from actsearch.task.tensor_task import TensorTask
@@ -135,11 +135,8 @@ class CallPrices(TensorTask):
         self.hold(
             inputs, observed, exact, bid, ask, weight, quotes.unit, stratify=self._strata(number)
         )
-        if optimizer == "adam_lbfgs" and batch_size < len(self.splits.train):
-            raise InvalidValueError(
-                f"optimizer must be adam where a step sees {batch_size} of"
-                f" {len(self.splits.train)} quotes, but got 'adam_lbfgs'."
-            )
+        if optimizer == "adam_lbfgs":
+            require_full_batch(batch_size, len(self.splits.train))
         self.price_form = (
             AtomMixture(units, self.deviations)
             if form == "mixture"

@@ -178,9 +178,7 @@ def test_what_is_no_problem_gets_one_line(own, tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(InvalidValueError, match=r"must be soft of own_problems.Beam, which has no"):
         PhysicsInformed(problem=f"{own}.Beam", boundary_form="hard")
-    with pytest.raises(
-        InvalidValueError, match="batch_size must be at least 475, all tr"
-    ):
+    with pytest.raises(InvalidValueError, match="batch_size must be at least 475, all tr"):
         PhysicsInformed(batch_size=400)
     path = rod(tmp_path / "rod.csv")
     with pytest.raises(InvalidValueError, match="must lie in its bounds, 0 to 1, but got"):
