@@ -221,7 +221,7 @@ def test_files_that_are_no_quotes_get_one_line(tmp_path, text, message):
     ("options", "message"),
     [
         ({"data": "merton"}, "unknown data 'merton'"),
-        ({"batch_size": 10}, "optimizer must be adam where a step sees 10 of 55 quotes"),
+        ({"batch_size": 10}, "batch_size must be at least 55, all training rows"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_too(options, message):
