@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from actsearch import Site
 from actsearch.errors import InvalidValueError
 from actsearch.measures.functional.partial_derivatives import NAMES, partial_derivatives
 from actsearch.task.options import Interval, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -18,7 +19,7 @@ from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Split
 
 from .data.functions import load_function
-from .nets.perceptron import smooth_perceptron
+from .nets.perceptron import plain_perceptron, smooth_site
 
 
 class Sobolev(TensorTask):
@@ -47,9 +48,9 @@ class Sobolev(TensorTask):
 
     Args:
         target: ``wave``, sin(3x) exp(-x²/2) on [-2.5, 2.5]; ``runge``, 1/(1 + 25x²) on [-1, 1];
-            ``franke``, of two variables on [0, 1]; or an ``.npz`` file with arrays x ``(N, D)`` and
-            y ``(N, K)`` and, where they are known, dy ``(N, K, D)`` and d2y ``(N, K, D, D)``, in
-            which dimensions of length 1 may be left out.
+            ``franke``, of two variables on [0, 1]; a target of the task spline; or an ``.npz`` file
+            with arrays x ``(N, D)`` and y ``(N, K)`` and, where they are known, dy ``(N, K, D)``
+            and d2y ``(N, K, D, D)``, in which dimensions of length 1 may be left out.
         order: the highest derivative that the loss sees.
         points: of the grid of a named target, for all three splits together, at least 50.
         hidden: units of a layer, at least 1.
@@ -109,7 +110,11 @@ class Sobolev(TensorTask):
         self.register_buffer("spread", torch.where(spread > 0, spread, 1.0))
         self.register_buffer("scales", torch.stack([t[rows].square().mean() for t in wanted]))
         sizes = (x.shape[1], wanted[0].shape[1], hidden, depth)
-        self.network = smooth_perceptron(*sizes, order).double()
+        self.network = plain_perceptron(*sizes, self.build_site).double()
+
+    def build_site(self) -> Site:
+        """Return the site of a hidden layer."""
+        return smooth_site(self.order)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the function's values."""

@@ -45,7 +45,7 @@ def load_evolution(name: str, runs: int, times: int, points: int, seed: int) -> 
     if name not in EQUATIONS:
         raise UnknownNameError.among("equation", name, EQUATIONS, "Or an .npz file.")
     start = random_waves(runs, points, np.random.default_rng(seed))
-    return torch.from_numpy(integrate(start, times, *EQUATIONS[name]))
+    return torch.from_numpy(evolve(start, times, *EQUATIONS[name]))
 
 
 def random_waves(runs: int, points: int, random: np.random.Generator) -> np.ndarray:
@@ -58,7 +58,7 @@ def random_waves(runs: int, points: int, random: np.random.Generator) -> np.ndar
     return waves
 
 
-def integrate(
+def evolve(
     start: np.ndarray, times: int, viscosity: float, step: float, transport: float
 ) -> np.ndarray:
     r"""Return the states of :math:`u_t + c u u_x = \nu u_{xx}` on a ring of length 1.

@@ -89,8 +89,8 @@ class GAN(TensorTask):
     mode = "min"
     test_metric = "test_frechet"
     space = "rectifiers"
-    trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 12, "check_val_every_n_epoch": 4}
-    search_defaults: ClassVar[dict[str, Any]] = {"trials": 12, "seeds": 6}
+    trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 9, "check_val_every_n_epoch": 3}
+    search_defaults: ClassVar[dict[str, Any]] = {"trials": 10, "confirm": 2, "seeds": 5}
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from .response import non_negative
 if TYPE_CHECKING:
     from .task import GeneRegulation
 
-LEAST = 1e-3
+LEAST_SHARE = 1e-3
 """Share of the range that a constant starts from where its least squares are 0."""
 
 
@@ -56,6 +56,6 @@ def _fit_linear(task: GeneRegulation, inputs: Tensor, targets: Tensor) -> Tensor
         return torch.full_like(targets[0], math.inf)
     if not task.fraction:
         found = non_negative(task.scales[1] * terms, targets, sizes)
-        task.log_linear.copy_(found.clamp_min(LEAST).log())
+        task.log_linear.copy_(found.clamp_min(LEAST_SHARE).log())
     error = (task(inputs) - targets) / sizes
     return torch.where(targets.isfinite(), error, 0).square().sum(0)

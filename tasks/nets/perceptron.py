@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -29,14 +31,18 @@ class MLP(nn.Sequential):
         he_(self)
 
 
-def smooth_perceptron(
-    inputs: int, outputs: int, hidden: int, depth: int, order: int
+def smooth_site(order: int, activation: str = "tanh", **parameters: Any) -> Site:
+    """Return a site that requires ``order`` continuous derivatives."""
+    return Site(activation, requires=f"smoothness >= {order}" if order else "", **parameters)
+
+
+def plain_perceptron(
+    inputs: int, outputs: int, hidden: int, depth: int, site: Callable[[], Site]
 ) -> nn.Sequential:
-    """Return a perceptron whose sites require ``order`` continuous derivatives; tanh at first."""
+    """Return a perceptron with a site of its own in each hidden layer."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number in range(1, depth + 1):
-        site = Site("tanh", requires=f"smoothness >= {order}" if order else "")
-        parts = OrderedDict(linear=nn.Linear(inputs, hidden), activation=site)
+        parts = OrderedDict(linear=nn.Linear(inputs, hidden), activation=site())
         layers[f"layer_{number}"] = nn.Sequential(parts)
         inputs = hidden
     return nn.Sequential(layers | {"head": nn.Linear(inputs, outputs)})

@@ -10,7 +10,7 @@ from torch import Tensor
 HALVINGS = 60
 """Of the interval in which an implied volatility lies."""
 
-LARGEST = 10.0
+LARGEST_DEVIATION = 10.0
 """Standard deviation to maturity that is looked for at most."""
 
 
@@ -47,7 +47,7 @@ def implied_deviation(price: Tensor, moneyness: Tensor) -> Tensor:
 
     That is where a price is not above intrinsic value, max(0, 1 - k), and below 1.
     """
-    low, high = torch.zeros_like(price), torch.full_like(price, LARGEST)
+    low, high = torch.zeros_like(price), torch.full_like(price, LARGEST_DEVIATION)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         below = black_price(moneyness, middle) < price

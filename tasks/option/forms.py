@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from actsearch import Site
 
-Form = Literal["mixture", "positive", "icnn", "free"]
+PriceForm = Literal["mixture", "positive", "icnn", "free"]
 
 PAYOFF = "convex and monotone and derivative_bound <= 1"
 """What a unit must be for a positive sum of them to be a price."""
@@ -99,7 +99,7 @@ class PriceNetwork(nn.Module):
 
     deviations: Tensor
 
-    def __init__(self, form: Form, units: int, depth: int, deviations: Tensor) -> None:
+    def __init__(self, form: PriceForm, units: int, depth: int, deviations: Tensor) -> None:
         super().__init__()
         self.constrained = form != "free"
         self.register_buffer("deviations", deviations)

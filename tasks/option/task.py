@@ -19,7 +19,7 @@ from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Split
 
 from .black_scholes import black_vega, implied_deviation
-from .forms import AtomMixture, Form, PriceNetwork
+from .forms import AtomMixture, PriceForm, PriceNetwork
 from .pictures import draw_prices
 from .quotes import load_quotes, write_prices
 
@@ -106,7 +106,7 @@ class CallPrices(TensorTask):
     def __init__(
         self,
         data: str = "black_scholes",
-        form: Form = "mixture",
+        form: PriceForm = "mixture",
         units: Annotated[int, Interval(3)] = 24,
         depth: PositiveInt = 2,
         loss: Literal["price", "vega", "bid_ask"] = "price",

@@ -25,7 +25,7 @@ from actsearch.task.pictures import evaluating
 from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Split, Splits, TensorLoader, divide
 
-from ..nets.perceptron import smooth_perceptron
+from ..nets.perceptron import plain_perceptron, smooth_site
 from .pictures import draw_solution
 from .points import (
     INTERIOR,
@@ -115,6 +115,7 @@ class PhysicsInformed(TensorTask):
     test_metric = "test_error"
     space = "fields"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 12}
+    search_defaults: ClassVar[dict[str, Any]] = {"trials": 15, "confirm": 2, "seeds": 7}
     eval_batch_size = 1 << 20
     epoch_steps = 20
     least_batch = 1
@@ -151,7 +152,7 @@ class PhysicsInformed(TensorTask):
         if optimizer == "adam_lbfgs":
             require_full_batch(batch_size, len(self.splits.train))
         sizes = (len(self.problem.inputs), len(self.problem.outputs), hidden, depth)
-        self.network = smooth_perceptron(*sizes, self.problem.order)
+        self.network = plain_perceptron(*sizes, lambda: smooth_site(self.problem.order))
         low, high = torch.cat([torch.tensor(self.problem.bounds).double().T, self._range()], 1)
         self.register_buffer("centre", (low + high) / 2)
         self.register_buffer("spread", torch.where(high > low, (high - low) / 2, 1.0))

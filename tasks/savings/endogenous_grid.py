@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GRIDPOINTS = 1500
 """Of assets at the end of a year."""
 
-LEAST = 1e-6
+LEAST_CONSUMED = 1e-6
 """Consumption that the constrained part begins at."""
 
 
@@ -129,7 +129,7 @@ class _Step:
 
     def eaten(self) -> Tensor:
         """Return consumptions of who keeps nothing."""
-        ends = math.log10(LEAST), math.log10(self.top)
+        ends = math.log10(LEAST_CONSUMED), math.log10(self.top)
         return torch.logspace(*ends, len(self.assets), dtype=torch.float64)
 
     def back(self, following: Curve, age: int, income: Tensor, shares: Tensor) -> list[Curve]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from actsearch import Site
 
-Form = Literal["flux", "residual"]
+UpdateForm = Literal["flux", "residual"]
 
 
 class UpdateMap(nn.Module):
@@ -35,7 +35,7 @@ class UpdateMap(nn.Module):
     spread: Tensor
     change: Tensor
 
-    def __init__(self, axes: int, form: Form, channels: int, depth: int, kernel: int) -> None:
+    def __init__(self, axes: int, form: UpdateForm, channels: int, depth: int, kernel: int) -> None:
         super().__init__()
         convolution = nn.Conv1d if axes == 1 else nn.Conv2d
         layers: OrderedDict[str, nn.Module] = OrderedDict()

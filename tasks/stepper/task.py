@@ -18,7 +18,7 @@ from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Split
 
 from ..data.evolutions import load_evolution
-from .network import Form, UpdateMap
+from .network import UpdateForm, UpdateMap
 from .pictures import draw_steps
 from .stability import LARGEST, jacobian, product, radius_and_norm, without_mean
 
@@ -91,7 +91,8 @@ class Stepper(TensorTask):
     mode = "min"
     test_metric = "test_rollout_error"
     space = "steppers"
-    trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 8}
+    trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 5}
+    search_defaults: ClassVar[dict[str, Any]] = {"trials": 15, "confirm": 2, "seeds": 5}
     eval_batch_size = 16
     epoch_steps = 50
     least_batch = 1
@@ -100,7 +101,7 @@ class Stepper(TensorTask):
     def __init__(
         self,
         equation: str = "heat",
-        form: Form = "flux",
+        form: UpdateForm = "flux",
         runs: Annotated[int, Interval(10)] = 50,
         times: Annotated[int, Interval(3)] = 61,
         points: Annotated[int, Interval(16)] = 64,

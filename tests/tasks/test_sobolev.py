@@ -141,5 +141,5 @@ def test_files_that_do_not_fit_get_one_line(tmp_path, arrays, message):
 
 
 def test_an_unknown_target_is_told_with_the_nearest():
-    with pytest.raises(UnknownNameError, match=r"nearest: wave. Or an \.npz file"):
+    with pytest.raises(UnknownNameError, match=r"nearest: wave. Or an \.npz or \.csv file"):
         Sobolev(target="waev")

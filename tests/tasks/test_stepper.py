@@ -6,7 +6,7 @@ from scipy.integrate import solve_ivp
 from actsearch import Placement, find_sites
 from actsearch.errors import InvalidValueError, UnknownNameError
 from actsearch.task import laws
-from actsearch_tasks.data.evolutions import integrate, load_evolution
+from actsearch_tasks.data.evolutions import evolve, load_evolution
 from actsearch_tasks.stepper import Stepper
 from actsearch_tasks.stepper.stability import growth, jacobian, radius_and_norm, singular
 
@@ -45,7 +45,7 @@ def judged(task, epochs):
 def test_heat_is_exact_and_burgers_is_that_of_an_integrator():
     x = np.arange(64) / 64
     waves = np.sin(2 * np.pi * x)[None] + 0.3 * np.cos(6 * np.pi * x)
-    heat = integrate(waves, 3, 0.01, 0.02, 0.0)
+    heat = evolve(waves, 3, 0.01, 0.02, 0.0)
     decay = np.exp(-0.01 * (2 * np.pi) ** 2 * 0.04 * np.array([1, 9]))
     expected = decay[0] * np.sin(2 * np.pi * x) + decay[1] * 0.3 * np.cos(6 * np.pi * x)
     np.testing.assert_allclose(heat[0, 2], expected, atol=1e-12)
@@ -55,7 +55,7 @@ def test_heat_is_exact_and_burgers_is_that_of_an_integrator():
         square = np.fft.rfft(u * u) * (np.arange(33) <= 21)
         return np.fft.irfft(-0.5 * k * square + 0.02 * k**2 * v, 64)
 
-    found = integrate(waves, 11, 0.02, 0.01, 1.0)
+    found = evolve(waves, 11, 0.02, 0.01, 1.0)
     oracle = solve_ivp(slope, (0, 0.1), waves[0], rtol=1e-9, atol=1e-10, method="LSODA")
     np.testing.assert_allclose(found[0, -1], oracle.y[:, -1], atol=1e-5)
     np.testing.assert_allclose(found.mean(-1), waves.mean(), atol=1e-12)
