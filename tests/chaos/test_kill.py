@@ -109,7 +109,13 @@ def test_killed_and_resumed_equals_straight(own, actsearch):
     assert {r.info.status for r in children} == {"FINISHED"}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.long),
+        (signal.SIGTERM, 143),
+    ],
+)
 def test_signal_stops_cleanly(number, code, own):
     process = subprocess.Popen(
         command("stopped"), cwd=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

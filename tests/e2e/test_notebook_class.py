@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CLASSES = """
 import torch
 from torch import nn
@@ -145,6 +147,7 @@ def check(printed: list[str], width: float, rows: float) -> None:
     assert not found["failures"]
 
 
+@pytest.mark.long
 def test_classes_of_a_script(tmp_path):
     """Without a main guard: what a user writes first."""
     (tmp_path / "go.py").write_text("".join([CLASSES, SPACE, PLAIN, SHOW]))

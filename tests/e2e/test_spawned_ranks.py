@@ -52,6 +52,7 @@ def run(job: Job) -> Result:
     return ended[0][1]
 
 
+@pytest.mark.long
 def test_trains_in_spawned_ranks(own):
     wanted = job(own, strategy="ddp_spawn")
     from own import Own

@@ -141,7 +141,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone
 
 
 @LINUX
-@pytest.mark.parametrize("torch_is_loaded", [False, True])
+@pytest.mark.parametrize("torch_is_loaded", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_server_of_a_commands_own_imports(torch_is_loaded, tmp_path):
     (tmp_path / "where.py").write_text(
         """

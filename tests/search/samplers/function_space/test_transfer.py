@@ -122,6 +122,7 @@ def test_the_experience_that_comes_along_expects_what_was_measured():
         assert spearmanr(column, measured).statistic > 0.8
 
 
+@pytest.mark.long
 def test_a_search_learns_from_a_study_of_its_store(own):
     space = SearchSpace(activations=dict.fromkeys(NAMES), granularity="model")
     given = {
