@@ -109,6 +109,7 @@ class Waveshaping(TensorTask):
     test_metric = "test_spectrum_error"
     space = "shapers"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 20}
+    search_defaults: ClassVar[dict[str, Any]] = {"trials": 15}
     epoch_steps = 50
     least_batch = 1
 

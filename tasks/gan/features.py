@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-EPOCHS = 5
+EPOCHS = 10
 SUBSET = 100
 """Images of one estimate of the kernel distance."""
 
