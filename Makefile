@@ -13,7 +13,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.3' -c constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --build-constraint constraints.txt \
-		--editable '.[flow,rl,graph,multitask,privacy]' --group check --group test
+		--editable '.[flow,rl,graph,multitask,privacy,chemistry,imaging,control,edge]' --group check --group test
 	@touch $(STAMP)
 
 search: install

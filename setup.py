@@ -19,7 +19,7 @@ with TemporaryDirectory() as scratch:
         # A top-level `tasks` in site-packages would be shadowed by any `tasks.py` beside a user's
         # script.
         package_dir={"actsearch_tasks": "tasks", "actsearch_search_spaces": "search_spaces"},
-        package_data={"": ["*.yaml", "*.csv", "*.toml", "py.typed"]},
+        package_data={"": ["*.yaml", "*.csv", "*.npz", "*.toml", "py.typed"]},
         # Built in the checkout, a file deleted since would still be in the next wheel.
         options={"build": {"build_base": scratch}, "egg_info": {"egg_base": scratch}},
     )
