@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from actsearch import Site
-from actsearch.placement.optimiser import parameter_groups
-from actsearch.task.adam_lbfgs import AdamLBFGS, require_full_batch
+from actsearch.task.full_batch import FullBatchTask
 from actsearch.task.options import (
     NonNegativeFloat,
     NonNegativeInt,
@@ -20,7 +19,6 @@ from actsearch.task.options import (
     PositiveInt,
 )
 from actsearch.task.pictures import DPI, evaluating, new_figure
-from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Split
 
 from .data.energies import descend, rises
@@ -30,7 +28,7 @@ TRANSITION = 5.0
 """Widths :math:`v_0` of the transition, beyond which every plateau is flat."""
 
 
-class Friction(TensorTask):
+class Friction(FullBatchTask):
     r"""A friction law fitted to measured forces; its activation never raises an energy.
 
     .. math:: F(v) = \left(F_c + (F_s - F_c) e^{-(v/v_s)^2}\right) \varphi(v / v_0) + b v
@@ -74,11 +72,8 @@ class Friction(TensorTask):
         dimension: of its state, at least 1.
         step: :math:`\eta`, above 0.
         steps: of the descent, at least 1.
-        optimizer: ``adam_lbfgs``, half of the epochs each, or ``adam`` alone.
         lr: learning rate :math:`\eta` of AdamW, above 0; it falls to 0 along a cosine.
-        weight_decay: decoupled weight decay :math:`\lambda` of AdamW, at least 0.
-        batch_size: rows of a training step, at least 1; all where there are fewer, as L-BFGS needs.
-        **options: those of every :class:`TensorTask`.
+        **options: those of every :class:`FullBatchTask`.
 
     Raises:
         ActsearchError: an option out of its range, or a file that is not that.
@@ -96,9 +91,6 @@ class Friction(TensorTask):
     test_metric = "test_force_error"
     space = "dissipative"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 8}
-    eval_batch_size = 1 << 20
-    epoch_steps = 50
-    least_batch = 1
     units: Tensor
 
     def __init__(
@@ -113,13 +105,10 @@ class Friction(TensorTask):
         dimension: PositiveInt = 10,
         step: PositiveFloat = 1.0,
         steps: PositiveInt = 100,
-        optimizer: Literal["adam_lbfgs", "adam"] = "adam_lbfgs",
         lr: PositiveFloat = 0.03,
-        weight_decay: NonNegativeFloat = 0.0,
-        batch_size: PositiveInt = 1 << 20,
         **options: Any,
     ) -> None:
-        super().__init__(batch_size=batch_size, lr=lr, weight_decay=weight_decay, **options)
+        super().__init__(lr=lr, **options)
         timed = False
         if data is None:
             velocity, force = SteadyLuGre().measure(span, samples, noise, noise_seed)
@@ -130,9 +119,6 @@ class Friction(TensorTask):
         # Rows may be sorted; a law is judged where all velocities are.
         self.example_input_array = v[torch.linspace(0, len(v) - 1, 16).long()]
         self.register_buffer("units", torch.stack([t.square().mean().sqrt() for t in (v, f)]))
-        if optimizer == "adam_lbfgs":
-            require_full_batch(batch_size, len(v))
-        self.optimizer = optimizer
         self.descent = energy, step, steps
         generator = torch.Generator().manual_seed(0)
         start = 3 * torch.randn(dimension, generator=generator, dtype=torch.float64)
@@ -200,14 +186,6 @@ class Friction(TensorTask):
             "resolved": (v < TRANSITION * fast * transition).double().mean(),
         }
         return found | ({"excess": height * dip[0], "stribeck": fast * dip[1]} if dip else {})
-
-    @override
-    def build_optimizer(self) -> torch.optim.Optimizer:
-        if self.optimizer == "adam":
-            return super().build_optimizer()
-        steps = self.epoch_steps * (self.trainer.max_epochs or 0) // 2
-        groups = parameter_groups(self, lr=self.lr, weight_decay=self.weight_decay)
-        return AdamLBFGS(groups, steps, lr=self.lr, weight_decay=self.weight_decay)
 
     @override
     @torch.no_grad()

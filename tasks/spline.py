@@ -12,9 +12,8 @@ from typing_extensions import override
 
 from actsearch import Site
 from actsearch.activations.base import Activation
-from actsearch.placement.optimiser import parameter_groups
-from actsearch.task.adam_lbfgs import AdamLBFGS, require_full_batch
-from actsearch.task.options import Interval, NonNegativeFloat, PositiveFloat, PositiveInt
+from actsearch.task.full_batch import FullBatchTask
+from actsearch.task.options import Interval, PositiveFloat, PositiveInt
 from actsearch.task.pictures import DPI, evaluating, new_figure
 from actsearch.task.tensors import Split
 
@@ -25,7 +24,7 @@ MOST_DRAWN = 4
 """Splines of a layer that are drawn, where each unit has its own."""
 
 
-class Spline(Sobolev):
+class Spline(FullBatchTask, Sobolev):
     r"""A function fitted by a small network whose activations are splines of a chosen degree.
 
     .. math:: \varphi(x) = \sum_i c_i B_{i,d}(x) \in C^{d-1}
@@ -59,11 +58,8 @@ class Spline(Sobolev):
         bound: half of the width that its coefficients act on, above 0.
         share: one spline a layer, or one a unit (``channel``), as on the edges of a
             Kolmogorov-Arnold network.
-        optimizer: ``adam_lbfgs``, half of the steps each, or ``adam``.
-        batch_size: points of a training step, at least 1; all, for ``adam_lbfgs``.
         lr: learning rate :math:`\eta` of AdamW, above 0; it falls to 0 along a cosine.
-        weight_decay: decoupled weight decay :math:`\lambda`, at least 0; none on coefficients.
-        **options: those of every :class:`TensorTask`.
+        **options: those of every :class:`FullBatchTask`.
 
     Raises:
         ActsearchError: an option out of its range, a target that cannot be read, or a degree with
@@ -92,10 +88,7 @@ class Spline(Sobolev):
         intervals: Annotated[int, Interval(2, 64)] = 8,
         bound: PositiveFloat = 4.0,
         share: Literal["layer", "channel"] = "layer",
-        optimizer: Literal["adam_lbfgs", "adam"] = "adam_lbfgs",
-        batch_size: PositiveInt = 1 << 20,
         lr: PositiveFloat = 0.02,
-        weight_decay: NonNegativeFloat = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -104,13 +97,9 @@ class Spline(Sobolev):
             points=points,
             hidden=hidden,
             depth=depth,
-            batch_size=batch_size,
             lr=lr,
-            weight_decay=weight_decay,
             **options,
         )
-        if optimizer == "adam_lbfgs":
-            require_full_batch(batch_size, len(self.splits.train))
 
     @override
     def hold(self, *tensors: Tensor, **how: Any) -> None:
@@ -136,14 +125,6 @@ class Spline(Sobolev):
             for module in self.network.modules()
             if isinstance(module, Activation) and module.name in ("bspline", "piecewise_linear")
         ]
-
-    @override
-    def build_optimizer(self) -> torch.optim.Optimizer:
-        if self.hparams["optimizer"] == "adam":
-            return super().build_optimizer()
-        groups = parameter_groups(self, lr=self.lr, weight_decay=self.weight_decay)
-        steps = self.epoch_steps * (self.trainer.max_epochs or 1)
-        return AdamLBFGS(groups, -(-steps // 2), 1, lr=self.lr, weight_decay=self.weight_decay)
 
     @override
     def pictures(self, folder: Path) -> None:

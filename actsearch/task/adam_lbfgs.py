@@ -119,16 +119,3 @@ class AdamLBFGS(torch.optim.AdamW):
         for name in _OWN:
             setattr(self, name, state_dict[name])
         self.lbfgs().load_state_dict(state_dict["lbfgs"])
-
-
-def require_full_batch(batch_size: int, rows: int) -> None:
-    """Refuse batches that are not all training rows, under which L-BFGS would not see one loss.
-
-    Raises:
-        InvalidValueError: ``batch_size`` is below ``rows``.
-    """
-    if batch_size < rows:
-        raise InvalidValueError(
-            f"batch_size must be at least {rows}, all training rows, with adam_lbfgs, but got"
-            f" {batch_size}. Or take optimizer adam."
-        )

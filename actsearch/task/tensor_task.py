@@ -100,16 +100,20 @@ class TensorTask(Task):
                 ``split_seed`` changes nothing.
         """
         rows, (seed, validation, test) = len(tensors[0]), self._division
-        self.splits = (
+        splits = (
             divide_in_time(rows, validation, test)
             if in_time
             else divide(rows, seed, validation, test, stratify)
         )
         inputs, *others = tensors
         if scale is not None:
-            inputs = scale(inputs, self.splits.train)
-        self.tensors = (inputs, *others)
-        self.example_input_array = inputs[self.splits.train[:4]]
+            inputs = scale(inputs, splits.train)
+        self.hold_divided((inputs, *others), splits)
+
+    def hold_divided(self, tensors: Batch, splits: Splits) -> None:
+        """Take data whose rows are divided already, such as :func:`actsearch.task.tensors.join`."""
+        self.tensors, self.splits = tensors, splits
+        self.example_input_array = tensors[0][splits.train[:4]]
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:

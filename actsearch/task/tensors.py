@@ -147,6 +147,13 @@ def divide_in_time(count: int, validation_share: float = 0.2, test_share: float 
     return Splits(*torch.arange(count).split([train, *held_out]))
 
 
+def join(train: Batch, val: Batch, test: Batch) -> tuple[Batch, Splits]:
+    """Return the rows of three parts in one batch, and which part each row is of."""
+    rows = sum(sizes := [len(part[0]) for part in (train, val, test)])
+    tensors = tuple(torch.cat(column) for column in zip(train, val, test, strict=True))
+    return tensors, Splits(*torch.arange(rows).split(sizes))
+
+
 def standardise(x: Tensor, train: Tensor) -> Tensor:
     """Return ``x`` with mean 0 and deviation 1, as measured on training rows.
 

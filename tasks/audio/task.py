@@ -170,9 +170,7 @@ class Waveshaping(TensorTask):
         else:
             x[2] *= 0.5 if target == "12AX7" else 1.0
             y = torch.stack([load_period(target, POINTS, float(row.max())) for row in x])
-        self.tensors = (x, y)
-        self.splits = Splits(*torch.arange(3)[:, None])
-        self.example_input_array = x[:1]
+        self.hold_divided((x, y), Splits(*torch.arange(3)[:, None]))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what comes out of what goes in."""

@@ -14,15 +14,13 @@ from typing_extensions import override
 
 from actsearch import Site
 from actsearch.errors import ActsearchWarning, InvalidValueError
-from actsearch.placement.optimiser import parameter_groups
-from actsearch.task.adam_lbfgs import AdamLBFGS, require_full_batch
+from actsearch.task.full_batch import FullBatchTask
 from actsearch.task.options import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
 )
-from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Split
 
 from ..data.regulation import load_regulation
@@ -32,14 +30,11 @@ from .pictures import draw_regulation
 from .response import half_response
 from .start import best_start
 
-ADAM_SHARE = 0.25
-"""Of all steps; the others are L-BFGS's."""
-
 SMALLEST_SHARE = 0.01
 """Share of a target's range that a relative error counts from."""
 
 
-class GeneRegulation(TensorTask):
+class GeneRegulation(FullBatchTask):
     r"""A gene driven by a measured regulator; the form of its response is searched.
 
     .. math:: \dot x = s_0 + s_1 \varphi(u(t); K, n) - \gamma x
@@ -83,11 +78,8 @@ class GeneRegulation(TensorTask):
         noise_seed: seed of the noise.
         errors: ``relative`` to each value, or ``absolute``.
         starts: random starts, at least 1.
-        optimizer: ``adam_lbfgs``, a quarter of the steps Adam's, or ``adam`` alone.
         lr: learning rate :math:`\eta` of AdamW, above 0; it falls to 0 along a cosine.
-        weight_decay: decoupled weight decay :math:`\lambda` of AdamW, at least 0.
-        batch_size: rows of a training step; all, where there are fewer.
-        **options: those of every :class:`TensorTask`.
+        **options: those of every :class:`FullBatchTask`.
 
     Raises:
         ActsearchError: an option out of its range, or a file that is not that.
@@ -104,9 +96,8 @@ class GeneRegulation(TensorTask):
     test_metric = "test_error"
     space = "regulation"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 10}
-    eval_batch_size = 1 << 20
     epoch_steps = 30
-    least_batch = 1
+    adam_share = 0.25
     bent: Tensor
     scales: Tensor
 
@@ -119,18 +110,15 @@ class GeneRegulation(TensorTask):
         noise_seed: NonNegativeInt = 0,
         errors: Literal["relative", "absolute"] = "relative",
         starts: PositiveInt = 30,
-        optimizer: Literal["adam_lbfgs", "adam"] = "adam_lbfgs",
         lr: PositiveFloat = 0.03,
-        weight_decay: NonNegativeFloat = 0.0,
-        batch_size: PositiveInt = 1 << 20,
         **options: Any,
     ) -> None:
-        super().__init__(batch_size=batch_size, lr=lr, weight_decay=weight_decay, **options)
+        super().__init__(lr=lr, **options)
         found = load_regulation(data, noise, noise_seed)
         self.known, self.names = found.known, found.names
         self.repressed = found.repressed or effect == "repression"
         self.fraction = found.fraction or fraction
-        self.relative, self.starts, self.optimizer = errors == "relative", starts, optimizer
+        self.relative, self.starts = errors == "relative", starts
         targets = found.targets
         if self.fraction and found.time is not None:
             raise InvalidValueError(
@@ -142,8 +130,6 @@ class GeneRegulation(TensorTask):
         inputs = found.regulators.nan_to_num(0.0) if found.time is None else found.time[:, None]
         self.hold(inputs, targets, in_time=self.course is not None)
         seen, x = self.select("train")
-        if optimizer == "adam_lbfgs":
-            require_full_batch(batch_size, len(x))
         spread = x.nan_to_num(-math.inf).amax(0) - x.nan_to_num(math.inf).amin(0)
         u = seen if self.course is None else self.course.nodes
         self.register_buffer("scales", torch.stack([u.mean(0), spread]))
@@ -278,14 +264,6 @@ class GeneRegulation(TensorTask):
             half, steepness = values.exp().chunk(2)
             found |= self.named(f"K_{end}", half) | self.named(f"n_{end}", steepness)
         return found
-
-    @override
-    def build_optimizer(self) -> torch.optim.Optimizer:
-        if self.optimizer == "adam":
-            return super().build_optimizer()
-        steps = round(ADAM_SHARE * self.epoch_steps * (self.trainer.max_epochs or 0))
-        groups = parameter_groups(self, lr=self.lr, weight_decay=self.weight_decay)
-        return AdamLBFGS(groups, steps, lr=self.lr, weight_decay=self.weight_decay)
 
     @override
     def pictures(self, folder: Path) -> None:

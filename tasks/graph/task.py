@@ -125,11 +125,10 @@ class NodeClassification(TensorTask):
         super().__init__(batch_size, lr, weight_decay, validation_share, test_share, split_seed)
         graph = load_graph(data, data_home, neighbours)
         self.graph = graph
-        self.tensors = (torch.arange(len(graph.y)), graph.y)
         count = labelled or (1 if data == "karate" else 5)
         share = validation_share / (validation_share + test_share)
-        self.splits = _divide(graph, count, share, split_seed)
-        self.example_input_array = self.splits.train[:4]
+        rows = torch.arange(len(graph.y))
+        self.hold_divided((rows, graph.y), _divide(graph, count, share, split_seed))
         self.register_buffer("features", graph.x, persistent=False)
         matrix = normalised_adjacency(graph.edges, len(graph.y))
         dense = matrix.to_dense() if len(graph.y) <= LARGEST_DENSE else None

@@ -11,11 +11,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from actsearch.errors import InvalidValueError
-from actsearch.placement.optimiser import parameter_groups
-from actsearch.task.adam_lbfgs import AdamLBFGS, require_full_batch
+from actsearch.task.full_batch import FullBatchTask
 from actsearch.task.options import Interval, NonNegativeFloat, PositiveFloat, PositiveInt
 from actsearch.task.pictures import evaluating
-from actsearch.task.tensor_task import TensorTask
 from actsearch.task.tensors import Batch, Split
 
 from .black_scholes import black_vega, implied_deviation
@@ -33,7 +31,7 @@ LEAST_VEGA = 0.02
 """Of the greatest, that a lower one counts as in the loss."""
 
 
-class CallPrices(TensorTask):
+class CallPrices(FullBatchTask):
     r"""Prices of calls as a function of strike and maturity, fitted to quotes.
 
     .. math:: C(K) = e^{-rT} \sum_i p_i \, b \, \varphi\Big(\frac{x_i - K}{b}\Big), \qquad
@@ -74,11 +72,8 @@ class CallPrices(TensorTask):
         loss: errors in ``price``, in implied volatility (``vega``), or beyond ``bid_ask``.
         strikes: of ``black_scholes``, for all three splits together, at least 20.
         noise: standard deviation of what is added to named data, in the currency.
-        optimizer: ``adam_lbfgs``, half of the steps each, or ``adam``.
-        batch_size: quotes of a training step, at least 1; all, for ``adam_lbfgs``.
         lr: learning rate :math:`\eta` of AdamW, above 0; it falls to 0 along a cosine.
-        weight_decay: decoupled weight decay :math:`\lambda`, at least 0.
-        **options: those of every :class:`TensorTask`; ``split_seed`` draws the noise too.
+        **options: those of every :class:`FullBatchTask`; ``split_seed`` draws the noise too.
 
     Raises:
         ActsearchError: an option out of its range, or quotes that are not that.
@@ -99,9 +94,6 @@ class CallPrices(TensorTask):
     test_metric = "test_error"
     space = "payoffs"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 8}
-    epoch_steps = 50
-    least_batch = 1
-    eval_batch_size = 1 << 20
 
     def __init__(
         self,
@@ -112,15 +104,12 @@ class CallPrices(TensorTask):
         loss: Literal["price", "vega", "bid_ask"] = "price",
         strikes: Annotated[int, Interval(20)] = 93,
         noise: NonNegativeFloat = 0.0,
-        optimizer: Literal["adam_lbfgs", "adam"] = "adam_lbfgs",
-        batch_size: PositiveInt = 1 << 20,
         lr: PositiveFloat = 0.05,
-        weight_decay: NonNegativeFloat = 0.0,
         **options: Any,
     ) -> None:
-        super().__init__(batch_size=batch_size, lr=lr, weight_decay=weight_decay, **options)
+        super().__init__(lr=lr, **options)
         quotes = load_quotes(data, strikes, noise, self._division[0])
-        self.quotes, self.kind, self.optimizer = quotes, loss, optimizer
+        self.quotes, self.kind = quotes, loss
         self.maturities, number = quotes.maturity.unique(return_inverse=True)
         k = quotes.strike / quotes.forward
         observed, exact, bid, ask = (
@@ -135,8 +124,6 @@ class CallPrices(TensorTask):
         self.hold(
             inputs, observed, exact, bid, ask, weight, quotes.unit, stratify=self._strata(number)
         )
-        if optimizer == "adam_lbfgs":
-            require_full_batch(batch_size, len(self.splits.train))
         self.price_form = (
             AtomMixture(units, self.deviations)
             if form == "mixture"
@@ -226,14 +213,6 @@ class CallPrices(TensorTask):
             "worst_butterfly": spot * bend.min(),
             "below_intrinsic": spot * intrinsic.max().clamp_min(0),
         }
-
-    @override
-    def build_optimizer(self) -> torch.optim.Optimizer:
-        if self.optimizer == "adam":
-            return super().build_optimizer()
-        groups = parameter_groups(self, lr=self.lr, weight_decay=self.weight_decay)
-        steps = self.epoch_steps * (self.trainer.max_epochs or 1)
-        return AdamLBFGS(groups, -(-steps // 2), 1, lr=self.lr, weight_decay=self.weight_decay)
 
     @override
     @torch.no_grad()

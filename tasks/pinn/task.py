@@ -13,17 +13,14 @@ from typing_extensions import override
 
 from actsearch.errors import InvalidValueError
 from actsearch.measures.functional.partial_derivatives import partial_derivatives
-from actsearch.placement.optimiser import parameter_groups
-from actsearch.task.adam_lbfgs import AdamLBFGS, require_full_batch
+from actsearch.task.full_batch import FullBatchTask
 from actsearch.task.options import (
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
 )
 from actsearch.task.pictures import evaluating
-from actsearch.task.tensor_task import TensorTask
-from actsearch.task.tensors import Batch, Split, Splits, TensorLoader, divide
+from actsearch.task.tensors import Batch, Split, Splits, TensorLoader, divide, join
 
 from ..nets.perceptron import plain_perceptron, smooth_site
 from .pictures import draw_solution
@@ -43,11 +40,8 @@ from .shipped import PROBLEMS
 JUDGED = 900
 """Points of the grid that the solution is judged on, about."""
 
-ITERATIONS = 5
-"""Of L-BFGS in a step."""
 
-
-class PhysicsInformed(TensorTask):
+class PhysicsInformed(FullBatchTask):
     r"""A network that is the solution u of a differential equation :math:`\mathcal N[u] = 0`.
 
     .. math:: L = \frac1N \sum_i |\mathcal N[u](x_i)|^2
@@ -92,12 +86,9 @@ class PhysicsInformed(TensorTask):
             the transform, of ReLU as well.
         sampling: of points: ``sobol``, ``grid`` or ``uniform``.
         resample_every: epochs of Adam after which interior points are drawn anew; 0 for never.
-        optimizer: ``adam_lbfgs``, or ``adam`` alone.
         adam_steps: before L-BFGS, at least 0; an epoch has 20, or 100 iterations of L-BFGS.
-        batch_size: points of a training step; L-BFGS needs all.
         lr: learning rate :math:`\eta` of Adam, above 0.
-        weight_decay: decoupled weight decay :math:`\lambda` of Adam, at least 0.
-        **options: those of every :class:`TensorTask`; the shares are of measured rows.
+        **options: those of every :class:`FullBatchTask`; the shares are of measured rows.
 
     Raises:
         ActsearchError: an option out of its range, a class that is no problem, or a file that does
@@ -116,9 +107,8 @@ class PhysicsInformed(TensorTask):
     space = "fields"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 12}
     search_defaults: ClassVar[dict[str, Any]] = {"trials": 15, "confirm": 2, "seeds": 7}
-    eval_batch_size = 1 << 20
     epoch_steps = 20
-    least_batch = 1
+    iterations = 5
     centre: Tensor
     spread: Tensor
 
@@ -134,23 +124,18 @@ class PhysicsInformed(TensorTask):
         boundary_form: Literal["soft", "hard"] = "soft",
         sampling: Sampling = "sobol",
         resample_every: NonNegativeInt = 0,
-        optimizer: Literal["adam_lbfgs", "adam"] = "adam_lbfgs",
         adam_steps: NonNegativeInt = 200,
-        batch_size: PositiveInt = 1 << 20,
         lr: PositiveFloat = 2e-3,
-        weight_decay: NonNegativeFloat = 0.0,
         **options: Any,
     ) -> None:
-        super().__init__(batch_size=batch_size, lr=lr, weight_decay=weight_decay, **options)
+        super().__init__(lr=lr, **options)
         self.problem = find_problem(problem, PROBLEMS)
         self.interior, self.boundary, self.sampling = interior, boundary, sampling
         self.boundary_weight, self.hard = boundary_weight, boundary_form == "hard"
-        self.resample_every, self.adam_steps, self.method = resample_every, adam_steps, optimizer
+        self.resample_every = resample_every
         self.starts = dict(self.problem.coefficients) if data else {}
         self.relative = nn.ParameterDict({n: nn.Parameter(torch.ones(())) for n in self.starts})
         self._hold_points(data)
-        if optimizer == "adam_lbfgs":
-            require_full_batch(batch_size, len(self.splits.train))
         sizes = (len(self.problem.inputs), len(self.problem.outputs), hidden, depth)
         self.network = plain_perceptron(*sizes, lambda: smooth_site(self.problem.order))
         low, high = torch.cat([torch.tensor(self.problem.bounds).double().T, self._range()], 1)
@@ -197,10 +182,7 @@ class PhysicsInformed(TensorTask):
         for x, chosen in zip(inside, (rows.train, rows.val, rows.test), strict=True):
             faces = face_points(self.sampling, problem.bounds, self.boundary, generator)
             parts.append(points_of(problem, x, faces, measured[chosen]))
-        self.tensors = tuple(torch.cat(column) for column in zip(*parts, strict=True))
-        numbers = torch.arange(len(self.tensors[0]))
-        self.splits = Splits(*numbers.split([len(x) for x, *_ in parts]))
-        self.example_input_array = self.tensors[0][:4]
+        self.hold_divided(*join(*parts))
 
     def draw_interior(self, epoch: int) -> Tensor:
         """Return interior points of training, as drawn in an epoch."""
@@ -277,17 +259,14 @@ class PhysicsInformed(TensorTask):
     def on_train_epoch_start(self) -> None:
         """Draw interior points anew where that is asked for; L-BFGS needs them to stay."""
         epoch, every = self.current_epoch, self.resample_every
-        by_adam = self.method == "adam" or self.global_step < self.adam_steps
+        by_adam = not self.by_lbfgs or self.global_step < self.adam_steps()
         if every and epoch and epoch % every == 0 and by_adam:
             x, _, known = self.seen
             x[known == INTERIOR] = self.draw_interior(epoch)
 
     @override
-    def build_optimizer(self) -> torch.optim.Optimizer:
-        if self.method == "adam":
-            return super().build_optimizer()
-        groups = parameter_groups(self, lr=self.lr, weight_decay=self.weight_decay)
-        return AdamLBFGS(groups, self.adam_steps, ITERATIONS, self.lr, self.weight_decay)
+    def adam_steps(self) -> int:
+        return int(self.hparams["adam_steps"])
 
     @override
     @torch.no_grad()

@@ -11,18 +11,15 @@ from torch import Tensor
 from typing_extensions import override
 
 from actsearch.errors import InvalidValueError
-from actsearch.placement.optimiser import parameter_groups
-from actsearch.task.adam_lbfgs import AdamLBFGS, require_full_batch
+from actsearch.task.full_batch import FullBatchTask
 from actsearch.task.options import (
     Interval,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
 )
 from actsearch.task.pictures import evaluating
-from actsearch.task.tensor_task import TensorTask
-from actsearch.task.tensors import Batch, Split, Splits
+from actsearch.task.tensors import Batch, Split, join
 
 from .loading import load_problem
 from .network import spread_perceptron
@@ -36,7 +33,7 @@ LEAST_EATEN = 1e-3
 """Consumption that a lower one counts as, where its marginal utility is asked for."""
 
 
-class Savings(TensorTask):
+class Savings(FullBatchTask):
     r"""A network as the policy c(m), or the value, of a life with a borrowing limit.
 
     .. math:: v_t(m) = \max_{0 \le c \le m + \ell} \frac{c^{1-\rho}}{1-\rho}
@@ -85,12 +82,9 @@ class Savings(TensorTask):
         depth: hidden layers, at least 1.
         steepness: factor of the first layer's weights at the start, above 0; saturating units want
             more of it than rectifiers.
-        optimizer: ``adam_lbfgs``, half of the steps each, or ``adam``.
-        batch_size: points of a training step, at least 1; all, for ``adam_lbfgs``.
         lr: learning rate :math:`\eta` of AdamW, above 0; it falls to 0 along a cosine.
-        weight_decay: decoupled weight decay :math:`\lambda`, at least 0.
-        **options: those of every :class:`TensorTask`; ``split_seed`` shifts the three grids, whose
-            sizes the shares do not change.
+        **options: those of every :class:`FullBatchTask`; ``split_seed`` shifts the three grids,
+            whose sizes the shares do not change.
 
     Raises:
         ActsearchError: an option out of its range, or a model that is not that.
@@ -109,9 +103,6 @@ class Savings(TensorTask):
     test_metric = "test_kink_error"
     space = "policies"
     trainer_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 8}
-    epoch_steps = 50
-    least_batch = 1
-    eval_batch_size = 1 << 20
     centre: Tensor
     spread: Tensor
 
@@ -127,15 +118,12 @@ class Savings(TensorTask):
         hidden: PositiveInt = 32,
         depth: PositiveInt = 1,
         steepness: PositiveFloat = 1.0,
-        optimizer: Literal["adam_lbfgs", "adam"] = "adam_lbfgs",
-        batch_size: PositiveInt = 1 << 20,
         lr: PositiveFloat = 0.02,
-        weight_decay: NonNegativeFloat = 0.0,
         **options: Any,
     ) -> None:
-        super().__init__(batch_size=batch_size, lr=lr, weight_decay=weight_decay, **options)
+        super().__init__(lr=lr, **options)
         self.problem = load_problem(model, high or 6.0)
-        self.target, self.by_euler, self.optimizer = target, train == "euler", optimizer
+        self.target, self.by_euler = target, train == "euler"
         self.low, self.high = self._range(low, high)
         ages = self.problem.ages
         if age is not None and age >= ages:
@@ -145,8 +133,6 @@ class Savings(TensorTask):
                 "train must be fit where the target is no policy with an Euler equation, but got"
                 " 'euler'."
             )
-        if optimizer == "adam_lbfgs":
-            require_full_batch(batch_size, points)
         self.every_age = age is None
         self.ages = torch.arange(ages) if age is None else torch.tensor([age])
         self.kinks = torch.tensor(
@@ -182,12 +168,10 @@ class Savings(TensorTask):
         for shift in shifts[1:]:
             grid = self._even(EVALUATED, shift)
             parts.append((grid.repeat(count), self.ages.repeat_interleave(EVALUATED)))
-        cash, ages = (torch.cat(column) for column in zip(*parts, strict=True))
+        (cash, ages), splits = join(*parts)
         known = self.problem.value if self.target == "value" else self.problem.reference
         inputs = torch.stack([cash, ages.double()], 1) if self.every_age else cash[:, None]
-        self.tensors = (inputs, known(cash, ages), ages)
-        self.splits = Splits(*torch.arange(len(cash)).split([len(p[0]) for p in parts]))
-        self.example_input_array = inputs[:4]
+        self.hold_divided((inputs, known(cash, ages), ages), splits)
 
     def _even(self, points: int, shift: Tensor) -> Tensor:
         steps = (torch.arange(points, dtype=torch.float64) + shift) / points
@@ -268,14 +252,6 @@ class Savings(TensorTask):
             wished = torch.minimum(self.optimal(cash, eaten, ages), most)
             figures["euler_error"] = (wished / eaten - 1).abs().mean().log10()
         return figures
-
-    @override
-    def build_optimizer(self) -> torch.optim.Optimizer:
-        if self.optimizer == "adam":
-            return super().build_optimizer()
-        groups = parameter_groups(self, lr=self.lr, weight_decay=self.weight_decay)
-        steps = self.epoch_steps * (self.trainer.max_epochs or 1)
-        return AdamLBFGS(groups, -(-steps // 2), 1, lr=self.lr, weight_decay=self.weight_decay)
 
     @override
     @torch.no_grad()

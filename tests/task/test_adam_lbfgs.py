@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from actsearch.errors import InvalidValueError
-from actsearch.task.adam_lbfgs import AdamLBFGS, require_full_batch
+from actsearch.task.adam_lbfgs import AdamLBFGS
 
 
 def curve():
@@ -85,9 +84,3 @@ def test_a_small_loss_is_fitted_as_closely_as_a_large_one():
         return [float(optimizer.step(closure)) / unit for _ in range(80)][-1]
 
     assert fitted(2.0**-30) == fitted(1.0) < 1e-8
-
-
-def test_smaller_batches_are_refused():
-    require_full_batch(8, 8)
-    with pytest.raises(InvalidValueError, match="batch_size must be at least 9, all training rows"):
-        require_full_batch(8, 9)
