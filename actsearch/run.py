@@ -22,9 +22,9 @@ from actsearch.search.loop.coordinator import Coordinator
 from actsearch.search.loop.listener import Listener
 from actsearch.search.loop.survey import survey
 from actsearch.search.space.search_space import SearchSpace
-from actsearch.search.study.config import ATTRIBUTE, StudyConfig
+from actsearch.search.study.config import StudyConfig
 from actsearch.search.study.placement_file import placement_file, write_unconfirmed
-from actsearch.search.study.record import StudyRun, open_study
+from actsearch.search.study.record import StudyRun, is_complete, open_study
 from actsearch.search.study.resolve import Trained, name_and_options, study_config
 from actsearch.search.study.store import Store, check_name
 from actsearch.search.training.target import resolve
@@ -162,8 +162,7 @@ def run_search(
         )
         mirror = Mirror(home)
         mirror.load()
-        exists = name in home.names() and is_complete(home, name)
-        info = None if exists else survey(config, engine)
+        info = None if is_complete(home, name) else survey(config, engine)
         for earlier in (*config.learn_from, *([how.warm_start] if how.warm_start else [])):
             home.load(earlier)
         with home.owned(name):
@@ -278,11 +277,6 @@ def make_executor(kind: str | Executor, jobs: int, timeout: float | None) -> Exe
     if kind != "local":
         raise UnknownNameError.among("executor", kind, ("local", "inline"))
     return LocalExecutor(jobs, timeout)
-
-
-def is_complete(store: Store, name: str) -> bool:
-    """Whether a study of that name was made to the end, so that it can be resumed."""
-    return ATTRIBUTE in store.load(name).user_attrs
 
 
 def search_result(run: StudyRun, confirmation: Confirmation | None) -> SearchResult:

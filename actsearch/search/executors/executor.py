@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from typing_extensions import override
 
@@ -38,7 +38,12 @@ class Executor(ABC):
     Laws: every submitted key comes back exactly once from :meth:`wait`, whatever happens to the
     trial; a trial that fails, exits, is killed or hangs harms no other; :meth:`close` leaves no
     process behind.
+
+    Attributes:
+        in_this_process: whether a training that dies takes the coordinator with it.
     """
+
+    in_this_process: ClassVar[bool] = False
 
     @abstractmethod
     def submit(self, key: int, job: Job) -> None:
@@ -61,6 +66,8 @@ class Executor(ABC):
 
 class InlineExecutor(Executor):
     """Runs each trial in this process, for notebooks and debuggers."""
+
+    in_this_process = True
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, Job]] = []

@@ -90,7 +90,7 @@ class Coordinator:
         Raises:
             StudyError: the baseline failed.
         """
-        self._ledger.take_up()
+        self._ledger.take_up(self.executor.in_this_process)
         self._end_by = time.monotonic() + seconds
         self._reserved = reserved
         self._tuned = self.run.config.learning_rate == "tuned" and total >= LADDER
@@ -270,14 +270,16 @@ class Coordinator:
         return key in self._ledger.running and self._ledger.report(key, step, metrics)
 
     def _end(self, number: int, result: Result) -> None:
-        result = self._ledger.end(number, result)
-        self._keep_best_weights(number)
-        self._tell("trial_ended", self.run.trials[number])
+        result = self._ledger.judge(number, result)
         if number == 0 and result.state != "complete":
+            # Nothing can do without it, so it waits for the next call.
             raise StudyError(
                 "the baseline, the model's own activations, must train, but ended:"
-                f" {result.reason}."
+                f" {result.reason}. The same call tries it again."
             )
+        self._ledger.end(number, result)
+        self._keep_best_weights(number)
+        self._tell("trial_ended", self.run.trials[number])
 
     def _keep_best_weights(self, number: int) -> None:
         """Keep the weights of the best trial and of the baseline.

@@ -21,7 +21,7 @@ from actsearch.search.training.job import Result
 from actsearch.search.training.seeds import derive
 
 ATTEMPTS = 3
-"""Times that a trial is begun, where the process that runs it dies."""
+"""Times that a trial is begun, where its training may be what the search died of."""
 
 REPORTS = 10
 """Values of a training, evenly over its epochs, that the record keeps and the pruner judges."""
@@ -54,15 +54,17 @@ class Ledger:
         trials = self.run.trials
         return min((t.number for t in trials if t.state == TrialState.WAITING), default=len(trials))
 
-    def take_up(self) -> None:
+    def take_up(self, in_this_process: bool) -> None:
         """Queue again what a dead process left running, under the same number and parameters.
 
-        Give up after some attempts.
+        Args:
+            in_this_process: whether a training that dies takes the search with it; then some
+                attempts are enough. The baseline is never given up.
         """
         for trial in self.run.trials:
             if trial.state == TrialState.RUNNING:
                 attempts = trial.user_attrs.get("attempts", 1)
-                if attempts >= ATTEMPTS:
+                if attempts >= ATTEMPTS and in_this_process and trial.number:
                     reason = f"lost: the search died {attempts} times in this trial"
                     self._set(trial.number, RESULT, Result("failed", reason).record())
                     self.run.study.tell(trial.number, state=TrialState.FAIL)
@@ -147,24 +149,28 @@ class Ledger:
             if self._is_kept(step, metrics) and step not in self._reported[number]:
                 self.running[number].report(metrics[self.run.config.goals[0].metric], step)
 
-    def end(self, number: int, result: Result) -> Result:
-        """Note how a trial ended, and return it: a value that is not finite is a failure."""
-        trial = self.running[number]
+    def judge(self, number: int, result: Result) -> Result:
+        """Return how a trial ended: a value that is not finite is a failure."""
         goals = self.run.config.goals
         values = [result.metrics.get(goal.metric, math.nan) for goal in goals]
         if result.state == "complete" and not all(map(math.isfinite, values)):
             told = {goal.metric: value for goal, value in zip(goals, values, strict=True)}
-            result = Result("failed", f"diverged: {told}", history=result.history)
+            return Result("failed", f"diverged: {told}", history=result.history)
         if result.state == "complete":
-            result = replace(result, violated=self._violated(trial, result))
+            return replace(result, violated=self._violated(self.running[number], result))
+        return result
+
+    def end(self, number: int, result: Result) -> None:
+        """Note how a trial ended."""
+        trial = self.running[number]
         self._set(number, RESULT, result.record())
         if result.state == "complete":
+            values = [result.metrics[goal.metric] for goal in self.run.config.goals]
             self.run.study.tell(trial, values, skip_if_finished=True)
         else:
             state = TrialState.PRUNED if result.state == "pruned" else TrialState.FAIL
             self.run.study.tell(trial, state=state, skip_if_finished=True)
         del self.running[number]
-        return result
 
     def _violated(self, trial: optuna.Trial, result: Result) -> list[str]:
         """Tell the trial how far each bound is broken, and return those that are."""

@@ -238,6 +238,11 @@ def bound_space(config: StudyConfig, info: ModelInfo) -> BoundSpace:
     return bind(config.search_space, info.found, config.force, config.requirement)
 
 
+def is_complete(store: Store, name: str) -> bool:
+    """Whether there is a study of that name that was made to the end, so that it can be resumed."""
+    return name in store.names() and ATTRIBUTE in store.load(name).user_attrs
+
+
 def open_study(
     store: Store, name: str, config: StudyConfig, info: ModelInfo | None, warm_start: str = ""
 ) -> StudyRun:
@@ -247,13 +252,13 @@ def open_study(
         store: where it lives.
         name: its name.
         config: its options.
-        info: what was seen in the model; ``None`` where the study exists.
+        info: what was seen in the model; ``None`` where the study existed before.
         warm_start: name of an earlier study whose best are tried first.
 
     Raises:
         StudyError: a study of that name has other options.
     """
-    if info is None:
+    if info is None or is_complete(store, name):  # or another process has made it meanwhile
         run = StudyRun.load(store, name)
         config.check_same(completed(run.config), name)
         return run

@@ -29,7 +29,7 @@ class Scripted(Executor):
         self.jobs[key] = job
         self.waiting.append(key)
         if job.folder:
-            Path(job.folder).mkdir(parents=True)
+            Path(job.folder).mkdir(parents=True, exist_ok=True)
             (Path(job.folder) / "weights.safetensors").touch()
 
     def wait(self, on_report):

@@ -84,10 +84,32 @@ def test_a_trial_that_was_lost_three_times_fails(study, scripted):
     Coordinator(run, scripted()).search(1)
     run.study.ask().set_user_attr("attempts", 3)
     executor = scripted()
+    executor.in_this_process = True
     Coordinator(run, executor).search(3)
     assert list(executor.jobs) == [2]
     assert states(run) == ["COMPLETE", "FAIL", "COMPLETE"]
     assert result_of(run.trials[1]).reason == "lost: the search died 3 times in this trial"
+
+
+@pytest.mark.parametrize("in_this_process", [True, False])
+def test_a_baseline_is_never_lost(study, scripted, in_this_process):
+    run = study()
+    run.study.ask().set_user_attr("attempts", 3)
+    executor = scripted()
+    executor.in_this_process = in_this_process
+    Coordinator(run, executor).search(2)
+    assert list(executor.jobs) == [0, 1]
+    assert states(run) == ["COMPLETE", "COMPLETE"]
+
+
+def test_where_trainings_have_processes_of_their_own_no_trial_is_lost(study, scripted):
+    run = study()
+    Coordinator(run, scripted()).search(1)
+    run.study.ask().set_user_attr("attempts", 9)
+    executor = scripted()
+    Coordinator(run, executor).search(2)
+    assert list(executor.jobs) == [1]
+    assert states(run) == ["COMPLETE", "COMPLETE"]
 
 
 def test_what_runs_when_a_search_is_interrupted_waits_for_the_next(study, scripted):
@@ -108,6 +130,27 @@ def test_a_failed_baseline_ends_the_search_with_its_reason(study, scripted):
         Coordinator(study(), executor).search(3)
     assert executor.closed
     assert list(executor.jobs) == [0]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [Result("failed", "exited: code 1"), Result("complete", metrics={"val_loss": math.nan})],
+)
+def test_a_failed_baseline_is_tried_again_by_the_next_call(study, scripted, result):
+    run = study()
+    with pytest.raises(StudyError, match="The same call tries it again"):
+        Coordinator(run, scripted({0: result})).search(3)
+    assert states(run) == ["WAITING"]
+    executor = scripted()
+    Coordinator(run, executor).search(3)
+    assert list(executor.jobs) == [0, 1, 2]
+    assert run.baseline.number == 0
+
+
+def test_a_study_that_another_process_made_meanwhile_is_opened_and_not_made_anew(study, scripted):
+    first = study()
+    Coordinator(first, scripted()).search(2)
+    assert [trial.values for trial in study().trials] == [trial.values for trial in first.trials]
 
 
 @pytest.mark.parametrize("metrics", [{"val_loss": math.nan}, {"val_loss": math.inf}, {}])
