@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-EPOCHS = 10
+EPOCHS, RATE = 5, 6e-3
 SUBSET = 100
 """Images of one estimate of the kernel distance."""
 
@@ -48,9 +48,9 @@ class ImageFeatures(nn.Module):
         features: Tensor = self.body(images.float() / 127.5 - 1)
         return features
 
-    def probabilities(self, images: Tensor) -> Tensor:
-        """Return the probabilities of the classes ``(N, classes)``."""
-        found: Tensor = self.head(self(images)).softmax(1)
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Return the probabilities of the classes ``(N, classes)`` by the features of images."""
+        found: Tensor = self.head(features).softmax(1)
         return found
 
     @classmethod
@@ -59,13 +59,14 @@ class ImageFeatures(nn.Module):
         with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.inference_mode(False):
             torch.manual_seed(0)
             network, x = cls(images.shape[1], classes), as_bytes(images)
-            optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-            for _ in range(EPOCHS):
-                for rows in torch.randperm(len(x)).split(64):
-                    optimizer.zero_grad()
-                    logits = network.head(network(x[rows]))
-                    F.cross_entropy(logits, labels[rows]).backward()
-                    optimizer.step()
+            optimizer = torch.optim.Adam(network.parameters())
+            batches = [b for _ in range(EPOCHS) for b in torch.randperm(len(x)).split(64)]
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, len(batches))
+            for rows in batches:
+                optimizer.zero_grad()
+                F.cross_entropy(network.head(network(x[rows])), labels[rows]).backward()
+                optimizer.step()
+                schedule.step()
         return network.eval().requires_grad_(False)
 
 
@@ -74,21 +75,28 @@ def as_bytes(images: Tensor) -> Tensor:
     return (255 * images).round().byte()
 
 
+class _Given(nn.Identity):
+    """The extractor of what are features already."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+
 @torch.no_grad()
-def distances(features: ImageFeatures, real: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Return the Fréchet and the kernel distance between images, in a feature space.
+def distances(real: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Return the Fréchet and the kernel distance between the features of images.
 
     .. math::
         \|\mu - \mu'\|^2 + \mathrm{tr}(\Sigma + \Sigma' - 2 (\Sigma \Sigma')^{1/2})
 
-    of the features' means and covariances, which is smaller where there are more images, so compare
+    of their means and covariances, which is smaller where there are more images, so compare
     those of equal numbers; and the squared maximum mean discrepancy under the kernel :math:`(x^\top
     y / D + 1)^3`, over random subsets.
 
     Args:
-        features: the feature space.
-        real: bytes ``(N, C, H, W)``.
-        samples: bytes ``(M, C, H, W)``.
+        real: features ``(N, D)``.
+        samples: features ``(M, D)``.
 
     References:
         GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium, M.
@@ -98,20 +106,15 @@ def distances(features: ImageFeatures, real: Tensor, samples: Tensor) -> tuple[T
         Demystifying MMD GANs, M. Bińkowski, D. Sutherland, M. Arbel and A. Gretton, 2018,
         https://arxiv.org/abs/1801.01401
     """
-    size = min(SUBSET, len(real), len(samples))
-    frechet = FrechetInceptionDistance(feature=features, input_img_size=_size(real))
+    size, given = min(SUBSET, len(real), len(samples)), _Given(real.shape[1])
+    frechet = FrechetInceptionDistance(feature=given)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* will save all extracted features", UserWarning)
-        kernel = KernelInceptionDistance(feature=features, subsets=20, subset_size=size)
+        kernel = KernelInceptionDistance(feature=given, subsets=20, subset_size=size)
     for metric in (frechet.to(real.device), kernel.to(real.device)):
         metric.update(real, real=True)
         metric.update(samples, real=False)
     return frechet.compute(), kernel.compute()[0]
-
-
-def _size(images: Tensor) -> tuple[int, int, int]:
-    _, channels, height, width = images.shape
-    return channels, height, width
 
 
 def classes_covered(probabilities: Tensor) -> Tensor:

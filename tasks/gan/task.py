@@ -220,17 +220,16 @@ class GAN(TensorTask):
     @override
     def figures(self, part: Split, means: Mapping[str, Tensor]) -> dict[str, Any]:
         with undisturbed(self):
-            features, real = self.features(), as_bytes(self.select(part)[0]).to(self.device)
-            samples = as_bytes(self.sample(COMPARED))
-            frechet, kernel = distances(features, real, samples)
+            space = self.feature_space()
+            real, samples = self._real(part), space(as_bytes(self.sample(COMPARED)))
+            frechet, kernel = distances(real, samples)
             if part not in self._known:
-                trained = as_bytes(self.select("train")[0]).to(self.device)
-                taken = features.probabilities(real).argmax(1).cpu()
+                taken = space.probabilities(real).argmax(1).cpu()
                 self._known[part] = {
-                    "frechet_floor": distances(features, real, trained)[0],
+                    "frechet_floor": distances(real, self._real("train"))[0],
                     "feature_accuracy": (taken == self.select(part)[1]).float().mean(),
                 }
-            covered = classes_covered(features.probabilities(samples))
+            covered = classes_covered(space.probabilities(samples))
         return {
             "frechet": frechet,
             "kernel_distance": kernel,
@@ -239,7 +238,12 @@ class GAN(TensorTask):
             **{f"sparsity/{s.name}": sparsity(*s.outputs()) for s in Fitted(self).sites},
         }
 
-    def features(self) -> ImageFeatures:
+    def _real(self, part: Split) -> Tensor:
+        """Return the features of a split's images."""
+        found: Tensor = self.feature_space()(as_bytes(self.select(part)[0]).to(self.device))
+        return found
+
+    def feature_space(self) -> ImageFeatures:
         """Return the feature space, which the training images alone decide."""
         if not self._features:
             images, labels = self.select("train")
