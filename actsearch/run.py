@@ -153,7 +153,7 @@ def run_search(
     how, given = _parted(options)
     home = Store(how.store)
     # First the executor: its server imports while the options are completed.
-    with make_executor(executor, how.jobs, how.trial_timeout) as engine:
+    with home.guarded(), make_executor(executor, how.jobs, how.trial_timeout) as engine:
         config = study_config(task, space, **given)
         suited = resolve(config.task, config.data, config.model).default("search_defaults", {})
         how = replace(how, **{key: suited[key] for key in suited if key not in options})
@@ -255,7 +255,8 @@ def confirm(  # noqa: PLR0913  # the options of a command
         name_and_options(given)
     home = Store(store)
     run = StudyRun.load(home, study)
-    with make_executor(executor, jobs, trial_timeout) as engine, home.owned(study):
+    engine = make_executor(executor, jobs, trial_timeout)
+    with home.guarded(), engine, home.owned(study):
         mirror = Mirror(home)
         with mirror.following(run):
             confirmation = confirm_study(run, engine, top, seeds, jobs, progress)

@@ -39,7 +39,10 @@ def run(arguments: list[str]) -> int:
     opened = StudyRun.load(store, options.study)
     print_study(opened, options.top)
     print(f"\n{ending(opened)}\n")
-    print(f"pictures: {write_report(opened)}")
+    try:
+        print(f"pictures: {write_report(opened)}")
+    except OSError as error:  # what is found can be read where nothing can be written
+        print(f"pictures: not written, since {error.filename or opened.folder}: {error.strerror}")
     return 0
 
 

@@ -144,6 +144,8 @@ class Mirror(Listener):
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
+        # It shows what it raises as well, with a traceback; :attr:`problem` tells it in one line.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         artifacts = None
         if self.uri.startswith("sqlite:///") and not os.environ.get("MLFLOW_TRACKING_URI"):
             create_database(self.store.root)

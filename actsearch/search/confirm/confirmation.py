@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from actsearch.errors import StudyError
 from actsearch.placement.files import write_text
 from actsearch.search.confirm.racing import BASELINE, Comparison, Verdict
 from actsearch.search.study.record import StudyRun
@@ -75,15 +76,25 @@ class Confirmation:
 
     @classmethod
     def read(cls, run: StudyRun) -> Self | None:
-        """Return a study's confirmation, or ``None`` where there is none yet."""
+        """Return a study's confirmation, or ``None`` where there is none yet.
+
+        Raises:
+            StudyError: the file is damaged.
+        """
         path = run.folder / "confirmation.json"
         if not path.exists():
             return None
-        data = json.loads(path.read_text(encoding="utf-8"))
-        data["comparisons"] = [_comparison(one) for one in data["comparisons"]]
-        for key in ("over_untouched", "at_own_rate", "rate"):
-            data[key] = _comparison(data[key]) if data.get(key) else None
-        return cls(**data)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            data["comparisons"] = [_comparison(one) for one in data["comparisons"]]
+            for key in ("over_untouched", "at_own_rate", "rate"):
+                data[key] = _comparison(data[key]) if data.get(key) else None
+            return cls(**data)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StudyError(
+                f"{path} must be what a confirmation wrote, but cannot be read: {error}. Move it"
+                " away; actsearch confirm measures anew."
+            ) from None
 
     def write(self, run: StudyRun) -> None:
         """Keep what has been measured so far."""

@@ -58,22 +58,25 @@ class StudyRun:
 
         Raises:
             UnknownNameError: no such study.
-            StudyError: an Optuna study that actsearch did not make.
+            StudyError: an Optuna study that actsearch did not make, or a damaged record.
         """
         study = store.load(name)
-        attributes = study.user_attrs
+        with store.guarded():
+            attributes = study.user_attrs
         if ATTRIBUTE not in attributes:
             raise StudyError(
                 f"study {name!r} must be one that actsearch made, but has no options of ours."
                 " Choose another."
             )
-        return cls(
-            name,
-            store,
-            StudyConfig.loads(attributes[ATTRIBUTE]),
-            study,
-            ModelInfo.loads(attributes[MODEL_INFO]),
-        )
+        try:
+            config = StudyConfig.loads(attributes[ATTRIBUTE])
+            info = ModelInfo.loads(attributes[MODEL_INFO])
+        except (ValueError, TypeError, KeyError) as error:
+            raise StudyError(
+                f"study {name!r} in {store.record} must have options that can be read, but:"
+                f" {error}. Put back a copy of the record, or choose another study."
+            ) from None
+        return cls(name, store, config, study, info)
 
     @property
     def folder(self) -> Path:
@@ -128,7 +131,8 @@ class StudyRun:
         """Every trial of the record, read again where it may have changed."""
         written = self.store.writes
         if self._read is None or self._read[0] != written or not self.store.owns(self.name):
-            self._read = written, self.study.get_trials(deepcopy=False)
+            with self.store.guarded():
+                self._read = written, self.study.get_trials(deepcopy=False)
         return self._read[1]
 
     def placement(self, trial: FrozenTrial) -> Placement | None:

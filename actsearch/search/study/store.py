@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -13,15 +14,26 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 
 from actsearch.errors import InvalidValueError, StudyError, UnknownNameError
 
 NEEDED_BYTES = 100_000_000
+"""Of free disk, without which no study is begun or resumed."""
+
+READING_BYTES = 1_000_000
+"""Of free disk, without which the record is read without a word to those who write."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What the system says of a disk that takes no more."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -55,27 +67,77 @@ class Store:
         return self.root / "studies" / check_name(study)
 
     def storage(self, create: bool = False) -> RDBStorage:
-        """Open the record.
+        """Open the record, to read alone where nothing can be written.
+
+        Args:
+            create: whether studies will be written: makes the record where there is none.
 
         Raises:
-            StudyError: there is none yet and ``create`` is false, or the disk is nearly full.
+            StudyError: there is none yet and ``create`` is false, it is damaged, or ``create`` is
+                true and the folder cannot be written or the disk is nearly full.
         """
         if self._storage is None:
+            if create:
+                self._check_writable()
             if not create and not self.record.exists():
                 raise StudyError(
                     f"{self.root} must be a store of studies, but holds none. Run a search first,"
                     " or pass --store."
                 )
-            self._check_writable()
             optuna.logging.set_verbosity(optuna.logging.ERROR)
-            with FileLock(self.root / ".create.lock"):
-                write_ahead(self.record)
-                self._storage = RDBStorage(
-                    f"sqlite:///{self.record}",
-                    engine_kwargs={"connect_args": {"timeout": 60, "factory": Record}},
-                )
+            with self.guarded():
+                self._storage = self._open() if create or self.is_writable else self._open_to_read()
             event.listen(self._storage.engine, "after_cursor_execute", self._count)
         return self._storage
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the folder can be written and its disk has the room that even a reader needs."""
+        return os.access(self.root, os.W_OK) and shutil.disk_usage(self.root).free >= READING_BYTES
+
+    def _open(self) -> RDBStorage:
+        with FileLock(self.root / ".create.lock"):
+            write_ahead(self.record)
+            return RDBStorage(
+                f"sqlite:///{self.record}",
+                engine_kwargs={"connect_args": {"timeout": 60, "factory": Record}},
+            )
+
+    def _open_to_read(self) -> RDBStorage:
+        # Else SQLite wants to make files beside it, to be told of writers.
+        return RDBStorage(
+            f"sqlite:///file:{quote(str(self.record))}?mode=ro&immutable=1&uri=true",
+            skip_table_creation=True,
+        )
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Tell in one line what a disk or a damaged record does to those who use the store.
+
+        Raises:
+            StudyError: the disk is full or cannot be written, or the record cannot be read.
+        """
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error, StorageInternalError) as error:
+            told = _first_cause(error)
+            full = "full" in told or "readonly" in told or "I/O" in told
+            way_out = (
+                "Make room; the same call goes on where it stood"
+                if full
+                else "Put back a copy of it, or move it away and begin anew"
+            )
+            raise StudyError(
+                f"the record {self.record} must be a database that can be read and written, but:"
+                f" {told}. {way_out}."
+            ) from error
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise StudyError(
+                f"the store {self.root} must be on a disk with room, but: {error.strerror}"
+                f" ({error.filename}). Make room; the same call goes on where it stood."
+            ) from error
 
     def _count(self, connection: Any, cursor: Any, statement: str, *more: Any) -> None:
         self.writes += not statement.startswith("SELECT")
@@ -101,7 +163,10 @@ class Store:
 
     def names(self) -> list[str]:
         """Return the studies of the store."""
-        return sorted(optuna.get_all_study_names(self.storage())) if self.record.exists() else []
+        if not self.record.exists():
+            return []
+        with self.guarded():
+            return sorted(optuna.get_all_study_names(self.storage()))
 
     def load(self, name: str) -> optuna.Study:
         """Open a study that exists.
@@ -111,7 +176,8 @@ class Store:
         """
         if name not in self.names():
             raise UnknownNameError.among("study", name, self.names(), f"The store is {self.root}.")
-        return optuna.load_study(study_name=name, storage=self.storage())
+        with self.guarded():
+            return optuna.load_study(study_name=name, storage=self.storage())
 
     def owns(self, name: str) -> bool:
         """Whether this alone writes to a study now, so that :attr:`writes` tells of each change."""
@@ -124,8 +190,10 @@ class Store:
         The operating system gives it up when the process dies, however it dies.
 
         Raises:
-            StudyError: another process runs the study; the message says which.
+            StudyError: another process runs the study, and the message says which; or the folder
+                cannot be written, or the disk is nearly full.
         """
+        self._check_writable()
         folder = self.folder(name)
         folder.mkdir(parents=True, exist_ok=True)
         stamp = folder / "owner.json"
@@ -177,6 +245,13 @@ def check_name(name: str) -> str:
             f"a study's name must be 1 to 100 letters, digits, '.', '_' or '-', but got {name!r}."
         )
     return name
+
+
+def _first_cause(error: BaseException) -> str:
+    """Return what the database itself has said, in one line."""
+    while (cause := getattr(error, "orig", None) or error.__cause__) is not None:
+        error = cause
+    return " ".join(str(error).split())
 
 
 def _owner() -> dict[str, Any]:

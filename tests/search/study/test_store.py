@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import random
+import sqlite3
 
 import optuna
 import pytest
@@ -95,3 +98,65 @@ def test_an_unknown_study_is_told_with_the_nearest(tmp_path):
     assert store.load("digits").study_name == "digits"
     with pytest.raises(UnknownNameError, match="digits"):
         store.load("digit")
+
+
+@pytest.fixture
+def record(tmp_path):
+    """A record with a study of some trials, that nobody has open."""
+    store = Store(tmp_path)
+    storage = store.storage(create=True)
+    study = optuna.create_study(study_name="s", storage=storage)
+    for number in range(30):
+        study.add_trial(optuna.trial.create_trial(value=number, user_attrs={"a": "x" * 500}))
+    storage.engine.dispose()
+    return store.record
+
+
+@pytest.mark.parametrize("damage", ["random", "cut", "zeros"])
+def test_a_damaged_record_is_told_with_its_path_and_the_way_on(record, damage):
+    content = record.read_bytes()
+    half = len(content) // 2
+    changed = {
+        "random": random.Random(0).randbytes(len(content)),
+        "cut": content[:half],
+        "zeros": content[:4096] + bytes(len(content) - 4096),
+    }
+    record.write_bytes(changed[damage])
+    store = Store(record.parent)
+    told = rf"the record {record} must be a database .* Put back a copy of it, or move it away"
+    with pytest.raises(StudyError, match=told):
+        _ = StudyRun("s", store, None, store.load("s"), None).trials
+
+
+def test_options_that_are_no_json_are_told_as_a_damaged_record(record):
+    study = Store(record.parent).load("s")
+    study.set_user_attr("actsearch.plan", "{")
+    with pytest.raises(StudyError, match=f"study 's' in {record} must have options that"):
+        StudyRun.load(Store(record.parent), "s")
+
+
+def test_where_nothing_can_be_written_studies_can_be_read(record, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    before = {file.name: file.stat().st_mtime_ns for file in record.parent.iterdir()}
+    store = Store(record.parent)
+    assert store.names() == ["s"]
+    study = store.load("s")
+    assert [trial.value for trial in study.trials] == list(range(30))
+    assert {file.name: file.stat().st_mtime_ns for file in record.parent.iterdir()} == before
+    told = "must be a folder that can be written, but is read-only"
+    with pytest.raises(StudyError, match=told), store.owned("s"):
+        pass
+    with pytest.raises(StudyError, match="readonly database"), store.guarded():
+        study.set_user_attr("a", 1)
+
+
+def test_a_full_disk_is_told_with_the_way_on(tmp_path):
+    store = Store(tmp_path)
+    told = r"No space left on device \(best.json\)\. Make room"
+    with pytest.raises(StudyError, match=told), store.guarded():
+        raise OSError(errno.ENOSPC, "No space left on device", "best.json")
+    full = sqlite3.OperationalError("database or disk is full")
+    with pytest.raises(StudyError, match=r"is full\. Make room"), store.guarded():
+        raise sqlalchemy.exc.OperationalError("", {}, full)
+    with pytest.raises(FileNotFoundError), store.guarded():
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "mine.csv")
