@@ -73,6 +73,10 @@ class MeasureError(ActsearchError, RuntimeError):
     """A measure cannot be found, or the model does not have what it needs."""
 
 
+class ExportError(ActsearchError, RuntimeError):
+    """A model cannot be written in the form that is asked for."""
+
+
 class ActsearchWarning(UserWarning):
     """Something that a user should know, and that has cost nothing yet.
 

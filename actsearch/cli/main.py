@@ -19,6 +19,7 @@ COMMANDS = {
     "show": "print a study as a table, and write its pictures",
     "ui": "open MLflow's pages on the store, on this machine alone",
     "sync": "bring over to MLflow what it missed while it was out of reach",
+    "export": "write the best placement's trained network as ONNX or C",
     "measure": "compute measures of a trained placement",
     "measures": "list the measures of a trained model",
     "tasks": "list the tasks",

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from actsearch.errors import MeasureError
+
 INPUTS = ("x", "input", "inputs", "image", "images", "pixel_values", "input_ids")
 """Keys of a batch that is a mapping, under which the input may stand."""
 
@@ -41,6 +43,20 @@ def arguments(module: nn.Module, batch: Any) -> tuple[tuple[Any, ...], dict[str,
     if isinstance(batch, (tuple, list)) and batch:
         return tuple(batch[: max(1, len(required))]), {}
     return (batch,), {}
+
+
+def tensors_of(module: nn.Module, batch: Any) -> list[Tensor]:
+    """Return the arguments of ``forward`` in a batch where they are tensors with samples first.
+
+    Raises:
+        MeasureError: they are something else.
+    """
+    given, named = arguments(module, batch)
+    values = [*given, *named.values()]
+    if not values or not all(isinstance(one, Tensor) and one.ndim for one in values):
+        kinds = ", ".join(type(one).__name__ for one in values) or "nothing"
+        raise MeasureError(f"forward must take tensors, samples first, but it takes {kinds}")
+    return values
 
 
 def labels_of(batch: Any, rows: int) -> Tensor | None:

@@ -31,12 +31,14 @@ KNOWN = {
         "calibration/error": (1 - sigmoid(1) + sigmoid(2) - 0.5) / 2,
     },
     "certified_accuracy": {"certified_accuracy": 0.75},
+    "cost": {"cost": 18.0},
     "curvature": {"curvature": 4 / 27**0.5},  # of tanh
     "dead_units": {"dead_units": 0.0},
     "derivative_error": {"derivative_error/value": 0.5, "derivative_error/first": 0.5},
     "effective_rank": {"effective_rank": 2.0},  # both singular values are √5
     "embedding_deviation": {"embedding_deviation": 0.5},
     "expected_sparsity": {"expected_sparsity": 0.5},
+    "footprint": {"footprint/flash_bytes": 48.0, "footprint/ram_bytes": 8.0},
     "gradient_cosine": {"gradient_cosine/first-both": 0.5**0.5},  # the other half is orthogonal
     "gradient_flow": {
         "gradient_flow/gradient_norm/body.1": 2**0.5,  # of the first batch

@@ -1,0 +1,111 @@
+"""``actsearch export STUDY``: the best placement's trained network as ONNX or C."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actsearch.cli.options import add_store, parse_arguments
+from actsearch.errors import StudyError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from actsearch.measures import Fitted
+
+MOST_CHECKED = 10
+"""What a file is checked with, at most."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="actsearch export",
+        description=(
+            "Write the trained network of a study's best placement, as its forward computes it, and"
+            " check the file against torch. Its weights are those of the search where they were"
+            " kept, else it is trained again as it was found."
+        ),
+    )
+    parser.add_argument("study", help="name of the study")
+    parser.add_argument(
+        "--to", choices=["onnx", "c"], required=True, help="ONNX, or one file of C99"
+    )
+    parser.add_argument("--output", default="", help="file to write (default: STUDY.onnx, STUDY.c)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="another training than the search's own (default: 0)"
+    )
+    parser.add_argument(
+        "--opset", type=int, default=20, help="of ONNX; 18 has GELU by its parts (default: 20)"
+    )
+    add_store(parser)
+    options = parse_arguments(parser, arguments)
+
+    from actsearch.search.confirm.measured import arms_of_study
+    from actsearch.search.study.record import StudyRun
+    from actsearch.search.study.store import Store
+    from actsearch.search.training.train import quiet
+
+    quiet()
+    if StudyRun.load(Store(options.store), options.study).config.model:
+        raise StudyError(
+            f"a study must train a LightningModule to be exported, but {options.study!r} trains by"
+            " a function. Apply best.json to your trained model and call"
+            " actsearch.export.write_c(model, inputs, file), or write_onnx."
+        )
+    arm = arms_of_study(options.study, options.store)[1].with_seed(options.seed)
+    if arm.weights is None:
+        print("training the placement", file=sys.stderr)
+    fitted = arm.trained("val")
+    rows = _samples(fitted)
+    path = Path(options.output or f"{options.study}.{options.to}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if options.to == "onnx":
+        _onnx(fitted.module, rows, path, options.opset)
+    else:
+        _c(fitted.module, rows, path)
+    return 0
+
+
+def _onnx(module: nn.Module, rows: list[Tensor], path: Path, opset: int) -> None:
+    from actsearch.export import check_onnx, write_onnx
+
+    free = write_onnx(module, rows, path, opset)
+    how_many = "any number of samples" if free else "one sample at a time"
+    print(f"{path}: {path.stat().st_size} bytes, {how_many}")
+    difference, allowed = check_onnx(path, module, rows if free else [row[:1] for row in rows])
+    print(f"ONNX Runtime against torch: {difference:.2g} at most, {allowed:.2g} allowed")
+
+
+def _c(module: nn.Module, rows: list[Tensor], path: Path) -> None:
+    import torch
+
+    from actsearch.export import c_compiler, check_c, write_c
+
+    if any(row.dtype == torch.float64 for row in rows):
+        print("its double precision is single in C", file=sys.stderr)
+        module.float()
+        rows = [row.float() for row in rows]
+    source = write_c(module, rows, path)
+    print(f"{path}: {source.flash_bytes} bytes of weights, {source.ram_bytes} of buffers")
+    if c_compiler() is None:
+        print("not compiled: there is no cc, gcc or clang. Its head says how to test it.")
+        return
+    checked = check_c(path)
+    print(f"C against torch: {checked.difference:.2g} at most, {checked.allowed:.2g} allowed")
+
+
+def _samples(fitted: Fitted) -> list[Tensor]:
+    """Return inputs of forward: rows of the first batch, or of the example if that is another."""
+    from actsearch.errors import MeasureError
+    from actsearch.measures.batch import tensors_of
+
+    example = tensors_of(fitted.module, fitted.example)
+    try:
+        rows = tensors_of(fitted.module, fitted.first())
+    except MeasureError:
+        rows = example
+    same = [one.shape[1:] for one in rows] == [one.shape[1:] for one in example]
+    return [one[:MOST_CHECKED] for one in (rows if same else example)]
