@@ -95,6 +95,10 @@ def activation(name_or_expression: str, /, **parameters: Any) -> Activation:
     """
     from actsearch.activations.expression.expression import Expression, is_expression
 
+    if not isinstance(name_or_expression, str):
+        raise InvalidValueError(
+            f"an activation must be a name or an expression, but got {name_or_expression!r}."
+        )
     name = canonical_name(name_or_expression)
     if name is not None:
         return catalogue()[name](**parameters)

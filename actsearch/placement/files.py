@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from stat import S_ISREG
 
 from pydantic import ValidationError
 
@@ -28,6 +29,22 @@ def write_text(path: Path, text: str) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+def read_text(path: Path, most: int) -> str:
+    """Return the text of a file of at most so many bytes.
+
+    Raises:
+        ValueError: no regular file (a pipe or a device would never end), too large, or not UTF-8.
+        OSError: it is not there, or not readable.
+    """
+    if not S_ISREG(path.stat().st_mode):
+        raise ValueError("it must be a regular file")
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it must have at most {most} bytes")
+    return content.decode("utf-8")
 
 
 def download(uri: str, folder: str) -> Path:

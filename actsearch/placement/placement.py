@@ -6,11 +6,13 @@ import json
 import os
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import to_json
 from torch import nn
 
 from actsearch.activations import Requirement, from_spec, properties
@@ -25,7 +27,7 @@ from actsearch.errors import (
 )
 from actsearch.placement.discovery.find import Discovery, discover
 from actsearch.placement.discovery.naming import readings
-from actsearch.placement.files import download, explain, write_text
+from actsearch.placement.files import download, explain, read_text, write_text
 from actsearch.placement.optimiser import optimizer_groups
 from actsearch.placement.replacement.replace import ModuleT, refuse_compiled, replace_sites
 from actsearch.placement.replacement.start import start_at
@@ -33,6 +35,7 @@ from actsearch.placement.site import FoundSite
 
 SCHEMA = 1
 MAX_FILE_BYTES = 16_000_000
+MOST_CHANNELS = 1_000_000
 ParameterValue = bool | int | float | str | None
 
 
@@ -45,8 +48,8 @@ class SiteEntry(BaseModel):
     parameters: dict[str, ParameterValue | list[ParameterValue]] = {}
     learn: list[str] | None = None
     share: Literal["layer", "channel"] | None = None
-    channels: Annotated[int, Field(ge=1)] | None = None
-    channel_dim: int | None = None
+    channels: Annotated[int, Field(ge=1, le=MOST_CHANNELS)] | None = None
+    channel_dim: Annotated[int, Field(ge=-8, le=8)] | None = None
 
     @field_validator("activation")
     @classmethod
@@ -126,16 +129,17 @@ class Placement(BaseModel):
     @classmethod
     def _read(cls, path: Path) -> Self:
         try:
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise PlacementError(
-                    f"a placement file must be smaller than {MAX_FILE_BYTES} bytes, but {path}"
-                    " is not."
-                )
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            text = read_text(path, MAX_FILE_BYTES)
+        except (OSError, ValueError) as error:
+            raise PlacementError(f"{path} cannot be read: {error}.") from None
+        try:
+            # What is not finite was never a value of a placement, and is left out of ``found``.
+            data = json.loads(text, object_pairs_hook=_each_once, parse_constant=lambda _: None)
+            return cls.model_validate(data)
         except ValidationError as error:
             raise PlacementError(f"{path} is not a placement file: {explain(error)}.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise PlacementError(f"{path} cannot be read: {error}.") from None
+        except (ValueError, RecursionError) as error:
+            raise PlacementError(f"{path} is not a placement file: {error}.") from None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the placement file whole or not at all, and return its path."""
@@ -154,7 +158,7 @@ class Placement(BaseModel):
             data["learning_rate_factor"] = self.learning_rate_factor
         if self.found:
             data["found"] = self.found
-        return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+        return to_json(data, indent=1, inf_nan_mode="null").decode() + "\n"
 
     def apply(self, model: ModuleT, example_input: Any = None, *, force: bool = False) -> ModuleT:
         """Put every activation at its site, in place, and return the model.
@@ -284,6 +288,11 @@ class Placement(BaseModel):
             warnings.warn(_unconfirmed(self.found), ActsearchWarning, stacklevel=3)
 
     def _build(self, name: str, entry: SiteEntry, site: FoundSite) -> Activation:
+        if entry.channels is not None and site.channels not in (None, entry.channels):
+            raise PlacementError(
+                f"{name} has {site.channels} channels, but the placement has {entry.channels}."
+                " Leave channels out to take the site's."
+            )
         try:
             return entry.build(site.channels, site.channel_dim)
         except InvalidValueError as error:
@@ -293,6 +302,15 @@ class Placement(BaseModel):
                     f" {site.channels!r}. Pass an example_input."
                 ) from None
             raise PlacementError(f"{name}: {error}") from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, whose keys must differ."""
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice!r} is given twice, where one is meant")
+    return data
 
 
 def _unconfirmed(found: Mapping[str, Any]) -> str:

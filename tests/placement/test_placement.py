@@ -1,6 +1,8 @@
 """The placement file: round trip, refusals, sharing by channel, and what importing it costs."""
 
 import copy
+import json
+import math
 import os
 import subprocess
 import sys
@@ -164,7 +166,21 @@ def test_ddp_refuses_what_it_would_not_synchronise():
             '{"schema": 1, "sites": {"a": {"activation": "relu", "code": "import os"}}}',
             "sites.a.code",
         ),
-        ("not json", "expected ident"),
+        ("not json", "Expecting value"),
+        ("[" * 100_000, "recursion"),
+        (
+            '{"schema": 1, "sites": {"a": {"activation": "relu"}, "a": {"activation": "elu"}}}',
+            "'a' is given twice",
+        ),
+        ('{"schema": 1, "sites": {}, "learning_rate_factor": NaN}', "learning_rate_factor"),
+        (
+            '{"schema": 1, "sites": {"a": {"activation": "prelu", "channels": 30000000}}}',
+            "sites.a.channels: Input should be less than or equal to 1000000",
+        ),
+        (
+            '{"schema": 1, "sites": {"a": {"activation": "prelu", "channel_dim": 99}}}',
+            "sites.a.channel_dim",
+        ),
     ],
 )
 def test_a_file_that_is_no_placement(tmp_path, text, message):
@@ -175,6 +191,44 @@ def test_a_file_that_is_no_placement(tmp_path, text, message):
     assert message in str(caught.value)
     with pytest.raises(PlacementError, match="cannot be read"):
         Placement.load(tmp_path / "missing.json")
+
+
+def test_what_would_never_end_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(PlacementError, match="cannot be read: it must be a regular file"):
+            Placement.load(path)
+    with (tmp_path / "large.json").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(PlacementError, match="it must have at most 16000000 bytes"):
+        Placement.load(tmp_path / "large.json")
+
+
+def test_figures_that_are_not_finite_are_written_and_read_as_none(tmp_path):
+    found = {"gain": math.nan, "interval": [-math.inf, math.inf], "seeds": 8}
+    file = Placement(sites={}, found=found).save(tmp_path / "best.json")
+    json.loads(file.read_text(), parse_constant=pytest.fail)
+    known = {"gain": None, "interval": [None, None], "seeds": 8}
+    assert Placement.load(file).found == known
+    file.write_text('{"schema": 1, "sites": {}, "found": {"gain": NaN, "seeds": 8}}')
+    assert Placement.load(file).found == {"gain": None, "seeds": 8}
+
+
+def test_another_number_of_channels_than_the_sites_is_refused():
+    entry = {"activation": "prelu", "share": "channel", "channels": 7}
+    with pytest.raises(PlacementError, match="1 has 6 channels, but the placement has 7"):
+        Placement.uniform(entry, ["1"]).apply(model())
+    assert Placement.uniform(entry | {"channels": 6}, ["1"]).apply(model())(X).shape == (3, 2)
+
+
+def test_an_option_that_names_no_activation_is_refused():
+    entry = {"activation": "bspline", "parameters": {"like": 3}}
+    with pytest.raises(PlacementError, match="1: an activation must be a name or an expression"):
+        Placement.uniform(entry, ["1"]).apply(model())
+    many = {"activation": "mixture", "parameters": {"members": [f"add(x,{n})" for n in range(200)]}}
+    with pytest.raises(PlacementError, match="64 at most") as told:
+        Placement.uniform(many, ["1"]).apply(model())
+    assert len(str(told.value)) < 300
 
 
 @pytest.mark.parametrize("share", ["layer", "channel"])

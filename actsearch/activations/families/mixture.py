@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,8 @@ from actsearch.errors import InvalidValueError
 
 HEAD_START = 6.0
 """Logit of the member that the mixture starts like; the others have 0."""
+
+MOST_MEMBERS = 64
 
 
 @register
@@ -28,7 +31,7 @@ class Mixture(Flexible):
     :meth:`reduce`.
 
     Args:
-        members: names or expressions, at least two, at their own default parameters, which are not
+        members: names or expressions, 2 to 64, at their own default parameters, which are not
             learned.
         like: the member to start at, or ``None``.
 
@@ -56,9 +59,10 @@ class Mixture(Flexible):
         if named:
             members = [canonical_name(member) or member for member in members]
             like = canonical_name(like) or like if isinstance(like, str) else like
-        if not named or len(set(members)) != len(members) or len(members) < 2:
+        if not named or len(set(members)) != len(members) or not 2 <= len(members) <= MOST_MEMBERS:
             raise InvalidValueError(
-                f"members must be at least two different names or expressions, but got {members!r}."
+                f"members must be at least two different names or expressions, {MOST_MEMBERS} at"
+                f" most, but got {reprlib.repr(members)}."
             )
         if like is not None and like not in members:
             raise InvalidValueError(f"like must be one of {list(members)}, but got {like!r}.")

@@ -13,6 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from actsearch.errors import SearchSpaceError
+from actsearch.placement.files import read_text
 
 MAX_BYTES = 256_000
 MAX_DEPTH = 12
@@ -27,13 +28,9 @@ def load(path: Path) -> tuple[Any, Lines]:
             YAML; with file and line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
         raise SearchSpaceError(f"{path} cannot be read: {error}.") from None
-    if len(text) > MAX_BYTES:
-        raise SearchSpaceError(
-            f"{path} must be smaller than {MAX_BYTES} bytes, but has {len(text)}."
-        )
     reader = YAML(typ="safe", pure=True)
     try:
         root = reader.compose(text)
@@ -63,8 +60,10 @@ def _plain(reader: YAML, node: Node, at: tuple[str | int, ...], lines: Lines, pa
         case MappingNode(value=pairs):
             data: dict[str, Any] = {}
             for key_node, value_node in pairs:
-                key = str(key_node.value)
                 key_line = key_node.start_mark.line + 1
+                if not isinstance(key_node, ScalarNode) or key_node.anchor is not None:
+                    raise SearchSpaceError(f"{path}:{key_line}: a key must be a plain text.")
+                key = str(key_node.value)
                 if key in data:
                     raise SearchSpaceError(f"{path}:{key_line}: {key!r} is given twice. Keep one.")
                 lines[(*at, key)] = key_line

@@ -31,8 +31,11 @@ def test_scalars_are_those_of_yaml_1_2(tmp_path):
         ),
         ("a: [" * 200, "not valid YAML"),
         ("[" * 100_000, "not valid YAML"),
-        ("a: " + "x" * 300_000, "must be smaller than 256000 bytes"),
+        ("a: " + "x" * 300_000, "it must have at most 256000 bytes"),
         ("\n".join("  " * depth + "a:" for depth in range(20)), "nested deeper than 12"),
+        ("? - &l [x, x]\n  - [*l, *l]\n: 1\n", "a.yaml:1: a key must be a plain text"),
+        ("? {a: b}\n: 1\n", "a.yaml:1: a key must be a plain text"),
+        ("&k a: 1\n", "a.yaml:1: a key must be a plain text"),
         ("a: 2020-01-01\n", "the tag tag:yaml.org,2002:timestamp"),
     ],
 )
