@@ -94,11 +94,13 @@ class RunOptions:
     executor: Literal["local", "inline"] = "local"
 
     def __post_init__(self) -> None:
-        if self.trials < 1 or self.jobs < 1 or (self.time is not None and self.time <= 0):
-            raise InvalidValueError(
-                "trials and jobs must be at least 1 and time positive, but got"
-                f" trials={self.trials}, jobs={self.jobs}, time={self.time}."
-            )
+        for name, least in {"trials": 1, "jobs": 1, "confirm": 0, "seeds": 1}.items():
+            if (value := getattr(self, name)) < least:
+                raise InvalidValueError(f"{name} must be at least {least}, but got {value}.")
+        for name in ("time", "trial_timeout"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InvalidValueError(f"{name} must be seconds above 0, but got {value}.")
 
 
 def with_options(function: Callable[..., SearchResult]) -> Callable[..., SearchResult]:

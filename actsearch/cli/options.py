@@ -61,6 +61,9 @@ def take_data(arguments: list[str]) -> tuple[str, list[str]]:
 def take(option: str, arguments: list[str]) -> tuple[str, list[str]]:
     """Split off an option with its value; empty where it is not given.
 
+    Raises:
+        InvalidValueError: no value behind it.
+
     >>> take("--task", ["--task", "flow", "--task.depth=2"])
     ('flow', ['--task.depth=2'])
     """
@@ -69,6 +72,8 @@ def take(option: str, arguments: list[str]) -> tuple[str, list[str]]:
     for word in words:
         if word == option:
             found = next(words, "")
+            if not found:
+                raise InvalidValueError(f"{option} must have a value, but nothing follows it.")
         elif word.startswith(f"{option}="):
             found = word.removeprefix(f"{option}=")
         else:

@@ -146,6 +146,8 @@ def _import(path: str) -> type[Measure]:
     module, _, name = path.rpartition(".")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    if not module or module.startswith("."):
+        raise MeasureError(f"{path!r} must be a dotted path, such as package.module.Class.")
     try:
         found: Any = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:

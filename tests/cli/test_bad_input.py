@@ -34,7 +34,8 @@ CASES = {
     ),
     "study": (["best", "nothing", "--store", "store"], "unknown study 'nothing'"),
     "study name": ([*SEARCH, "--study", "a/b"], "a study's name must be"),
-    "trials": ([*SEARCH, "--trials", "0"], "trials and jobs must be at least 1 and time positive"),
+    "trials": ([*SEARCH, "--trials", "0"], "trials must be at least 1, but got 0"),
+    "data": ([*SEARCH, "--data", "x"], "'x' must be a dotted path, such as package.module.Class"),
     "requirement": (
         ["search", "own.Squashed", "--space", "space.yaml", "--store", "store"],
         "which requires 'bounded and bijective': elu",

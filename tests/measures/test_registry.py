@@ -135,6 +135,7 @@ def test_a_name_is_that_of_one_measure(other):
             UnknownNameError,
             "unknown option of certified_accuracy 'radios'; nearest: radius",
         ),
+        (".x.Measure", {}, MeasureError, "'.x.Measure' must be a dotted path, such as package"),
         ("certified_accuracy", {"radius": "far"}, InvalidValueError, "radius"),
         ("certified_accuracy", {"radius": -1}, InvalidValueError, "at least 0, but got -1"),
         ("latency", {"rounds": 1}, UnknownNameError, "option of latency 'rounds'; known: none"),

@@ -219,8 +219,12 @@ def imported(path: str) -> Any:
     module_name, _, name = path.rpartition(".")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    if (found := given.look_up(path)) is not None:
+        return found
+    if not module_name or module_name.startswith("."):
+        raise TaskError(f"{path!r} must be a dotted path, such as package.module.Class.")
     try:
-        return given.look_up(path) or getattr(importlib.import_module(module_name), name)
+        return getattr(importlib.import_module(module_name), name)
     except ModuleNotFoundError as error:
         raise TaskError(
             f"{path!r} must be importable, but there is no module {error.name!r} from this folder."

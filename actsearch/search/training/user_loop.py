@@ -150,7 +150,7 @@ def _function(path: str) -> Callable[..., Any]:
     """
     found = given.look_up(path)
     module, _, name = path.rpartition(".")
-    if found is None and module:
+    if found is None and module and not module.startswith("."):
         try:
             found = getattr(importlib.import_module(module), name, None)
         except ImportError as error:

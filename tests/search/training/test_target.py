@@ -120,3 +120,11 @@ def test_the_parts_are_built_from_the_options():
 @pytest.mark.usefixtures("own")
 def test_a_users_own_class_says_nothing_of_itself():
     assert Target.resolve("own.Own").default("monitor", "val_loss") == "val_loss"
+
+
+@pytest.mark.parametrize("path", [".toy.Toy", "../toy.Toy", ".Toy", "a/../.Toy"])
+@pytest.mark.parametrize("part", ["task", "data"])
+def test_what_is_no_dotted_path_is_refused(path, part):
+    given = {"task": "classification", "data": ""} | {part: path}
+    with pytest.raises(TaskError, match=f"'{path}' must be|no module 'a/"):
+        resolve(**given)
