@@ -1,0 +1,3 @@
+"""Imaging: a slice reconstructed from photons that came through it."""
+
+from .task import Tomography as Tomography
