@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 
@@ -31,6 +32,7 @@ def run(arguments: list[str]) -> int:
             " --allow-remote to let others in."
         )
 
+    from actsearch.search.executors.guardian import Guardian
     from actsearch.search.study.store import Store
     from actsearch.tracking.database import create_database
 
@@ -40,6 +42,7 @@ def run(arguments: list[str]) -> int:
             f"{store.root} must be a store of studies, but holds none. Run a search first, or pass"
             " --store."
         )
+    _check_port(options.host, options.port)
     create_database(store.root)
     hosts = [f"{name}:{options.port}" for name in ("localhost", "127.0.0.1", "[::1]")]
     if options.host not in LOOPBACK:
@@ -71,10 +74,28 @@ def run(arguments: list[str]) -> int:
         f"MLflow's pages on {store.root}: http://{options.host}:{options.port}    (Ctrl-C ends)",
         flush=True,
     )
+    guardian = Guardian()  # however this process ends, its pages do
     with subprocess.Popen(command, env=environment, start_new_session=True) as server:  # noqa: S603  # a fixed command
+        guardian.watch(server.pid)
         try:
             return server.wait()
         except KeyboardInterrupt:
-            os.killpg(server.pid, 15)
-            server.wait()
             return 0
+        finally:
+            guardian.close()
+
+
+def _check_port(host: str, port: int) -> None:
+    """Refuse a port that cannot be listened at."""
+    try:
+        if not 0 < port < 1 << 16:
+            raise OverflowError("no such port")
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(*address[:2]) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address[4])
+    except (OSError, OverflowError) as error:
+        raise InvalidValueError(
+            f"port must be free and from 1 to 65535, but at {host}:{port}:"
+            f" {getattr(error, 'strerror', None) or error}. Choose another with --port."
+        ) from None

@@ -29,6 +29,9 @@ SEARCH = [
     1,
 ]
 
+HARD = (signal.SIGKILL, signal.SIGHUP)
+"""What a command is given no time to tidy up after."""
+
 
 def answer(url: str, host: str | None = None) -> int:
     request = urllib.request.Request(url, headers={"Host": host} if host else {})
@@ -42,7 +45,10 @@ def answer(url: str, host: str | None = None) -> int:
         return 0
 
 
-def test_pages_answer_this_machine_alone(own, actsearch):
+@pytest.mark.parametrize(
+    "end", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.long) for n in HARD)]
+)
+def test_pages_answer_this_machine_alone(own, actsearch, end):
     assert actsearch(*SEARCH).returncode == 0
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -82,9 +88,16 @@ def test_pages_answer_this_machine_alone(own, actsearch):
                 == 403
             )
             assert answer(f"http://127.0.0.1:{port}/") == 200
+            second = actsearch("ui", "--store", "store", "--port", port)
+            assert second.returncode == 2
+            assert f"must be free and from 1 to 65535, but at 127.0.0.1:{port}" in second.stderr
         finally:
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=30) == 0
+            process.send_signal(end)
+            assert process.wait(timeout=30) == (0 if end == signal.SIGINT else -end)
+    deadline = time.monotonic() + 30
+    while answer(f"http://127.0.0.1:{port}/health") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not answer(f"http://127.0.0.1:{port}/health"), "its pages ended with it"
 
 
 @pytest.mark.parametrize(
