@@ -195,6 +195,7 @@ class TaskLaws:
                 "trainer.accelerator": "cpu",
             },
             learning_rate="fixed",  # the second trial so has activations of its own
+            experience=False,  # to look it up takes longer than both trials
             confirm=0,
         )
         assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 2, result.trials
