@@ -82,6 +82,18 @@ def c_source(model: nn.Module, inputs: Sequence[Tensor]) -> CSource:
     return CSource(text, flash, 4 * sum(slots), counts)
 
 
+def counts_by_place(model: nn.Module, inputs: Sequence[Tensor]) -> dict[str, Counter[str]]:
+    """Return how often each part of a model needs each operation for one sample, by its path.
+
+    What is elementwise and stands side by side counts under all its paths together, with commas.
+    """
+    found: dict[str, Counter[str]] = {}
+    for nest in NestWriter(trace(model, [tensor[:1] for tensor in inputs])).nests:
+        place = nest.title.partition(": ")[0]
+        found[place] = found.get(place, Counter()) + nest.loops.counts
+    return found
+
+
 def write_c(model: nn.Module, inputs: Sequence[Tensor], path: str | Path) -> CSource:
     """Write :func:`c_source` to a file."""
     source = c_source(model, inputs)

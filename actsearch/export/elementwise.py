@@ -1,6 +1,7 @@
 """Elementwise operations of torch as expressions of C99 in single precision.
 
-Each is written in the form that keeps its digits: GELU by ``erfcf``, not by one plus ``erff``.
+Each is written in the form that keeps its digits: GELU by ``erfcf``, not by one plus ``erff``. A
+choice of two numbers is one of C, since ``fmaxf`` is a call of a function on many devices.
 """
 
 from __future__ import annotations
@@ -37,17 +38,15 @@ PLAIN: Mapping[str, str] = MappingProxyType(
         "hypot": "hypotf({0}, {1})",
         "copysign": "copysignf({0}, {1})",
         "sigmoid": "1.0f / (1.0f + expf(-{0}))",
-        "log_sigmoid_forward": "fminf({0}, 0.0f) - log1pf(expf(-fabsf({0})))",
+        "log_sigmoid_forward": "({0} > 0.0f ? 0.0f : {0}) - log1pf(expf(-fabsf({0})))",
         "silu": "{0} / (1.0f + expf(-{0}))",
         "mish": "{0} * tanhf(log1pf(expf({0})))",
-        "relu": "fmaxf({0}, 0.0f)",
-        "hardsigmoid": "fminf(fmaxf({0} + 3.0f, 0.0f), 6.0f) / 6.0f",
-        "hardswish": "{0} * fminf(fmaxf({0} + 3.0f, 0.0f), 6.0f) / 6.0f",
+        "relu": "{0} < 0.0f ? 0.0f : {0}",
         "softshrink": "{0} > {1} ? {0} - {1} : ({0} < -({1}) ? {0} + {1} : 0.0f)",
         "hardshrink": "{0} > {1} || {0} < -({1}) ? {0} : 0.0f",
         "threshold": "{0} > {1} ? {0} : {2}",
-        "minimum": "fminf({0}, {1})",
-        "maximum": "fmaxf({0}, {1})",
+        "minimum": "{0} > {1} ? {1} : {0}",
+        "maximum": "{0} < {1} ? {1} : {0}",
         "where": "{0} ? {1} : {2}",
         "sign": "({0} > 0.0f) - ({0} < 0.0f)",
         "eq": "{0} == {1}",
@@ -105,8 +104,8 @@ def _div(a: str, b: str, rounding_mode: str | None = None) -> str:
 
 
 def _clamp(x: str, low: str | None = None, high: str | None = None) -> str:
-    inside = x if low is None else f"fmaxf({x}, {low})"
-    return inside if high is None else f"fminf({inside}, {high})"
+    inside = x if high is None else f"{x} > {high} ? {high} : {x}"
+    return inside if low is None else f"{x} < {low} ? {low} : {inside}"
 
 
 def _hardtanh(x: str, low: str = "-1.0f", high: str = "1.0f") -> str:

@@ -122,9 +122,9 @@ def max_pooling(
         raise TypeError("dilation")
     size = _pair(kernel, True, 1)
     steps, edge = _pair(stride or kernel, True, 1), _pair(padding, True, 0)
-    take = "value = fmaxf(value, {})"
+    take = "if ({0} > value) value = {0}"
     lines = _pooling(node, x, size, steps, edge, "-INFINITY", take, "value")
-    return Loops(lines, Counter({"fmaxf": prod(shape_of(node)) * prod(size)}))
+    return Loops(lines, Counter({"<": prod(shape_of(node)) * prod(size)}))
 
 
 def mean_pooling(
@@ -153,8 +153,8 @@ def adaptive_mean_pooling(node: Node, x: Node, output: Sequence[int]) -> Loops:
 REDUCED = {
     "sum": ("0.0f", "value += {}", "value"),
     "mean": ("0.0f", "value += {}", "value / {}.0f"),
-    "amax": ("-INFINITY", "value = fmaxf(value, {})", "value"),
-    "amin": ("INFINITY", "value = fminf(value, {})", "value"),
+    "amax": ("-INFINITY", "if ({0} > value) value = {0}", "value"),
+    "amin": ("INFINITY", "if ({0} < value) value = {0}", "value"),
 }
 
 
@@ -174,7 +174,7 @@ def reduction(
     body = nest([shape[dim] for dim in gone], [f"{take.format(f'@{x}@[{outer} + {inner}]')};"], "j")
     store = f"@{node}@[{index(contiguous(sizes))}] = {end.format(count)};"
     lines = nest(sizes, [f"float value = {start};", *body, store])
-    done = Counter({"fmaxf" if how.startswith("a") else "+": prod(shape)})
+    done = Counter({"<" if how.startswith("a") else "+": prod(shape)})
     return Loops(lines, done + Counter({"/": prod(sizes) if how == "mean" else 0}))
 
 

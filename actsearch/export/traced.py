@@ -30,8 +30,6 @@ WRITTEN_WHOLE = (
     aten.elu.default,
     aten.leaky_relu.default,
     aten.hardtanh.default,
-    aten.hardsigmoid.default,
-    aten.hardswish.default,
     aten.hardshrink.default,
     aten.softshrink.default,
     aten.threshold.default,

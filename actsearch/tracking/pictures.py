@@ -18,6 +18,7 @@ from actsearch.placement import Placement, SiteEntry
 from actsearch.search.confirm.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.study.pareto import front
 from actsearch.search.study.record import StudyRun
+from actsearch.tracking.words import short
 
 COLOURS = {TrialState.COMPLETE: "tab:blue", TrialState.PRUNED: "tab:orange"}
 MAX_LABELS = 40
@@ -200,12 +201,16 @@ def pareto(run: StudyRun, path: Path) -> None:
     )
     signs = [1 if objective.mode == "min" else -1 for objective in (first, second)]
     best = sorted(
-        (complete[i].values[:2] for i in front([t.values[:2] for t in complete], signs)),
-        key=lambda v: v[0],
+        (complete[i] for i in front([t.values[:2] for t in complete], signs)),
+        key=lambda trial: trial.values[0],
     )
-    axes.plot(
-        [v[0] for v in best], [v[1] for v in best], "o-", color="tab:green", label="Pareto front"
-    )
+    x, y = [trial.values[0] for trial in best], [trial.values[1] for trial in best]
+    axes.plot(x, y, "o-", color="tab:green", label="Pareto front")
+    middle = sum(axes.get_xlim()) / 2
+    for trial, at in zip(best, zip(x, y, strict=True), strict=True):
+        side, away = ("right", -5) if at[0] > middle else ("left", 5)
+        name = short(run, trial)
+        axes.annotate(name, at, (away, 4), textcoords="offset points", fontsize=6, ha=side)
     if complete:
         axes.plot(*complete[0].values[:2], "*", ms=14, color="tab:orange", label="knee")
     if run.baseline is not None:

@@ -23,7 +23,7 @@ class Cost(Measure):
     """What a sample costs, as ``actsearch export --to c`` writes the network.
 
     Args:
-        unit: ``ops``, counted in additions (a division is 4, a function of ``math.h`` 10);
+        unit: ``ops``, counted in additions (a division is 4, a function of ``math.h`` 40);
             ``cycles`` of a Cortex-M4F, of its arithmetic alone; or ``latency``, nanoseconds on this
             machine, compiled.
         clock: of the Cortex-M4F in MHz; ``cycles`` are then microseconds.
