@@ -9,6 +9,15 @@ MOST_SHOWN = 20
 """Known names that a message lists where none is near; more do not help."""
 
 
+def printable(text: str) -> str:
+    r"""Return a text without what a terminal would obey, such as a name with escape sequences.
+
+    >>> printable("a\x1b[31mb")
+    'a?[31mb'
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
+
+
 class ActsearchError(Exception):
     """Anything that a user can put right.
 

@@ -8,7 +8,7 @@ import sys
 import warnings
 from typing import Any, NoReturn
 
-from actsearch.errors import ActsearchError, ActsearchWarning, UnknownNameError
+from actsearch.errors import ActsearchError, ActsearchWarning, UnknownNameError, printable
 
 COMMANDS = {
     "search": "search which activation belongs where, and confirm the best",
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             )
         sys.exit(importlib.import_module(f"actsearch.cli.{given[0]}").run(given[1:]) or 0)
     except ActsearchError as error:
-        print(f"actsearch: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"actsearch: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
         code = stop.args[0] if stop.args else 130
@@ -95,4 +95,4 @@ def _show_warning(
     Those of libraries are no concern of the user of a command.
     """
     if issubclass(category, ActsearchWarning):
-        print(f"actsearch: note: {message}", file=sys.stderr)
+        print(f"actsearch: note: {printable(str(message))}", file=sys.stderr)

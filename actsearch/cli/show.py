@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actsearch.cli.options import add_store, parse_arguments
+from actsearch.errors import printable
 from actsearch.run import SearchResult
 from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.study.record import StudyRun
@@ -83,5 +84,5 @@ def _table(title: str, header: list[str], lines: list[list[str]]) -> Table:
             justify="left" if name in ("placement", "the best of it", "step", "") else "right",
         )
     for line in lines:
-        table.add_row(*line, style="bold" if line[0] == "baseline" else None)
+        table.add_row(*map(printable, line), style="bold" if line[0] == "baseline" else None)
     return table

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
@@ -64,14 +66,36 @@ def download(uri: str, folder: str) -> Path:
     try:
         # Only where asked for: MLflow stays out of training code.
         from mlflow.artifacts import download_artifacts
+        from mlflow.tracking import is_tracking_uri_set
     except ImportError:
         raise PlacementError(
             f"{uri} must be read through MLflow, which is not installed. Pass a file instead."
         ) from None
+    if tracking is None and not is_tracking_uri_set():  # MLflow would make an empty store here
+        raise PlacementError(
+            f"{uri} must be in a store of MLflow, but MLFLOW_TRACKING_URI is not set and there is"
+            f" no {store}. Set it, or go to the folder of the study."
+        )
     try:
-        return Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking))
+        with _without_progress_bars():
+            return Path(
+                download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking)
+            )
     except Exception as error:  # whatever a store or a server raises: told with its cause
         raise PlacementError(f"{uri} cannot be read from MLflow: {error}.") from error
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    name = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+    before = os.environ.get(name)
+    os.environ[name] = "false"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def explain(error: ValidationError) -> str:

@@ -14,6 +14,9 @@ from filelock import FileLock
 
 from actsearch.search.study.store import write_ahead
 
+DRAFT = ".mlflow."
+"""How folders of a database begin that is being made."""
+
 
 def create_database(root: Path) -> None:
     """Create MLflow's database once, whole.
@@ -29,7 +32,9 @@ def create_database(root: Path) -> None:
             return
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        draft = Path(tempfile.mkdtemp(dir=root, prefix=".mlflow."))
+        for left in root.glob(f"{DRAFT}*"):  # of a process that was killed here
+            shutil.rmtree(left, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(dir=root, prefix=DRAFT))
         try:
             with _unsynchronised(draft):
                 SqlAlchemyStore(

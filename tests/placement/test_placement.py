@@ -426,3 +426,10 @@ def test_a_file_has_the_mode_that_the_umask_leaves(tmp_path):
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o640
     assert [p.name for p in tmp_path.iterdir()] == ["best.json"]
+
+
+def test_a_run_is_not_looked_for_where_there_is_no_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PlacementError, match="must be in a store of MLflow, but MLFLOW_TRACKING"):
+        Placement.load("runs:/" + "0" * 32 + "/placement.json")
+    assert not list(tmp_path.iterdir())

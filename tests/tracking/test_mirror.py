@@ -91,6 +91,7 @@ def test_what_was_cut_in_the_middle_of_a_trial_is_brought_over(own, actsearch, m
 
 
 def test_database_is_whole_and_read_while_written(tmp_path):
+    (tmp_path / ".mlflow.killed").mkdir()
     create_database(tmp_path)
     assert [file.name for file in tmp_path.glob("*mlflow*")] == ["mlflow.db"], "no draft is left"
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
