@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,6 +17,7 @@ from actsearch.errors import InvalidValueError, UnknownNameError
 
 Share = Literal["layer", "channel"]
 Value = float | Tensor
+Function = Callable[[Any, Tensor], Tensor]
 BESIDE_PARAMETERS = ("learn", "share", "channels", "channel_dim")
 """What a specification says beside the values of parameters and options."""
 
@@ -62,7 +64,8 @@ class Parameter:
             raise InvalidValueError(
                 f"{name} must be a finite number, but got {value!r}. Its default is {self.default}."
             )
-        if not bool(self.constraint.check(torch.tensor(float(value), dtype=torch.float64))):
+        given = torch.tensor(float(value), dtype=torch.float64, device="cpu")
+        if not bool(self.constraint.check(given)):
             raise InvalidValueError(
                 f"{name} must be in {self.constraint}, but got {value!r}. Default: {self.default}."
             )
@@ -111,6 +114,17 @@ def arguments_of(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {key: spec[key] for key in BESIDE_PARAMETERS if spec.get(key) is not None} | dict(
         parameters
     )
+
+
+def at_least_single(function: Function) -> Function:
+    """Evaluate a function of float16 in float32, where its parts would overflow."""
+
+    @functools.wraps(function)
+    def evaluate(self: Any, x: Tensor) -> Tensor:
+        half = x.dtype == torch.float16
+        return function(self, x.float()).to(x.dtype) if half else function(self, x)
+
+    return evaluate
 
 
 class Activation(nn.Module):
@@ -203,14 +217,17 @@ class Activation(nn.Module):
         self.channels = channels if share == "channel" else None
         self.channel_dim = channel_dim
         for key in self.learn:
-            start = torch.full((self.channels or 1,), self.values[key], dtype=torch.float64)
+            # On the processor, since a model may be made on the meta device, without numbers.
+            size, number = (self.channels or 1,), self.values[key]
+            start = torch.full(size, number, dtype=torch.float64, device="cpu")
             raw = transform_to(learnable[key].constraint).inv(start)
             if not bool(raw.isfinite().all()):
                 raise InvalidValueError(
                     f"{key} must start inside of {learnable[key].constraint} to be learned, but got"
                     f" {self.values[key]!r}."
                 )
-            self.register_parameter(f"raw_{key}", nn.Parameter(raw.to(torch.get_default_dtype())))
+            raw = raw.to(torch.get_default_device(), torch.get_default_dtype())
+            self.register_parameter(f"raw_{key}", nn.Parameter(raw))
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the function to every element of ``x``."""

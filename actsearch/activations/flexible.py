@@ -29,8 +29,8 @@ class Flexible(Activation):
       vector a channel, :math:`(n, 1, \dots, C, \dots, 1)`: in either case ``coefficients[i]``
       broadcasts against ``x``.
 
-    Numerics: evaluated in the wider of the dtypes of input and coefficients, returned in that of
-    the input.
+    Numerics: evaluated in the wider of the dtypes of input and coefficients, in float32 at least
+    where that is float16; returned in that of the input.
 
     Args:
         learn: ``["coefficients"]`` (also where not given), or ``[]`` for a fixed function.
@@ -64,7 +64,9 @@ class Flexible(Activation):
                 raise UnknownNameError.among(
                     f"learnable parameter of {self.name}", given, [COEFFICIENTS]
                 )
-        start = self.start().to(torch.get_default_dtype()).repeat(self.channels or 1, 1)
+        with torch.device("cpu"):  # a model may be made on the meta device, without numbers
+            start = self.start().repeat(self.channels or 1, 1)
+        start = start.to(torch.get_default_device(), torch.get_default_dtype())
         if learn is None or list(learn):
             self.coefficients = nn.Parameter(start)
         else:
@@ -77,7 +79,10 @@ class Flexible(Activation):
     @override
     def forward(self, x: Tensor) -> Tensor:
         dtype = torch.promote_types(x.dtype, self.coefficients.dtype)
-        return self.function(x.to(dtype), **self.current(x.ndim)).to(x.dtype)
+        dtype = torch.float32 if dtype == torch.float16 else dtype
+        present = self.current(x.ndim)
+        present[COEFFICIENTS] = present[COEFFICIENTS].to(dtype)
+        return self.function(x.to(dtype), **present).to(x.dtype)
 
     def current(self, ndim: int = 0) -> dict[str, Any]:
         """Return the options, and the coefficients shaped for an input of ``ndim`` dimensions."""

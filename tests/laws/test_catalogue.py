@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from actsearch.activations import Parameter, catalogue, from_spec
+from actsearch.activations import Parameter, catalogue, from_spec, properties
 from actsearch.activations.families.surrogate import Surrogate
 from actsearch.activations.properties.breaks import derivatives, find_breaks, grid
 from actsearch.activations.registry import family
@@ -244,3 +244,46 @@ def test_what_cannot_be_learned_is_refused(entry):
     for name in ("no_such_parameter", *fixed):
         with pytest.raises(UnknownNameError):
             entry(learn=[name])
+
+
+def test_it_can_be_made_without_numbers(entry):
+    """On the meta device, as large models are; then it has shapes alone."""
+    with torch.device("meta"):
+        made = everything_learned(entry, share="channel", channels=3)
+        assert made(torch.empty(2, 3)).shape == (2, 3)
+    plain = everything_learned(entry, share="channel", channels=3)
+    shapes = {name: (x.shape, x.dtype) for name, x in plain.state_dict().items()}
+    assert {name: (x.shape, x.dtype) for name, x in made.state_dict().items()} == shapes
+    assert all(x.is_meta for x in made.state_dict().values())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+def test_forward_and_backward_mode_agree(entry):
+    """Jacobian-vector products, and second derivatives by both modes where there are any."""
+    f = everything_learned(entry).double().eval()
+    x = torch.tensor([-3.0, -1.1, -0.3, 0.4, 2.1, 5.2], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(f(x).sum(), x)
+    _, found = torch.func.jvp(f, (x.detach(),), (torch.ones_like(x),))
+    torch.testing.assert_close(found, slope)
+    if properties(f).smoothness >= 2:
+        curvature = torch.func.hessian(lambda z: f(z).sum())(x.detach())
+        value = f(x).sum() + 0 * x.square().sum()  # what is linear has a second derivative too
+        (first,) = torch.autograd.grad(value, x, create_graph=True)
+        (expected,) = torch.autograd.grad(first.sum(), x)
+        torch.testing.assert_close(curvature, expected.diag())
+
+
+def test_half_precision_is_finite_where_it_can_hold_the_value(entry):
+    x = torch.tensor([6e-8, 1e-4, 1.0, 10.0, 88.0, 100.0, 1e4, 65504.0])
+    x = torch.cat([-x, x.new_zeros(1), x]).half()
+    with torch.no_grad():
+        value = entry().eval().half()(x)
+        exact = entry().eval().double()(x.double())
+    assert bool(value[exact.abs() <= 65504].isfinite().all())
+
+
+def test_what_is_no_number_stays_none(entry):
+    x = torch.full((3,), torch.nan, requires_grad=True)
+    assert bool(entry()(x).isnan().all())
+    with torch.no_grad():
+        assert bool(entry()(x).isnan().all())

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 from typing_extensions import override
 
-from actsearch.activations.base import Activation, Parameter, Value
+from actsearch.activations.base import Activation, Parameter, Value, at_least_single
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
 
@@ -52,6 +52,7 @@ class BentIdentity(Activation):
         smoothness=inf, slope=1.5, values=(-inf, inf), asymptotes=(0.5, 1.5),
     )  # fmt: skip
 
+    @at_least_single
     def function(self, x: Tensor) -> Tensor:
         """Return the formula with ``√(x² + 1) - 1`` as ``x²/(√(x² + 1) + 1)``, accurate near 0."""
         square = x.square()

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from actsearch.activations.base import Activation
+from actsearch.activations.base import Activation, at_least_single
 from actsearch.activations.families.gated.cumulative import SiLU, gated
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
@@ -217,6 +217,7 @@ class QuickGELU(Approximation):
     facts: ClassVar = gated(SiLU.facts["minimum"] / 1.702, SiLU.facts["derivative_bound"])
 
     @override
+    @at_least_single
     def function(self, x: Tensor) -> Tensor:
         return F.silu(1.702 * x) / 1.702
 
@@ -279,6 +280,7 @@ class QuadraticGELU(Approximation):
         asymptotes=(0, 1),
     )
 
+    @at_least_single
     def function(self, x: Tensor) -> Tensor:
         """Return the formula, with ``x sign(x)`` as the absolute value."""
         magnitude = x.abs()

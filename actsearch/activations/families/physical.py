@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, exp, inf, sqrt
+from math import ceil, exp, inf, log, sqrt
 from typing import Any, ClassVar
 
 import torch
@@ -103,11 +103,7 @@ class Hill(Activation):
         The smallest normal number stands for 0, so that its logarithm is finite.
         """
         tiny = torch.finfo(x.dtype).tiny
-        log_half = (
-            half.log()
-            if isinstance(half, Tensor)
-            else torch.tensor(half, dtype=torch.float64).log().item()
-        )
+        log_half = half.log() if isinstance(half, Tensor) else log(half)
         ratio = torch.log(F.threshold(x, tiny, tiny)) - log_half
         return torch.sigmoid(coefficient * ratio) * (x > 0)
 

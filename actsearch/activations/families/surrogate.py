@@ -35,7 +35,7 @@ class _Step(Function):
     @staticmethod
     @override
     def forward(x: Tensor, soft: Tensor) -> Tensor:
-        return (x > 0).to(x.dtype)
+        return _step(x)
 
     @staticmethod
     @override
@@ -46,6 +46,20 @@ class _Step(Function):
     @override
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[None, Tensor]:
         return None, gradient
+
+
+class _StepEitherMode(_Step):
+    """The same in forward mode as well, which ``torch.compile`` does not trace."""
+
+    @staticmethod
+    @override
+    def jvp(ctx: FunctionCtx, *tangents: Tensor) -> Tensor:
+        return tangents[1]
+
+
+def _step(x: Tensor) -> Tensor:
+    """Return the Heaviside step; what is no number stays none, so that it is seen."""
+    return torch.where(x.isnan(), x, (x > 0).to(x.dtype))
 
 
 class Surrogate(Activation):
@@ -76,8 +90,9 @@ class Surrogate(Activation):
     def function(self, x: Tensor, **values: Any) -> Tensor:
         """Return 1 where x > 0, else 0."""
         if not torch.is_grad_enabled():
-            return (x > 0).to(x.dtype)
-        stepped: Tensor = _Step.apply(x.detach(), self.soft_step(x, **values))  # type: ignore[no-untyped-call]  # torch's own
+            return _step(x)
+        way = _Step if torch.compiler.is_compiling() else _StepEitherMode
+        stepped: Tensor = way.apply(x.detach(), self.soft_step(x, **values))  # type: ignore[no-untyped-call]  # torch's own
         return stepped
 
     def soft_step(self, x: Tensor, *args: Any, **values: Any) -> Tensor:

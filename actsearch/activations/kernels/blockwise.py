@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from actsearch.activations.base import Value
+from actsearch.activations.kernels.recomputed import derivative_along
 
 LARGE = 1 << 16
 """Elements from which on blocks are used."""
@@ -92,6 +93,21 @@ class Formula(Function):
         return _gradients(ctx.rule, gradient, x, parameter, ctx.needs_input_grad[2])
 
 
+class FormulaEitherMode(Formula):
+    """The same in forward mode as well, which ``torch.compile`` does not trace."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep the input and the parameter for either mode."""
+        Formula.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[1:])
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> Tensor:
+        """Return the derivative in a direction."""
+        return derivative_along(ctx.rule.value, ctx.saved_tensors, tangents)
+
+
 class Blockwise(Function):
     """Evaluates a rule by its kernels, block by block."""
 
@@ -129,7 +145,8 @@ def evaluate_rule(rule: type[Rule], x: Tensor, parameter: Value) -> Tensor:
     """Return φ(x; θ) by a rule; a parameter that is a number is not learned."""
     if not isinstance(parameter, Tensor):
         parameter = torch.full((), parameter, dtype=x.dtype, device=x.device)
-    way = Blockwise if works_in_blocks(x, parameter) else Formula
+    either = Formula if torch.compiler.is_compiling() else FormulaEitherMode
+    way = Blockwise if works_in_blocks(x, parameter) else either
     result: Tensor = way.apply(rule, x, parameter)  # type: ignore[no-untyped-call]  # torch's own
     return result
 

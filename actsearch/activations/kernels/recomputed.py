@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -42,6 +42,7 @@ class Recomputed(Function):
         """Keep the inputs."""
         ctx.rule, *tensors = inputs
         ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -54,6 +55,22 @@ class Recomputed(Function):
         _, pull = cast(Any, torch.func.vjp(ctx.rule.formula, *inputs))
         found = pull(gradient)
         return None, *(each if need else None for each, need in zip(found, needed, strict=True))
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> Tensor:
+        """Return the derivative in a direction, by the formula."""
+        return derivative_along(ctx.rule.formula, ctx.saved_tensors, tangents)
+
+
+def derivative_along(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], tangents: Sequence[Tensor | None]
+) -> Tensor:
+    """Return the derivative of a function of tensors in a direction; ``None`` stands for 0."""
+    given = tuple(
+        torch.zeros_like(x) if tangent is None else tangent
+        for x, tangent in zip(inputs, tangents, strict=True)
+    )
+    return cast(Tensor, torch.func.jvp(function, tuple(inputs), given)[1])
 
 
 def evaluate_in_place(rule: InPlaceRule, *inputs: Tensor) -> Tensor:
