@@ -43,6 +43,8 @@ def run(arguments: list[str]) -> int:
     add_store(parser)
     options = parse_arguments(parser, arguments)
 
+    import torch
+
     from actsearch.search.confirm.measured import arms_of_study
     from actsearch.search.study.record import StudyRun
     from actsearch.search.study.store import Store
@@ -60,6 +62,10 @@ def run(arguments: list[str]) -> int:
         print("training the placement", file=sys.stderr)
     fitted = arm.trained("val")
     rows = _samples(fitted)
+    if any(row.dtype == torch.float64 for row in rows):
+        print("its double precision becomes single, as devices have it", file=sys.stderr)
+        fitted.module.float()
+        rows = [row.float() for row in rows]
     path = Path(options.output or f"{options.study}.{options.to}")
     path.parent.mkdir(parents=True, exist_ok=True)
     if options.to == "onnx":
@@ -80,14 +86,8 @@ def _onnx(module: nn.Module, rows: list[Tensor], path: Path, opset: int) -> None
 
 
 def _c(module: nn.Module, rows: list[Tensor], path: Path) -> None:
-    import torch
-
     from actsearch.export import c_compiler, check_c, write_c
 
-    if any(row.dtype == torch.float64 for row in rows):
-        print("its double precision is single in C", file=sys.stderr)
-        module.float()
-        rows = [row.float() for row in rows]
     source = write_c(module, rows, path)
     print(f"{path}: {source.flash_bytes} bytes of weights, {source.ram_bytes} of buffers")
     if c_compiler() is None:

@@ -72,16 +72,20 @@ def check_onnx(path: str | Path, model: nn.Module, inputs: Sequence[Tensor]) -> 
         inputs: of its forward, samples first.
 
     Raises:
-        ExportError: they differ by more than 1e-6 of the largest output, or of 1; or the extra
-            ``edge`` is missing.
+        ExportError: they differ by more than 1e-6 of the largest output, or of 1; or ONNX Runtime
+            has no such operator; or the extra ``edge`` is missing.
     """
     runtime = _need("onnxruntime")
     rows = [tensor.detach().cpu()[:10] for tensor in inputs]
     with exportable(model) as forward:
         expected = torch.utils._pytree.tree_leaves(forward(*rows))
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [one.name for one in session.get_inputs()]
-    found = session.run(None, {n: row.numpy() for n, row in zip(names, rows, strict=True)})
+    try:
+        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        names = [one.name for one in session.get_inputs()]
+        found = session.run(None, {n: row.numpy() for n, row in zip(names, rows, strict=True)})
+    except Exception as error:  # the runtime has a type for each of its own
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ExportError(f"ONNX Runtime must run {path}, but says: {reason}") from error
     pairs = zip(found, expected, strict=True)
     difference = max(float((torch.from_numpy(one) - same).abs().max()) for one, same in pairs)
     most = allowed(expected)

@@ -113,10 +113,11 @@ def exportable(model: nn.Module) -> Iterator[nn.Module]:
         except ExportError:
             raise
         except Exception as error:  # the model's own code, seen by torch
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            cause = error.__cause__ or error
+            reason = next(iter(str(cause).strip().splitlines()), "no reason given")
             raise ExportError(
                 "forward must be a fixed sequence of tensor operations to be exported, but got"
-                f" {type(error).__name__}: {reason}"
+                f" {type(cause).__name__}: {reason}"
             ) from error
         finally:
             for logger, level in zip(loggers, levels, strict=True):

@@ -137,3 +137,23 @@ def test_onnx_takes_any_number_of_samples(tmp_path):
     for rows in (1, 7):
         difference, allowed = check_onnx(tmp_path / "small.onnx", model, [x[:rows]])
         assert difference <= allowed
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_onnx_lacks_is_told_in_one_line(tmp_path):
+    pytest.importorskip("onnxruntime")
+
+    class Sorted(nn.Module):
+        def forward(self, x):
+            return torch.searchsorted(x, x).float()
+
+    file, x = tmp_path / "none.onnx", torch.zeros(2, 3)
+    with pytest.raises(ExportError, match=r"forward must be .*searchsorted") as caught:
+        write_onnx(Sorted(), [x], file)
+    assert "\n" not in str(caught.value)
+    file.write_text("no model")
+    with pytest.raises(
+        ExportError, match=r"ONNX Runtime must run .*none\.onnx, but says: "
+    ) as caught:
+        check_onnx(file, Sorted(), [x])
+    assert "\n" not in str(caught.value)
