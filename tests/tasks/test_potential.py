@@ -1,3 +1,4 @@
+import sys
 from importlib.resources import files
 
 import ase
@@ -11,7 +12,7 @@ from ase.optimize import BFGS
 from ase.vibrations import Vibrations
 
 from actsearch import Placement, find_sites
-from actsearch.errors import InvalidValueError, RequirementError
+from actsearch.errors import InvalidValueError, RequirementError, TaskError
 from actsearch.measures.functional.partial_derivatives import partial_derivatives
 from actsearch.task import laws
 from actsearch_tasks.data.molecules import load_molecules
@@ -199,3 +200,15 @@ def test_files_that_do_not_fit_get_one_line(tmp_path):
     (tmp_path / "own.extxyz").write_text("no molecule")
     with pytest.raises(InvalidValueError, match="must be a file in extended XYZ, but reading it"):
         Potential(data=str(tmp_path / "own.extxyz"))
+
+
+def test_without_ase_the_molecule_that_comes_along_trains_and_the_rest_says_what_is_missing(
+    monkeypatch,
+):
+    for name in ("ase.io", "ase.calculators.calculator"):
+        monkeypatch.setitem(sys.modules, name, None)
+    task = Potential(**SMALL)
+    with pytest.raises(TaskError, match=r"a calculator needs ase, .*actsearch\[chemistry\]"):
+        ase_calculator(task)
+    with pytest.raises(TaskError, match=r"reading own\.extxyz needs ase, which is not"):
+        Potential(data="own.extxyz")
