@@ -60,7 +60,7 @@ class JointControl(TensorTask):
     ``phase_margin`` (degrees) and ``slowest``, the real part of its last pole, below 0 where it is
     stable. In test, ``pole_error`` of the poles in the response to the smallest step. Pictures come
     with ``response.csv``, columns t, u and y, and ``closed_loop.yaml``, numerator, denominator and
-    poles.
+    poles; :func:`actsearch_tasks.arm.control_system` hands the loop to python-control.
 
     A plant of your own, by its transfer function, highest power first, in state space (keys A, B
     and C), or as recorded (columns t, u and y, from rest)::
@@ -148,8 +148,7 @@ class JointControl(TensorTask):
         places = torch.arange(samples).repeat(3) + torch.rand(3 * samples, generator=generator)
         sizes = smallest * (largest / smallest) ** (places.double() / samples)
         signs = 1 - 2 * (torch.arange(3 * samples) % 2)
-        self.tensors = (sizes * signs,)
-        self.splits = Splits(*torch.arange(3 * samples).split(samples))
+        self.hold_divided((sizes * signs,), Splits(*torch.arange(3 * samples).split(samples)))
         seen = 3 if hidden else 1
         self.example_input_array = torch.linspace(-1, 1, 4 * seen, dtype=torch.float64).view(4, -1)
         self.loop = ControlLoop(found, hidden, volts, gain, hold_slope, disturbance, horizon / 20)
@@ -193,7 +192,7 @@ class JointControl(TensorTask):
         figures = {
             "gain": self.loop.gain(),
             "phase_margin": phase_margin(free, driven, control),
-            "slowest": float(np.linalg.eigvals(free + np.outer(driven, control)).real.max()),
+            "slowest": float(np.linalg.eigvals(self.closed_loop()[0]).real.max()),
         }
         return figures | ({"pole_error": self.pole_error()} if part == "test" else {})
 
@@ -203,11 +202,16 @@ class JointControl(TensorTask):
         free, driven = self.loop.free.cpu().numpy(), self.loop.driven.cpu().numpy()
         return free, driven, control.cpu().numpy(), float(by_reference)
 
+    def closed_loop(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the linearised loop: z's velocity by z and by r, and y by z."""
+        free, driven, control, by_reference = self.linear()
+        pushed = by_reference * driven + self.loop.by_reference.cpu().numpy()
+        return free + np.outer(driven, control), pushed, self.loop.output.cpu().numpy()
+
     @torch.no_grad()
     def poles(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the linearised loop's poles, and those in the response to the smallest step."""
-        free, driven, control, _ = self.linear()
-        wanted = np.linalg.eigvals(free + np.outer(driven, control))
+        wanted = np.linalg.eigvals(self.closed_loop()[0])
         reference = torch.full((1,), self.smallest, dtype=torch.float64).to(self.device)
         error = self.errors(reference)[0].cpu().numpy()
         step = float(self.times[1])
@@ -251,13 +255,7 @@ class JointControl(TensorTask):
             (driven[:, 0], shape, slope),
         )
         write_response(folder / "response.csv", self.times.cpu(), u[-1], y[-1])
-        free, column, control, by_reference = self.linear()
-        write_closed_loop(
-            folder / "closed_loop.yaml",
-            free + np.outer(column, control),
-            by_reference * column + self.loop.by_reference.cpu().numpy(),
-            self.loop.output.cpu().numpy(),
-        )
+        write_closed_loop(folder / "closed_loop.yaml", *self.closed_loop())
 
 
 def _check_options(

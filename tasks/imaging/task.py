@@ -144,11 +144,10 @@ class Tomography(TensorTask):
         if self.truth is None:
             self.hold(rays, counted)
             return
-        self.tensors = (rays, counted)
         trained, between = rays.view(len(scan.angles) // 2, 2, -1).unbind(1)
         left_out = between.flatten()
-        self.splits = Splits(trained.flatten(), left_out[::2], left_out[1::2])
-        self.example_input_array = rays[:4]
+        splits = Splits(trained.flatten(), left_out[::2], left_out[1::2])
+        self.hold_divided((rays, counted), splits)
 
     def forward(self, rays: Tensor) -> Tensor:
         """Return how many photons are expected of some rays."""

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from actsearch import Placement, find_sites
 from actsearch.errors import ActsearchError, InvalidValueError, RequirementError
 from actsearch.task import laws
-from actsearch_tasks.arm import JointControl
+from actsearch_tasks.arm import JointControl, control_system
 from actsearch_tasks.arm.analysis import overshoot, phase_margin, settling_time
 from actsearch_tasks.arm.plant import dc_motor, fit_plant, load_plant, transfer_function
 
@@ -244,3 +244,14 @@ def test_a_response_that_no_such_plant_has_is_refused():
     ):
         with pytest.raises(InvalidValueError, match=message):
             fit_plant(t, u, y, "own.csv")
+
+
+@pytest.mark.parametrize("hidden", [0, 3])
+def test_the_loop_is_handed_to_python_control(hidden):
+    task = build_with("tanh", hidden=hidden)
+    system = control_system(task)
+    known = sorted(task.poles()[0].tolist(), key=abs)
+    assert sorted(control.poles(system).tolist(), key=abs) == pytest.approx(known, rel=1e-6)
+    _, y = control.step_response(system, task.times.numpy())
+    _, beyond, _ = response(task, 1e-4)
+    assert 100 * max(0.0, y.max() - 1) == pytest.approx(beyond, abs=0.05)
