@@ -17,7 +17,7 @@ from actsearch.errors import InvalidValueError, UnknownNameError
 
 Share = Literal["layer", "channel"]
 Value = float | Tensor
-Function = Callable[[Any, Tensor], Tensor]
+Elementwise = Callable[[Any, Tensor], Tensor]
 BESIDE_PARAMETERS = ("learn", "share", "channels", "channel_dim")
 """What a specification says beside the values of parameters and options."""
 
@@ -116,7 +116,7 @@ def arguments_of(spec: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def at_least_single(function: Function) -> Function:
+def at_least_single(function: Elementwise) -> Elementwise:
     """Evaluate a function of float16 in float32, where its parts would overflow."""
 
     @functools.wraps(function)
