@@ -69,6 +69,11 @@ def run(arguments: list[str]) -> int:
         help="draw the curves and derivatives of what is listed into this file",
     )
     options = parse_arguments(parser, arguments)
+    if options.picture and not (folder := Path(options.picture).absolute().parent).is_dir():
+        raise InvalidValueError(
+            "picture must be a file that can be written, such as sheet.png, but there is no folder"
+            f" {folder}."
+        )
     if options.command == "show":
         if not options.name:
             raise InvalidValueError(

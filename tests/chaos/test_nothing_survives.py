@@ -221,7 +221,14 @@ def test_after_an_end_in_the_coordinator(how, specify, own):
     assert not left(lambda: {p for p in started(own) if lives(p)})
 
 
-@pytest.mark.parametrize("how", ["kill", "kill the group", "interrupt twice"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "kill",
+        pytest.param("kill the group", marks=pytest.mark.long),
+        pytest.param("interrupt twice", marks=pytest.mark.long),
+    ],
+)
 def test_after_the_coordinator(how, specify, own):
     (own / "wanted").mkdir()
     (own / "coordinator.py").write_text(COORDINATOR)

@@ -144,6 +144,7 @@ def test_finalists_get_a_rate_of_their_own_and_the_best_famous_is_one(own, once,
     assert len(again.trials) == len(run.trials), "nothing is left to do"
 
 
+@pytest.mark.long
 def test_a_fixed_rate_leaves_it_alone_and_a_searched_one_is_a_parameter(own):
     fixed = search(own, 12, study="fixed", learning_rate="fixed")
     assert {fixed.factor(t) for t in fixed.trials} == {1.0}
@@ -153,7 +154,7 @@ def test_a_fixed_rate_leaves_it_alone_and_a_searched_one_is_a_parameter(own):
     assert all(searched.factor(t) == t.params["learning_rate_factor"] for t in searched.trials)
 
 
-@pytest.mark.parametrize("sampler", ["function_space", "tpe"])
+@pytest.mark.parametrize("sampler", ["function_space", pytest.param("tpe", marks=pytest.mark.long)])
 def test_stages_widen_from_the_model_to_its_layers(own, sampler):
     run = search(own, 13, granularity="staged", learning_rate="fixed", sampler=sampler)
     asked = [t for t in run.trials if t.user_attrs["stage"] in ("model", "layer")]
@@ -188,6 +189,7 @@ def test_a_study_goes_on_as_if_it_had_never_stopped(own):
     ]
 
 
+@pytest.mark.long
 def test_a_finalist_that_a_dead_process_was_training_is_taken_up(own, whole):
     first, *_ = [t.number for t in whole.trials if t.user_attrs["stage"] == "finalist"]
     with pytest.raises(KeyboardInterrupt):

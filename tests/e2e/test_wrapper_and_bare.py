@@ -80,7 +80,10 @@ LEARNS = {"relu": None, "prelu": {"negative_slope": {"learn": True, "start": 0.1
 FIXED = {"relu": None, "tanh": None, "silu": None}
 
 
-@pytest.mark.parametrize("activations", [LEARNS, FIXED], ids=["learned", "fixed"])
+@pytest.mark.parametrize(
+    "activations",
+    [pytest.param(LEARNS, id="learned"), pytest.param(FIXED, id="fixed", marks=pytest.mark.long)],
+)
 def test_bit_for_bit_and_at_the_rate_it_was_found_with(own, activations):
     (own / "net.py").write_text(NET)
     (own / "wrapped.py").write_text(WRAPPED)

@@ -25,7 +25,7 @@ def test_a_measure_that_cannot_be_had_is_refused_with_those_that_can():
         check(pinn(), [build("latency"), build("certified_accuracy")])
     assert re.fullmatch(
         r"certified_accuracy must have labels, but pinn has none: its batches have no integers of"
-        r" shape \(N,\) beside the input\. Measures that pinn can have: curvature,"
+        r" shape \(N,\) beside the input\. Measures that pinn can have: cost, curvature,"
         r" dead_units, effective_rank, .*, uniformity\.",
         str(raised.value),
     )

@@ -153,7 +153,7 @@ class Target:
         return built["task"], built.get("data"), built["trainer"]
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=4)
 def _parsed(target: Target, config: str) -> tuple[ArgumentParser, Namespace]:
     """Return a target's parser and its options: seeds of one training build it again and again."""
     options = json.loads(config)

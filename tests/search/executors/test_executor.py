@@ -141,7 +141,8 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone
 
 
 @LINUX
-@pytest.mark.parametrize("torch_is_loaded", [pytest.param(False, marks=pytest.mark.long), True])
+@pytest.mark.long
+@pytest.mark.parametrize("torch_is_loaded", [False, True])
 def test_a_server_of_a_commands_own_imports(torch_is_loaded, tmp_path):
     (tmp_path / "where.py").write_text(
         """
@@ -225,6 +226,7 @@ def test_loaders_may_have_workers(job, own):
     assert result.metrics["workers"] == 2
 
 
+@pytest.mark.long
 def test_an_executor_that_nobody_closes_lets_the_interpreter_end(job, own):
     config = {**job.config, "task": {"pause": 600.0}}
     (own / "task.json").write_text(replace(job, task="own.Own", config=config).dumps())

@@ -32,6 +32,7 @@ def search(own, **options):
     return StudyRun.load(Store(own / "store"), result.study)
 
 
+@pytest.mark.long
 def test_error_and_parameters_as_two_objectives(own):
     run = search(own, objectives=["val_loss:min", "parameters:min", "latency:min"])
     complete = [t for t in run.trials if t.values]

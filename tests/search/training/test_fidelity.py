@@ -31,7 +31,12 @@ def search(own, space, task="classification", **options):
 
 
 @pytest.mark.parametrize(
-    ("fidelity", "steps"), [("epochs", [0, 1, 2]), ("data", [1, 3]), ("both", [1, 3, 9, 10, 11])]
+    ("fidelity", "steps"),
+    [
+        pytest.param("epochs", [0, 1, 2], marks=pytest.mark.long),
+        pytest.param("data", [1, 3], marks=pytest.mark.long),
+        ("both", [1, 3, 9, 10, 11]),
+    ],
 )
 def test_what_the_pruner_sees(own, fidelity, steps):
     space = dict.fromkeys(["relu", "tanh", "elu", "silu", "abs", "sine"])
