@@ -48,7 +48,7 @@ def tanh(own):
     sys.modules.pop("tanhs", None)
 
 
-@pytest.mark.parametrize("executor", ["inline", "local"])
+@pytest.mark.parametrize("executor", [pytest.param("inline", marks=pytest.mark.long), "local"])
 def test_searched_confirmed_saved_loaded_and_applied(tanh, own, executor):
     found = package.run_search(
         tanh.Tanh,

@@ -64,7 +64,8 @@ def test_compiled_values_and_gradients_are_the_same(learned, backend):
             torch.testing.assert_close(same, eager, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("learned", [pytest.param(False, marks=pytest.mark.long), True])
+@pytest.mark.long
+@pytest.mark.parametrize("learned", [False, True])
 def test_onnx_gives_the_same_values(learned):
     onnxruntime = pytest.importorskip("onnxruntime")
     module = All(learned).eval()

@@ -146,6 +146,7 @@ def test_a_recorded_tone_of_any_frequency_and_phase_is_taken_apart(tmp_path):
         Waveshaping(target=str(path), frequency=20.0)
 
 
+@pytest.mark.long
 def test_a_recording_beside_its_input_is_learned_with_memory(tmp_path):
     # A device that is none of ours: a filter, then an arctan that is biased.
     dry = 0.5 * lfilter([0.3], [1, -0.7], np.random.default_rng(0).normal(size=40_000))

@@ -137,6 +137,7 @@ def integrate_and_fire(seconds, trials, seed=0):
     return np.arange(steps) * step, current, np.array(spikes)
 
 
+@pytest.mark.long
 def test_spikes_of_another_neuron_beside_a_stimulus_in_its_own_unit(tmp_path):
     time, current, spikes = integrate_and_fire(20, 20)
     lines = "\n".join(f"{t:.4f},{s:.3f}" for t, s in zip(time, current, strict=True))

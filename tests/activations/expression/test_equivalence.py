@@ -87,5 +87,6 @@ def test_distinct_keeps_the_first():
     ]
 
 
+@pytest.mark.long
 def test_a_pool_of_1600_has_as_many_keys():
     assert len(set(fingerprints(pool(1600, 4, seed=3)))) == 1600
