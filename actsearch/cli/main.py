@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import signal
 import sys
 import warnings
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if not given or given[0] in ("-h", "--help"):
         print(HELP)
         sys.exit(0 if given else 2)
-    if given[0] == "--version":
+    if given[0] in ("-V", "--version"):
         from importlib.metadata import version
 
         print(f"actsearch {version('actsearch')}")
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt as stop:
         code = stop.args[0] if stop.args else 130
         print(
-            f"\nactsearch: stopped. Go on with the same command: actsearch {' '.join(given)}",
+            f"\nactsearch: stopped. Go on with the same command: actsearch {shlex.join(given)}",
             file=sys.stderr,
         )
         signal.signal(signal.SIGINT, signal.SIG_IGN)

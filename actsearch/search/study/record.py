@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -272,6 +273,9 @@ def open_study(
         optuna.delete_study(study_name=name, storage=storage)
     directions = [objective.direction for objective in config.goals]
     study = optuna.create_study(study_name=name, storage=storage, directions=directions)
+    with warnings.catch_warnings():  # Optuna calls it experimental
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([objective.metric for objective in config.goals])
     run = StudyRun(name, store, config, study, info)
     study.set_user_attr("actsearch.identity", uuid.uuid4().hex)
     study.set_user_attr(MODEL_INFO, info.dumps())

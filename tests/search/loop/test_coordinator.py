@@ -60,6 +60,13 @@ def test_listeners_hear_everything_in_order_and_the_executor_is_closed(study, sc
     assert executor.closed
 
 
+def test_optunas_own_tools_see_the_metrics_by_name(study):
+    assert study(objectives=["val_loss:min", "val_time:min"]).study.metric_names == [
+        "val_loss",
+        "val_time",
+    ]
+
+
 def test_trials_of_an_earlier_process_count(study, scripted):
     run = study()
     Coordinator(run, scripted()).search(2)
