@@ -47,18 +47,15 @@ def run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="actsearch activations",
         description=(
-            "List activations with their properties, or show one whole: actsearch activations show"
-            " NAME."
+            "List activations with their properties, or show one whole: actsearch activations NAME."
         ),
         epilog=f"Facts for --where: {', '.join(FACTS)}.",
     )
     parser.add_argument(
-        "command",
+        "name",
         nargs="?",
-        choices=["show"],
-        help="show one entry: formula, reference, properties, plot",
+        help="a name or an expression, to show whole: formula, reference, properties, plot",
     )
-    parser.add_argument("name", nargs="?", help="a name or an expression, with show")
     parser.add_argument(
         "--where", default="", help='a condition such as "smoothness >= 2 and bounded"'
     )
@@ -74,12 +71,7 @@ def run(arguments: list[str]) -> int:
             "picture must be a file that can be written, such as sheet.png, but there is no folder"
             f" {folder}."
         )
-    if options.command == "show":
-        if not options.name:
-            raise InvalidValueError(
-                "show must be followed by a name or an expression. `actsearch activations` lists"
-                " them."
-            )
+    if options.name:
         chosen = {options.name: activation(options.name)}
         _show(options.name, chosen[options.name])
     else:

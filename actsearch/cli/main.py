@@ -23,8 +23,8 @@ COMMANDS = {
     "export": "write the best placement's trained network as ONNX or C",
     "measure": "compute measures of a trained placement",
     "measures": "list the measures of a trained model",
-    "tasks": "list the tasks",
-    "spaces": "list the search spaces",
+    "tasks": "list the tasks, or show what one is about",
+    "spaces": "list the search spaces, or show one",
     "activations": "list activations with their properties, or show one",
     "sites": "show what would be searched in a model",
 }

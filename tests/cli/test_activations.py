@@ -17,13 +17,13 @@ def test_table_filtered_by_facts(actsearch):
 
 
 def test_one_entry_whole(actsearch):
-    shown = actsearch("activations", "show", "swish").stdout
+    shown = actsearch("activations", "swish").stdout
     assert "φ(x) = x*sigmoid(β*x)" in shown
     assert "arxiv.org/abs/1710.05941" in shown
     assert "●" in shown
     assert "derivative_bound         1.1" in shown
     assert "hold for every value that training may reach" in shown
-    assert "smoothness" in actsearch("activations", "show", "min(abs(x),cos(x))").stdout
+    assert "smoothness" in actsearch("activations", "min(abs(x),cos(x))").stdout
 
 
 def test_picture(actsearch, tmp_path):
@@ -39,9 +39,8 @@ def test_picture(actsearch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "swsh"], "unknown activation 'swsh'; nearest: swish"),
-        (["show"], "show must be followed by a name"),
-        (["show", "min(abs(x),cs(x))"], "got 'cs' at column 12"),
+        (["swsh"], "unknown activation 'swsh'; nearest: swish"),
+        (["min(abs(x),cs(x))"], "got 'cs' at column 12"),
         (
             ["--where", "smoothnes >= 2"],
             "unknown fact of an activation 'smoothnes'; nearest: smoothness",
