@@ -8,14 +8,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from actsearch.dotted import import_dotted
 from actsearch.errors import InvalidValueError, MeasureError, UnknownNameError
 from actsearch.measures import builtin
 from actsearch.measures.measure import Direction, Measure
@@ -143,18 +142,7 @@ def _load(entry: EntryPoint) -> type[Measure]:
 
 
 def _import(path: str) -> type[Measure]:
-    module, _, name = path.rpartition(".")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    if not module or module.startswith("."):
-        raise MeasureError(f"{path!r} must be a dotted path, such as package.module.Class.")
-    try:
-        found: Any = getattr(importlib.import_module(module), name, None)
-    except ModuleNotFoundError as error:
-        raise MeasureError(
-            f"{path!r} must be importable, but there is no module {error.name!r} from this folder."
-            " Check the path."
-        ) from None
+    found = import_dotted(path, MeasureError)
     if not _is_measure(found):
         raise MeasureError(
             f"{path!r} must be a complete subclass of actsearch.measures.Measure, but is {found!r}."

@@ -125,7 +125,9 @@ class GAN(TensorTask):
         self.hinge, self.ema, self.betas = loss == "hinge", ema, betas
         self._average: dict[str, Tensor] = {}  # not a module, since its sites are the generator's
         self._features: tuple[ImageFeatures, ...] = ()  # not a part of this module
-        self._known: dict[Split, dict[str, Tensor]] = {}  # what no training changes
+        # What no training changes, by split.
+        self._known: dict[Split, dict[str, Tensor]] = {}
+        self._image_features: dict[Split, Tensor] = {}
 
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Return samples, and the logits that they are real."""
@@ -240,8 +242,10 @@ class GAN(TensorTask):
 
     def _real(self, part: Split) -> Tensor:
         """Return the features of a split's images."""
-        found: Tensor = self.feature_space()(as_bytes(self.select(part)[0]).to(self.device))
-        return found
+        if part not in self._image_features:
+            images = as_bytes(self.select(part)[0]).to(self.device)
+            self._image_features[part] = self.feature_space()(images)
+        return self._image_features[part]
 
     def feature_space(self) -> ImageFeatures:
         """Return the feature space, which the training images alone decide."""

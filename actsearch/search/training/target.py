@@ -8,14 +8,13 @@ import functools
 import importlib
 import inspect
 import json
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
+from actsearch.dotted import import_dotted, see_current_folder
 from actsearch.errors import InvalidValueError, TaskError
 from actsearch.search.training import given
 from actsearch.search.training.user_loop import Loop
@@ -216,22 +215,12 @@ def imported(path: str) -> Any:
     Raises:
         TaskError: nothing there.
     """
-    module_name, _, name = path.rpartition(".")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    if (found := given.look_up(path)) is not None:
-        return found
-    if not module_name or module_name.startswith("."):
-        raise TaskError(f"{path!r} must be a dotted path, such as package.module.Class.")
-    try:
-        return getattr(importlib.import_module(module_name), name)
-    except ModuleNotFoundError as error:
-        raise TaskError(
-            f"{path!r} must be importable, but there is no module {error.name!r} from this folder."
-            " Check the path."
-        ) from None
-    except AttributeError:
-        raise TaskError(f"{path!r} must name a class, but {module_name} has no {name!r}.") from None
+    see_current_folder()  # for what was given and imports from there as well
+    found = given.look_up(path) or import_dotted(path, TaskError)
+    if found is None:
+        module, _, name = path.rpartition(".")
+        raise TaskError(f"{path!r} must name a class, but {module} has no {name!r}.")
+    return found
 
 
 def import_class(path: str, kind: str) -> type[Any]:
