@@ -22,9 +22,10 @@ from actsearch.search.loop.coordinator import Coordinator
 from actsearch.search.loop.listener import Listener
 from actsearch.search.loop.survey import survey
 from actsearch.search.space.search_space import SearchSpace
+from actsearch.search.study.changes import check_unchanged
 from actsearch.search.study.config import StudyConfig
 from actsearch.search.study.placement_file import placement_file, write_unconfirmed
-from actsearch.search.study.record import StudyRun, is_complete, open_study
+from actsearch.search.study.record import StudyRun, find_study, open_study
 from actsearch.search.study.resolve import Trained, name_and_options, study_config
 from actsearch.search.study.store import Store, check_name
 from actsearch.search.training.target import resolve
@@ -80,6 +81,8 @@ class RunOptions:
         trial_timeout: seconds after which a training is stopped and counts as failed.
         executor: ``local`` (a process for each training) or ``inline`` (this one, for notebooks and
             debuggers).
+        accept_changes: go on with a study although the code or data it was begun with, or versions
+            of actsearch, torch or Lightning, have changed.
     """
 
     trials: int = 30
@@ -92,6 +95,7 @@ class RunOptions:
     seeds: int = 8
     trial_timeout: float | None = None
     executor: Literal["local", "inline"] = "local"
+    accept_changes: bool = False
 
     def __post_init__(self) -> None:
         for name, least in {"trials": 1, "jobs": 1, "confirm": 0, "seeds": 1}.items():
@@ -164,11 +168,13 @@ def run_search(
         )
         mirror = Mirror(home)
         mirror.load()
-        info = None if is_complete(home, name) else survey(config, engine)
+        find_study(home, name, config)  # other options are told before anything runs
+        info = survey(config, engine)
         for earlier in (*config.learn_from, *([how.warm_start] if how.warm_start else [])):
             home.load(earlier)
         with home.owned(name):
             run = open_study(home, name, config, info, how.warm_start)
+            check_unchanged(run, info, how.accept_changes)
             with mirror.following(run):
                 reserved = 2 * (how.confirm + 1) * how.seeds if how.confirm else 0
                 coordinator = Coordinator(run, engine, how.jobs, [mirror, *listeners])
@@ -229,6 +235,7 @@ def confirm(  # noqa: PLR0913  # the options of a command
     jobs: int = 1,
     executor: Literal["local", "inline"] | Executor = "local",
     trial_timeout: float | None = None,
+    accept_changes: bool = False,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> SearchResult:
     """Retrain a study's best placements and its baseline on new seeds, and compare them.
@@ -248,6 +255,7 @@ def confirm(  # noqa: PLR0913  # the options of a command
         jobs: trainings at a time.
         executor: as for :func:`run_search`.
         trial_timeout: as for :func:`run_search`.
+        accept_changes: as for :func:`run_search`.
         progress: called with (done, total).
 
     Raises:
@@ -259,6 +267,7 @@ def confirm(  # noqa: PLR0913  # the options of a command
     run = StudyRun.load(home, study)
     engine = make_executor(executor, jobs, trial_timeout)
     with home.guarded(), engine, home.owned(study):
+        check_unchanged(run, survey(run.config, engine), accept_changes)
         mirror = Mirror(home)
         with mirror.following(run):
             confirmation = confirm_study(run, engine, top, seeds, jobs, progress)

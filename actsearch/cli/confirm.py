@@ -31,6 +31,11 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--trial-timeout", type=float, default=None, help="stop a training after so many seconds"
     )
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="go on although code, data or versions have changed since the search",
+    )
     add_store(parser)
     options = parse_arguments(parser, arguments)
 
@@ -47,6 +52,7 @@ def run(arguments: list[str]) -> int:
             store=options.store,
             jobs=options.jobs,
             trial_timeout=options.trial_timeout,
+            accept_changes=options.accept_changes,
             progress=shown.confirming,
         )
     print_result(result, options.store)

@@ -42,6 +42,7 @@ def run(arguments: list[str]) -> int:
     from actsearch.search.training.target import Target, option_error
 
     flags = {name for name, kind in get_type_hints(StudyConfig).items() if kind is bool}
+    flags.add("accept_changes")
     target = Target.resolve(task, data)
     parser = build_parser(task)
     target.add_options(parser)

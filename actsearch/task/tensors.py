@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
 from actsearch.errors import InvalidValueError
 
@@ -54,7 +55,7 @@ class TensorLoader:
             raise InvalidValueError(
                 f"tensors must have one common length above 0, but got {[len(t) for t in tensors]}."
             )
-        self.tensors = tensors
+        self.dataset = TensorDataset(*tensors)
         self.batch_size = min(batch_size, len(tensors[0]))
         self.shuffle = shuffle
         self.drop_last = drop_last
@@ -62,17 +63,17 @@ class TensorLoader:
         self._generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.tensors[0]), self.batch_size)
+        whole, rest = divmod(len(self.dataset), self.batch_size)
         return self.repeats * (whole + (rest > 0 and not self.drop_last))
 
     def __iter__(self) -> Iterator[Batch]:
-        count = len(self.tensors[0])
+        count = len(self.dataset)
         for _ in range(self.repeats):
             order = torch.randperm(count, generator=self._generator) if self.shuffle else None
             for batch in range(len(self) // self.repeats):
                 rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
                 chosen = rows if order is None else order[rows]
-                yield tuple(tensor[chosen] for tensor in self.tensors)
+                yield tuple(tensor[chosen] for tensor in self.dataset.tensors)
 
 
 @dataclass(frozen=True)

@@ -252,7 +252,7 @@ class PhysicsInformed(FullBatchTask):
     def train_dataloader(self) -> TensorLoader:
         loader = super().train_dataloader()
         assert isinstance(loader, TensorLoader)
-        self.seen = loader.tensors
+        self.seen = loader.dataset.tensors
         return loader
 
     @override

@@ -243,13 +243,21 @@ def bound_space(config: StudyConfig, info: ModelInfo) -> BoundSpace:
     return bind(config.search_space, info.found, config.force, config.requirement)
 
 
-def is_complete(store: Store, name: str) -> bool:
-    """Whether there is a study of that name that was made to the end, so that it can be resumed."""
-    return name in store.names() and ATTRIBUTE in store.load(name).user_attrs
+def find_study(store: Store, name: str, config: StudyConfig) -> StudyRun | None:
+    """Return the study of that name where it was made to the end, so that it can be resumed.
+
+    Raises:
+        StudyError: it has other options.
+    """
+    if name not in store.names() or ATTRIBUTE not in store.load(name).user_attrs:
+        return None
+    run = StudyRun.load(store, name)
+    config.check_same(completed(run.config), name)
+    return run
 
 
 def open_study(
-    store: Store, name: str, config: StudyConfig, info: ModelInfo | None, warm_start: str = ""
+    store: Store, name: str, config: StudyConfig, info: ModelInfo, warm_start: str = ""
 ) -> StudyRun:
     """Open the study of that name, or make it from what was seen in the model.
 
@@ -257,16 +265,14 @@ def open_study(
         store: where it lives.
         name: its name.
         config: its options.
-        info: what was seen in the model; ``None`` where the study existed before.
+        info: what was seen in the model.
         warm_start: name of an earlier study whose best are tried first.
 
     Raises:
         StudyError: a study of that name has other options.
     """
-    if info is None or is_complete(store, name):  # or another process has made it meanwhile
-        run = StudyRun.load(store, name)
-        config.check_same(completed(run.config), name)
-        return run
+    if (found := find_study(store, name, config)) is not None:
+        return found
     earlier = StudyRun.load(store, warm_start).candidates(5) if warm_start else []
     storage = store.storage(create=True)
     if name in store.names():  # a process died while it made the study

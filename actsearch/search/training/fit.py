@@ -34,6 +34,7 @@ from actsearch.search.training.inspect_model import (
 )
 from actsearch.search.training.job import REDUCTION, Job, Result
 from actsearch.search.training.measuring import Measuring, require
+from actsearch.search.training.origin import Origin, origin
 from actsearch.search.training.reports import Reports
 from actsearch.search.training.target import Target
 
@@ -149,7 +150,11 @@ def _train(
             measured = reporter.measuring.unlogged(metrics, module, data, example)
             # What ran in other processes is not known here.
             seen = Seen(reporter.batch, called if alone else None, trainer.train_dataloader)
-            known = {"has_test": has_test(module), "restores_best": restores_best(trainer)}
+            known = {
+                "has_test": has_test(module),
+                "restores_best": restores_best(trainer),
+                "origin": _origin(module, data, trainer, job),
+            }
             info = inspect_model(module, example, job, seen, measured, **known)
             return Result("complete", metrics=metrics, model_info=info)
         require(metrics, job.objectives, type(module).__name__)
@@ -162,6 +167,13 @@ def _train(
         if job.folder and fraction == 1:
             keep(module, Path(job.folder), job.pictures)
     return Result("complete", metrics=metrics, rows=rows, seconds=seconds)
+
+
+def _origin(module: Any, data: Any, trainer: Any, job: Job) -> Origin:
+    """Return the code, data and versions behind a training."""
+    loaders = {"training": trainer.train_dataloader, "validation": trainer.val_dataloaders}
+    things = (type(module), None if data is None else type(data))
+    return origin(things, loaders, functools.partial(seed, job.seed))
 
 
 def built(job: Job, fraction: float, scratch: str) -> tuple[Any, Any, Any]:

@@ -42,7 +42,7 @@ def inspect_model(
         job: the training that it has just seen a part of.
         seen: what that part showed.
         measured: what it is judged by that is measured.
-        **known: ``has_test`` and ``restores_best`` of :class:`ModelInfo`.
+        **known: ``has_test``, ``restores_best`` and ``origin`` of :class:`ModelInfo`.
     """
     notes: list[str] = []
     sites = sites_of(module, example, job.include_gates, seen.called, notes)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, TypeAdapter
 
 from actsearch.placement import FoundSite, Placement, Sites
+from actsearch.search.training.origin import Origin
 
 JobKind = Literal["inspect", "search", "confirm"]
 State = Literal["complete", "pruned", "failed"]
@@ -94,6 +95,7 @@ class ModelInfo(_Data):
         has_test: whether there is a test step.
         restores_best: whether the trainer's callbacks keep the weights of the best epoch.
         notes: what could not be seen, and why.
+        origin: the code, the data and the versions behind it.
         one_by_one: why seeds cannot be trained as one network; empty where they can.
         measured: what the study is judged by that is measured and not logged; by default what
             could be, before a study noted it.
@@ -110,6 +112,7 @@ class ModelInfo(_Data):
     has_test: bool = False
     restores_best: bool = False
     notes: list[str] = field(default_factory=list)
+    origin: Origin = field(default_factory=Origin)
     one_by_one: str = "nobody has looked"
     measured: list[str] = field(default_factory=lambda: ["latency", "peak_memory", "parameters"])
 

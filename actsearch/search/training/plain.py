@@ -18,6 +18,7 @@ from actsearch.search.training.fit import keep, noting_calls, place, seed
 from actsearch.search.training.inspect_model import Seen, inspect_model
 from actsearch.search.training.job import Job, Result
 from actsearch.search.training.measuring import Measuring
+from actsearch.search.training.origin import origin
 from actsearch.search.training.reports import Reports
 from actsearch.search.training.user_loop import Loop, mean, row_values
 
@@ -71,7 +72,8 @@ def train_loop(job: Job, reports: Reports, watch: EarlyStopping) -> Result:
     example = inputs[0] if inputs else None
     if inspecting:
         measured = measuring.unlogged(last, model, None, example)
-        info = inspect_model(model, example, job, Seen(example, called), measured)
+        come = origin((loop.train, loop.build), {}, lambda: None)
+        info = inspect_model(model, example, job, Seen(example, called), measured, origin=come)
         return Result("complete", metrics=last, model_info=info)
     if not reports.pruned:
         reports.check(last, loop.name)
