@@ -9,6 +9,10 @@ MOST_SHOWN = 20
 """Known names that a message lists where none is near; more do not help."""
 
 
+LONGEST_MESSAGE = 2000
+"""Characters of a message, which may repeat what a file of somebody else's holds."""
+
+
 def printable(text: str) -> str:
     r"""Return a text without what a terminal would obey, such as a name with escape sequences.
 
@@ -18,6 +22,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
 
 
+def shortened(text: str) -> str:
+    """Return a text whose middle is left out where nobody would read it all.
+
+    >>> len(shortened("a" * 1_000_000)) <= LONGEST_MESSAGE
+    True
+    """
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    head, tail = 3 * LONGEST_MESSAGE // 5, LONGEST_MESSAGE // 4
+    left_out = len(text) - head - tail
+    return f"{text[:head]} ... ({left_out:,} characters left out) ... {text[-tail:]}"
+
+
 class ActsearchError(Exception):
     """Anything that a user can put right.
 
@@ -25,7 +42,7 @@ class ActsearchError(Exception):
     """
 
     def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
+        return shortened(str(self.args[0]) if self.args else "")
 
 
 class InvalidValueError(ActsearchError, ValueError):

@@ -38,10 +38,13 @@ def least_squares(target, degree, intervals):
     """Error of the best spline on [-1, 1]: the activation is linear in its coefficients."""
     φ = activation("bspline", degree=degree, intervals=intervals, bound=1.0).double()
     x = torch.linspace(-0.999, 0.999, 2001, dtype=torch.float64)
-    (design,) = torch.autograd.functional.jacobian(
-        lambda c: torch.func.functional_call(φ, {"coefficients": c}, (x,)), (φ.coefficients,)
-    )
-    design = design.flatten(1)
+    units = torch.eye(φ.coefficients.numel(), dtype=torch.float64)
+    with torch.no_grad():
+        columns = [
+            torch.func.functional_call(φ, {"coefficients": unit.view_as(φ.coefficients)}, (x,))
+            for unit in units
+        ]
+    design = torch.stack(columns, 1)
     wanted = target(x)[:, None]
     found = design @ torch.linalg.lstsq(design, wanted).solution
     return float((found - wanted).square().mean().sqrt())
