@@ -41,7 +41,15 @@ __all__ = list(_HOME)
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+        try:
+            return getattr(import_module(_HOME[name]), name)
+        except Exception as error:
+            from actsearch.errors import ActsearchError
+            from actsearch.imports import why_broken
+
+            if told := why_broken(error):
+                raise ActsearchError(told) from error
+            raise
     raise AttributeError(f"module 'actsearch' has no attribute {name!r}")
 
 

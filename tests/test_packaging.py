@@ -16,6 +16,8 @@ from zipfile import ZipFile
 import pytest
 
 import actsearch
+from actsearch.activations.registry import catalogue
+from actsearch.imports import extras
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
@@ -87,6 +89,36 @@ def test_imports_are_light(statement, absent):
         [sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+REUSE = """
+import sys
+sys.modules.update(dict.fromkeys({absent!r}))
+import torch
+from torch import nn
+from actsearch import Placement, Site, find_sites, properties
+from actsearch.activations.registry import catalogue
+model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2), Site("tanh"))
+placement = Placement.uniform("swish", find_sites(model, torch.zeros(1, 4)))
+Placement.load(placement.save("best.json")).apply(model)
+known = [properties(name).smoothness for name in catalogue()]
+print(len(placement.optimizer_parameters(model, lr=1e-3)), len(known))
+"""
+
+
+def test_reuse_needs_nothing_that_a_search_needs(tmp_path):
+    modules = {"scikit-learn": "sklearn", "pillow": "PIL", "ruamel.yaml": "ruamel"}
+    absent = [modules.get(name, name) for name in extras()["search"]]
+    absent.remove("filelock")  # torch's own
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", REUSE.format(absent=[*absent, "packaging"])],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"2 {len(catalogue())}\n"
 
 
 def test_every_public_name_loads():

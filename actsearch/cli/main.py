@@ -10,6 +10,7 @@ import warnings
 from typing import Any, NoReturn
 
 from actsearch.errors import ActsearchError, ActsearchWarning, UnknownNameError, printable
+from actsearch.imports import why_broken
 
 COMMANDS = {
     "search": "search which activation belongs where, and confirm the best",
@@ -27,6 +28,7 @@ COMMANDS = {
     "spaces": "list the search spaces, or show one",
     "activations": "list activations with their properties, or show one",
     "sites": "show what would be searched in a model",
+    "doctor": "tell whether a search can work here, and what to do where it cannot",
 }
 HELP = "\n".join(
     [
@@ -69,6 +71,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except ActsearchError as error:
         print(f"actsearch: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if not (told := why_broken(error)):
+            raise
+        print(f"actsearch: {printable(told)}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt as stop:
         code = stop.args[0] if stop.args else 130
         print(
@@ -77,9 +87,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         )
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.exit(code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

@@ -211,6 +211,10 @@ def _within(lines: strict_yaml.Lines, location: tuple[str | int, ...]) -> tuple[
     return path
 
 
+EDITOR = "# yaml-language-server:"
+"""How the line of a preset begins that tells an editor its schema."""
+
+
 def find_space(name_or_path: str | Path) -> Path:
     """Return the file of a preset or the path itself."""
     text = str(name_or_path)
@@ -230,5 +234,6 @@ def description(path: Path) -> str:
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
-        head.append(line.lstrip("# ").rstrip())
+        if not line.startswith(EDITOR):
+            head.append(line.lstrip("# ").rstrip())
     return " ".join(head).split(". ")[0].rstrip(".") + "." if head else ""
