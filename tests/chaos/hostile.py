@@ -18,9 +18,11 @@ from typing import Any
 from actsearch.errors import ActsearchError
 
 SECONDS = 10.0
-MEGABYTES = 100
 RUNS_CODE = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "pickle.find_class")
-"""What the interpreter tells of before it does what the words below would have it do."""
+"""What the interpreter tells of before it starts something."""
+
+BROUGHT = "touch executed"
+"""What the words below would have it start."""
 
 WORDS = [
     "",
@@ -35,8 +37,9 @@ WORDS = [
     "1e999",
     "0x" + "f" * 5000,
     "9" * 400,
-    "__import__('os').system('touch executed')",
-    "!!python/object/apply:os.system ['touch executed']",
+    f"__import__('os').system('{BROUGHT}')",
+    f"!!python/object/apply:os.system ['{BROUGHT}']",
+    f"$({BROUGHT})",
     "{{7*7}}",
     "${HOME}",
     "../../etc/passwd",
@@ -101,16 +104,20 @@ def _places(data: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def check_all(
-    make: Callable[[Random], Any], read: Callable[[Any], object], count: int, folder: Path
+    make: Callable[[Random], Any],
+    read: Callable[[Any], object],
+    count: int,
+    folder: Path,
+    megabytes: int = 100,
 ) -> None:
     """Read made-up inputs in a process of its own, and fail with what went wrong with any.
 
     An input may be read or be refused by an error of ours. It must run no code, write nothing into
-    the folder, take at most 10 s, and all of them together 100 MB.
+    the folder, take at most 10 s, and all of them together 100 MB or what is given.
     """
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_read_all, args=(theirs, make, read, count, folder))
+    child = context.Process(target=_read_all, args=(theirs, make, read, count, folder, megabytes))
     child.start()
     theirs.close()
     wrong: list[str] = []
@@ -129,13 +136,14 @@ def _read_all(
     read: Callable[[Any], object],
     count: int,
     folder: Path,
+    megabytes: int,
 ) -> None:
     warnings.simplefilter("ignore")
     told: list[str] = []
     given: list[Any] = [None]
 
     def watch(event: str, details: tuple[Any, ...]) -> None:
-        if given[0] is not None and event in RUNS_CODE:
+        if given[0] is not None and event in RUNS_CODE and "executed" in repr(details):
             told.append(f"{event} {details!r:.200} in {given[0]!r:.500}")
 
     rng = Random(0)
@@ -161,7 +169,7 @@ def _read_all(
         if len(told) > 20:
             break
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    if grown > MEGABYTES:
+    if grown > megabytes:
         told.append(f"{grown:.0f} MB more")
     told += [f"{path} was written" for path in folder.iterdir()]
     for one in told:

@@ -46,12 +46,19 @@ class Store:
     Attributes:
         writes: how often this has written to the record.
 
+    Raises:
+        InvalidValueError: a URL, which may hold a password, or what no path can be.
+
     Layout:
         ``optuna.db`` the record; ``mlflow.db`` and ``artifacts/`` the mirror; ``studies/<name>/``
         files of one study.
     """
 
     def __init__(self, root: str | Path = "mlruns") -> None:
+        scheme, is_url, _ = str(root).partition("://")
+        if is_url or "\0" in str(root):
+            given = f"a URL of {scheme!r}" if is_url else repr(root)
+            raise InvalidValueError(f"the store must be a folder, but got {given}. Pass --store.")
         self.root = Path(root).expanduser().absolute()
         self.writes = 0
         self._storage: RDBStorage | None = None
