@@ -5,7 +5,6 @@ It is counted, process by process.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -21,6 +20,8 @@ from actsearch.search.executors.executor import LocalExecutor
 from actsearch.search.study.config import StudyConfig
 from actsearch.search.training.job import Job, Result
 from actsearch.search.training.target import Target
+
+from .remains import LINUX, left, lives, marked
 
 STARTER = '''
 import ctypes, multiprocessing, os, signal, subprocess, sys, time
@@ -104,7 +105,6 @@ if __name__ == "__main__":
             for key, result in executor.wait(lambda *_: False):
                 print(key, result.reason, flush=True)
 """
-LINUX = sys.platform == "linux"
 
 
 @pytest.fixture
@@ -124,37 +124,6 @@ def specify(own: Path) -> Callable[..., Job]:
 
 def started(folder: Path) -> set[int]:
     return {int(file.name) for file in (folder / "started").iterdir()}
-
-
-def lives(process: int) -> bool:
-    """Whether a process is alive; one that nobody has reaped is not."""
-    try:
-        os.kill(process, 0)
-        return (
-            Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-            if LINUX
-            else True
-        )
-    except OSError:
-        return False
-
-
-def marked(mark: str) -> set[int]:
-    """Return the processes whose environment has a mark, where the system tells."""
-    found = set()
-    for file in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if mark.encode() in file.read_bytes():
-                found.add(int(file.parent.name))
-    return {process for process in found if lives(process)}
-
-
-def left(remaining: Callable[[], set[int]], within: float = 10) -> set[int]:
-    """Return what is left, after the moment that a killed process needs to go."""
-    end = time.monotonic() + within
-    while (found := remaining()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return found
 
 
 def run(executor: LocalExecutor, *jobs_: Job) -> list[Result]:

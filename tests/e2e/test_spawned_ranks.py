@@ -13,7 +13,7 @@ from actsearch.search.executors.executor import LocalExecutor
 from actsearch.search.study.config import StudyConfig
 from actsearch.search.training.job import Job, LossCurve, Result
 from actsearch.search.training.target import Target
-from actsearch.search.training.train import _reason, run_job
+from actsearch.search.training.train import reason_of, run_job
 
 RANKS = """
 import os
@@ -102,6 +102,6 @@ def test_names_the_error_of_a_rank():
         " last):\n  ...\nRuntimeError: oh no\n"
     )
     assert (
-        _reason(ProcessRaisedException(text, 1, 123))
+        reason_of(ProcessRaisedException(text, 1, 123))
         == "error: ProcessRaisedException: RuntimeError: oh no"
     )

@@ -59,7 +59,7 @@ def run_child(pipe: Connection, log: str, threads: int) -> None:
 
     import torch
 
-    from actsearch.search.training.train import run_job
+    from actsearch.search.training.train import reason_of, run_job
 
     torch.set_num_threads(threads)
 
@@ -71,10 +71,9 @@ def run_child(pipe: Connection, log: str, threads: int) -> None:
 
     try:
         result = _given(objects) or run_job(job, report)
-    except BaseException:
+    except BaseException as error:  # in the coordinator's process this would be a Ctrl-C
         traceback.print_exc()
-        _flush()
-        os._exit(1)  # at once: an orderly end would wait for what the training has started
+        result = Result("failed", reason_of(error))
     _flush()
     pipe.send_bytes(json.dumps({"kind": "end", "result": result.dumps()}).encode())
     # To be ended with all that it has started, which its process stands for as long as it lives.

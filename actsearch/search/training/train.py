@@ -137,7 +137,7 @@ def _ended_by(
     if isinstance(error, StoppedError):
         found = Result("pruned", f"stopped: {error}", first_steps=watch.found)
     else:
-        found = Result("failed", _reason(error))
+        found = Result("failed", reason_of(error))
     return replace(found, history=reports.history, seconds=seconds)
 
 
@@ -204,9 +204,12 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Return why a training failed: a word that can be counted, and the message."""
-    text = " ".join(str(error).split())[:500]
+    try:
+        text = " ".join(str(error).split())[:500]
+    except Exception:  # of a user's own class
+        text = "its message cannot be made"
     if isinstance(error, ProcessRaisedException):  # of a rank: its traceback ends with the error
         text = str(error).strip().splitlines()[-1][:500]
     if isinstance(error, DivergedError):
@@ -225,4 +228,4 @@ def _reason(error: BaseException) -> str:
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     where = f" ({frame.tb_frame.f_code.co_filename}:{frame.tb_lineno})" if frame else ""
-    return f"error: {type(error).__name__}: {text}{where}"
+    return f"error: {type(error).__name__}{': ' * bool(text)}{text}{where}"
