@@ -114,7 +114,7 @@ class LocalExecutor(Executor):
 
     A trial's process ends with all that the training has started:
     :class:`~actsearch.search.executors.guardian.Guardian` says what that covers. While the executor
-    is entered, a first SIGINT or SIGTERM ends the next :meth:`wait` with
+    is entered, a first SIGINT or SIGTERM ends the next :meth:`wait`, or the block, with
     :class:`KeyboardInterrupt`, and never the record in the middle of a write; a second one ends the
     process at once.
 
@@ -144,10 +144,12 @@ class LocalExecutor(Executor):
             }
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object = None, *error: object) -> None:
         self.close()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        if self._signal and kind is None:
+            raise KeyboardInterrupt(128 + self._signal)
 
     def _note(self, number: int, frame: object) -> None:
         if self._signal:

@@ -211,6 +211,14 @@ except KeyboardInterrupt:
     assert errors == ""
 
 
+def test_a_signal_after_the_last_training_is_not_lost():
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt) as stop, LocalExecutor():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.value.args == (143,)
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="no real-time signals here")
 def test_a_real_time_signal_has_no_name_and_ends_one_trial(job, own):
     (own / "signalled.py").write_text(SIGNALLED)
