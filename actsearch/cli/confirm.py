@@ -40,9 +40,9 @@ def run(arguments: list[str]) -> int:
     options = parse_arguments(parser, arguments)
 
     fork_server()  # before anything else: what a training needs is imported once for both
-    from actsearch.cli.progress import Progress
     from actsearch.cli.show import print_result
     from actsearch.run import confirm
+    from actsearch.tracking.progress import Progress
 
     with Progress() as shown:
         result = confirm(

@@ -52,9 +52,9 @@ def run(arguments: list[str]) -> int:
     except ArgumentError as error:
         raise InvalidValueError(option_error(error, parser)) from None
 
-    from actsearch.cli.progress import Progress
     from actsearch.cli.show import print_result
     from actsearch.run import run_search
+    from actsearch.tracking.progress import Progress
 
     given = {
         key: value for key, value in vars(options).items() if key not in NO_OPTIONS_OF_A_SEARCH

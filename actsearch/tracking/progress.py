@@ -17,10 +17,14 @@ from actsearch.tracking.words import short
 
 
 class Progress(Listener):
-    """Shows how a search goes; on a pipe it prints a line for each trial instead."""
+    """Shows how a search goes; on a pipe it prints a line for each trial instead.
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True)
+    Args:
+        console: where; the error stream by default.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
         self.bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
