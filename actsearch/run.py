@@ -31,6 +31,7 @@ from actsearch.search.study.store import Store, check_name
 from actsearch.search.training.target import resolve
 from actsearch.tracking.ending import ending
 from actsearch.tracking.mirror import Mirror
+from actsearch.tracking.provenance import record_call, record_end
 from actsearch.tracking.report import write_report
 
 
@@ -176,6 +177,7 @@ def run_search(
             run = open_study(home, name, config, info, how.warm_start)
             check_unchanged(run, info, how.accept_changes)
             with mirror.following(run):
+                call = record_call(run)
                 reserved = 2 * (how.confirm + 1) * how.seeds if how.confirm else 0
                 coordinator = Coordinator(run, engine, how.jobs, [mirror, *listeners])
                 coordinator.search(how.trials, how.time or math.inf, reserved, how.confirm)
@@ -186,6 +188,7 @@ def run_search(
                     )
                 elif run.candidates(1):
                     write_unconfirmed(run)
+                record_end(run, call)
                 write_report(run)
             _finish_mirror(mirror, confirmation)
             return search_result(run, confirmation)
@@ -270,7 +273,9 @@ def confirm(  # noqa: PLR0913  # the options of a command
         check_unchanged(run, survey(run.config, engine), accept_changes)
         mirror = Mirror(home)
         with mirror.following(run):
+            call = record_call(run)
             confirmation = confirm_study(run, engine, top, seeds, jobs, progress)
+            record_end(run, call)
             write_report(run)
         _finish_mirror(mirror, confirmation)
         return search_result(run, confirmation)

@@ -1,42 +1,74 @@
-"""What a person looks at: a summary in Markdown and pictures, written into the study's folder."""
+"""What a person looks at: a summary in Markdown, a page in HTML and pictures, in one folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 from optuna.trial import TrialState
 
 from actsearch.placement import Placement
 from actsearch.placement.files import write_text
-from actsearch.search.confirm.confirmation import UNTOUCHED, Confirmation
-from actsearch.search.confirm.racing import BASELINE, Comparison
+from actsearch.search.confirm.confirmation import Confirmation
+from actsearch.search.confirm.confirmation import confirmation_rows as confirmation_rows
+from actsearch.search.study.config import StudyConfig, flat
 from actsearch.search.study.placement_file import placement_file
 from actsearch.search.study.record import StudyRun, finished, result_of
 from actsearch.tracking import ladder, pictures
 from actsearch.tracking.ending import ending
+from actsearch.tracking.page import page
+from actsearch.tracking.provenance import calls_of
 from actsearch.tracking.words import short
+
+PICTURES = ("confirmation", "history", "pareto", "curves", "sites", "importance")
+"""Names of the pictures, in the order that a reader wants them in."""
+
+Rows = tuple[list[str], list[list[str]]]
+"""Header and lines of a table."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report.
+
+    Args:
+        title: its heading.
+        text: paragraphs; lines indented by four are code.
+        rows: a table.
+        shown: names of the pictures that belong there, without their endings.
+    """
+
+    title: str
+    text: str = ""
+    rows: Rows | None = None
+    shown: tuple[str, ...] = ()
 
 
 def write_report(run: StudyRun) -> Path:
-    """Write summary and pictures of a study, and return their folder."""
+    """Write summary, page and pictures of a study, and return their folder."""
     folder = run.folder / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "summary.md", summary(run))
+    parts = sections(run)
+    write_text(folder / "summary.md", markdown(parts))
+    for name in PICTURES:  # by an earlier call, and perhaps not by this one
+        (folder / f"{name}.png").unlink(missing_ok=True)
+        (folder / f"{name}.svg").unlink(missing_ok=True)
     pictures.history(run, folder / "history.png")
     pictures.heat_map(run, folder / "sites.png")
     pictures.importance(run, folder / "importance.png")
     if len(run.config.goals) > 1:
         pictures.pareto(run, folder / "pareto.png")
     if (file := placement_file(run)) is not None:
-        pictures.curves(Placement.load(file), folder / "curves.png")
+        pictures.curves(run, Placement.load(file), folder / "curves.png")
     confirmation = Confirmation.read(run)
     if confirmation is not None and confirmation.comparisons:
-        pictures.confirmation(confirmation, folder / "confirmation.png")
+        pictures.confirmation(confirmation, folder / "confirmation.png", run.name)
+    write_text(folder / "report.html", page(run.name, parts, folder))
     return folder
 
 
-def best_rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]:
+def best_rows(run: StudyRun, top: int = 10) -> Rows:
     """Return header and rows of the best trials, the baseline among them.
 
     Of several seeds it is their mean ± the standard deviation over them.
@@ -59,82 +91,87 @@ def best_rows(run: StudyRun, top: int = 10) -> tuple[list[str], list[list[str]]]
     return ["trial", *names, "seconds", "placement"], lines
 
 
-def confirmation_rows(result: Confirmation) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of a confirmation."""
-    baseline = "baseline" if result.over_untouched is None else "baseline, rate tuned"
-    lines = [[baseline, _mean(result, BASELINE), "", "", "", ""]]
-    for index, (number, c) in enumerate(zip(result.candidates, result.comparisons, strict=True)):
-        if c.pairs:
-            lines.append([str(number), _mean(result, number), *_compared(c)])
-        else:
-            lines.append(
-                [str(number), "", "", "", "", f"dropped after {result.given[index]} seeds"]
-            )
-    number = result.winner[0]
-    if result.over_untouched is not None and result.rate is not None:
-        lines.append(["the model as it is", _mean(result, UNTOUCHED), "", "", "", ""])
-        for arm, c in ((number, result.over_untouched), (BASELINE, result.rate)):
-            label = str(arm) if arm else baseline
-            lines.append([f"{label} over that", "", *_compared(c)])
-    if (alone := result.at_own_rate) is not None:
-        label = f"{number}, own rate, over that"
-        lines.append([label, _mean(result, f"{number}@own"), *_compared(alone)])
-    return ["trial", result.metric, "gain", "95 % interval", "p", ""], lines
-
-
-def _compared(c: Comparison) -> list[str]:
-    return [f"{c.gain:+.4f}", f"[{c.low:+.4f}, {c.high:+.4f}]", f"{c.p:.2g}", c.verdict]
-
-
-def _mean(result: Confirmation, arm: int | str) -> str:
-    scores = [s for seed in result.seeds if (s := result.scores.get(f"{arm}:{seed}")) is not None]
-    return f"{sum(scores) / len(scores):.4f}" if scores else "nan"
-
-
 def summary(run: StudyRun) -> str:
     """Return what a study has found, in Markdown."""
+    return markdown(sections(run))
+
+
+def sections(run: StudyRun) -> list[Section]:
+    """Return the parts of a study's report."""
     config = run.config
     counts = ", ".join(f"{count} {state}" for state, count in sorted(finished(run.trials).items()))
     goals = ", ".join(f"{objective.metric} ({objective.mode})" for objective in config.goals)
-    parts = [
-        f"# {run.name}",
-        (
-            f"Task `{config.task}`, space `{config.space}`, objective {goals}, sampler"
-            f" {config.sampler}, seed {config.seed}. Trials: {counts}."
-        ),
-    ]
-    result = Confirmation.read(run)
-    if result is not None and result.comparisons:
-        parts += [
-            "## Confirmation",
-            result.verdict()[0].upper() + result.verdict()[1:],
-            (
-                f"Scored on the {result.split} split with {len(result.seeds)} new seeds shared with"
-                " the baseline. The candidates had raced on other seeds: which of them is compared"
-                " was not decided by these scores."
-            ),
-            table(*confirmation_rows(result)),
-        ]
-    parts += [
-        "## The ladder",
-        (
+    about = (
+        f"Task {config.task}, space {config.space}, objective {goals}, sampler {config.sampler},"
+        f" seed {config.seed}. Trials: {counts}."
+    )
+    return [
+        Section(run.name, about),
+        *_confirmation(run),
+        Section(
+            "The ladder",
             "What each step came to in validation, and what it took: the model as it is, its"
-            " learning rate tuned, activations that people try by hand, the search."
+            " learning rate tuned, activations that people try by hand, the search.",
+            ladder.ladder_rows(run),
         ),
-        table(*ladder.ladder_rows(run)),
-        "## Best trials of the search",
-        f"{_seeds(run)} The best of many looks better than it is.",
-        table(*best_rows(run)),
+        Section(
+            "Best trials of the search",
+            f"{_seeds(run)} The best of many looks better than it is.",
+            best_rows(run),
+            ("history", "pareto"),
+        ),
+        Section("What stands where", shown=("curves", "sites", "importance")),
+        *_failed(run),
+        Section("What to do", ending(run)),
+        *_how(run),
     ]
+
+
+def _confirmation(run: StudyRun) -> list[Section]:
+    result = Confirmation.read(run)
+    if result is None or not result.comparisons:
+        return []
+    text = (
+        f"{result.verdict()[0].upper()}{result.verdict()[1:]}\n\nScored on the {result.split} split"
+        f" with {len(result.seeds)} new seeds shared with the baseline. The candidates had raced on"
+        " other seeds: which of them is compared was not decided by these scores."
+    )
+    return [Section("Confirmation", text, confirmation_rows(result), ("confirmation",))]
+
+
+def _failed(run: StudyRun) -> list[Section]:
     failures = [trial for trial in run.trials if trial.state == TrialState.FAIL]
-    if failures:
-        reasons = [
-            [str(trial.number), result_of(trial).reason[:200], short(run, trial)]
-            for trial in failures[:10]
+    reasons = [
+        [str(trial.number), result_of(trial).reason[:200], short(run, trial)]
+        for trial in failures[:10]
+    ]
+    return [Section("Failed trials", rows=(["trial", "reason", "placement"], reasons))][
+        : len(reasons)
+    ]
+
+
+def _how(run: StudyRun) -> list[Section]:
+    """Return how a study was run: its calls, and the options that are not the default."""
+    calls = [
+        [
+            call.date,
+            "not to the end" if call.seconds is None else f"{call.seconds:.0f}",
+            call.command,
+            call.machine,
+            ", ".join(f"{name} {number}" for name, number in call.versions.items()),
         ]
-        parts += ["## Failed trials", table(["trial", "reason", "placement"], reasons)]
-    parts += ["## What to do", ending(run)]
-    return "\n\n".join(parts) + "\n"
+        for call in calls_of(run)
+    ]
+    header = ["began", "seconds", "command", "machine", "versions"]
+    options = [
+        [name, str(value)]
+        for one in fields(StudyConfig)
+        if one.name != "space_content"
+        for name, value in flat(getattr(run.config, one.name), f"{one.name}.").items()
+        if value != (one.default if one.default_factory is MISSING else one.default_factory())
+    ]
+    told = [Section("How it was run", rows=(header, calls))][: len(calls)]
+    return [*told, Section("Options", rows=(["option", "value"], options))]
 
 
 def _seeds(run: StudyRun) -> str:
@@ -144,11 +181,22 @@ def _seeds(run: StudyRun) -> str:
     return each + (f" Seeds train one by one: {why}." if why else " Seeds train as one network.")
 
 
+def markdown(parts: Sequence[Section]) -> str:
+    """Return a report in Markdown, without what is pictures alone."""
+    blocks: list[str] = []
+    for level, part in enumerate(parts):
+        if part.text or part.rows:
+            blocks.append(f"{'##' if level else '#'} {part.title}")
+            blocks += [part.text] * bool(part.text)
+            blocks += [table(*part.rows)] if part.rows else []
+    return "\n\n".join(blocks) + "\n"
+
+
 def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
     body = [
         " | ".join(header),
         " | ".join("---" for _ in header),
-        *(" | ".join(line) for line in lines),
+        *(" | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in one) for one in lines),
     ]
     return "\n".join(f"| {line} |" for line in body)

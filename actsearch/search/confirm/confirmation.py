@@ -130,6 +130,11 @@ class Confirmation:
         )
 
     @property
+    def confidence(self) -> float:
+        """Of the intervals, in percent: 95, or more where earlier verdicts are corrected for."""
+        return 100 * (1 - 0.05 / 2.0 ** (self.looks - 1))
+
+    @property
     def outcome(self) -> Verdict:
         """Whether there is a winner: better than the tuned baseline, and than the model as it is.
 
@@ -180,6 +185,39 @@ class Confirmation:
 def figures(metric: str, c: Comparison) -> str:
     """Return a comparison's figures in words."""
     return f"{metric} {c.gain:+.4f}, 95 % interval [{c.low:+.4f}, {c.high:+.4f}], p = {c.p:.2g}"
+
+
+def confirmation_rows(result: Confirmation) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of a confirmation."""
+    baseline = "baseline" if result.over_untouched is None else "baseline, rate tuned"
+    lines = [[baseline, _mean(result, BASELINE), "", "", "", ""]]
+    for index, (number, c) in enumerate(zip(result.candidates, result.comparisons, strict=True)):
+        if c.pairs:
+            lines.append([str(number), _mean(result, number), *_cells(c)])
+        else:
+            lines.append(
+                [str(number), "", "", "", "", f"dropped after {result.given[index]} seeds"]
+            )
+    number = result.winner[0]
+    if result.over_untouched is not None and result.rate is not None:
+        lines.append(["the model as it is", _mean(result, UNTOUCHED), "", "", "", ""])
+        for arm, c in ((number, result.over_untouched), (BASELINE, result.rate)):
+            label = str(arm) if arm else baseline
+            lines.append([f"{label} over that", "", *_cells(c)])
+    if (alone := result.at_own_rate) is not None:
+        label = f"{number}, own rate, over that"
+        lines.append([label, _mean(result, f"{number}@own"), *_cells(alone)])
+    interval = f"{result.confidence:g} % interval"
+    return ["trial", result.metric, "gain", interval, "p", ""], lines
+
+
+def _cells(c: Comparison) -> list[str]:
+    return [f"{c.gain:+.4f}", f"[{c.low:+.4f}, {c.high:+.4f}]", f"{c.p:.2g}", c.verdict]
+
+
+def _mean(result: Confirmation, arm: int | str) -> str:
+    scores = [s for seed in result.seeds if (s := result.scores.get(f"{arm}:{seed}")) is not None]
+    return f"{sum(scores) / len(scores):.4f}" if scores else "nan"
 
 
 def _comparison(data: Mapping[str, Any]) -> Comparison:
