@@ -74,9 +74,9 @@ def best_rows(run: StudyRun, top: int = 10) -> Rows:
     Of several seeds it is their mean ± the standard deviation over them.
     """
     names = [objective.metric for objective in run.config.goals]
-    ranked = run.ranked()
-    chosen = ranked[:top]
     baseline = run.baseline
+    # Of the baseline the best learning rate: its others tell nothing of what was searched.
+    chosen = [t for t in run.ranked() if t is baseline or not run.is_baseline(t)][:top]
     if baseline is not None and baseline not in chosen:
         chosen.append(baseline)
     lines = []
