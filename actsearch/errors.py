@@ -22,10 +22,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
 
 
-def shortened(text: str) -> str:
+def _shortened(text: str) -> str:
     """Return a text whose middle is left out where nobody would read it all.
 
-    >>> len(shortened("a" * 1_000_000)) <= LONGEST_MESSAGE
+    >>> len(_shortened("a" * 1_000_000)) <= LONGEST_MESSAGE
     True
     """
     if len(text) <= LONGEST_MESSAGE:
@@ -42,7 +42,7 @@ class ActsearchError(Exception):
     """
 
     def __str__(self) -> str:
-        return shortened(str(self.args[0]) if self.args else "")
+        return _shortened(str(self.args[0]) if self.args else "")
 
 
 class InvalidValueError(ActsearchError, ValueError):

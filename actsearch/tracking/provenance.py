@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import shlex
@@ -17,6 +16,7 @@ from typing import Self
 
 import torch
 
+from actsearch.search.executors.threads import usable_cores
 from actsearch.search.study.record import StudyRun
 
 ATTRIBUTE_OF_CALLS = "actsearch.calls"
@@ -98,8 +98,8 @@ def _command() -> str:
 
 
 def _machine() -> str:
-    cores = len(os.sched_getaffinity(0))
-    kind = f"{platform.system()} {platform.release()}, {platform.machine()}, {cores} cores"
+    system = f"{platform.system()} {platform.release()}, {platform.machine()}"
+    kind = f"{system}, {usable_cores()} cores"
     if (devices := torch.cuda.device_count()) > 0:
         kind += f", {devices} CUDA devices"
     return f"{platform.node()}: {kind}"

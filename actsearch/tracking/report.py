@@ -12,6 +12,7 @@ from actsearch.placement import Placement
 from actsearch.placement.files import write_text
 from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.confirm.confirmation import confirmation_rows as confirmation_rows
+from actsearch.search.study.changes import accepted_changes
 from actsearch.search.study.config import StudyConfig, flat
 from actsearch.search.study.placement_file import placement_file
 from actsearch.search.study.record import StudyRun, finished, result_of
@@ -104,7 +105,7 @@ def sections(run: StudyRun) -> list[Section]:
     about = (
         f"Task {config.task}, space {config.space}, objective {goals}, sampler {config.sampler},"
         f" seed {config.seed}. Trials: {counts}."
-    )
+    ) + "".join(f" Accepted {noted}." for noted in accepted_changes(run))
     return [
         Section(run.name, about),
         *_confirmation(run),

@@ -11,6 +11,7 @@ from actsearch.run import confirm, run_search
 from actsearch.search.study.changes import accepted_changes
 from actsearch.search.study.record import MODEL_INFO, StudyRun
 from actsearch.search.study.store import Store
+from actsearch.tracking.report import summary
 
 
 def test_a_change_is_told_before_anything_is_trained_and_accepted_by_an_option(own):
@@ -35,6 +36,7 @@ def test_a_change_is_told_before_anything_is_trained_and_accepted_by_an_option(o
 
     run_search("own.Own", "rectifiers", trials=3, accept_changes=True, **given)
     assert accepted_changes(run) == ["from trial 2 on: code of own changed"]
+    assert "Accepted from trial 2 on: code of own changed." in summary(run)
     run_search("own.Own", "rectifiers", trials=3, **given)  # is what it goes on with now
     module.write_text(text.replace("mse_loss", "l1_loss") + "# a comment\n")
     run_search("own.Own", "rectifiers", trials=3, **given)
