@@ -167,7 +167,7 @@ def run_search(
         name = check_name(
             how.study or f"{config.task.rpartition('.')[2]}-{Path(config.space).stem}"
         )
-        mirror = Mirror(home)
+        mirror = Mirror(home, vars(how))
         mirror.load()
         find_study(home, name, config)  # other options are told before anything runs
         info = survey(config, engine)

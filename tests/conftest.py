@@ -137,7 +137,7 @@ def _migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             shutil.copy(empty / "mlflow.db", root)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("actsearch.tracking.mirror.create_database", copied)
+        patch.setattr("actsearch.tracking.replica.create_database", copied)
         yield
 
 

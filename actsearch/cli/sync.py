@@ -19,18 +19,24 @@ def run(arguments: list[str]) -> int:
 
     from actsearch.search.study.record import StudyRun
     from actsearch.search.study.store import Store
-    from actsearch.tracking.mirror import Mirror
+    from actsearch.tracking.client import tracking_uri
+    from actsearch.tracking.model import bring_winner
+    from actsearch.tracking.replica import Replica
 
     store = Store(options.store)
     opened = StudyRun.load(store, options.study)
+    uri = tracking_uri(store)
     with store.owned(options.study):
-        mirror = Mirror(store)
+        replica = Replica(opened)
         try:
-            count = mirror.sync(opened)
+            replica.connect(trusting=False)
+            count = replica.missing()
+            replica.close("FINISHED")
+            bring_winner(replica)
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise StudyError(
-                f"MLflow at {mirror.uri} must answer, but: {reason}. Try again when it does."
+                f"MLflow at {uri} must answer, but: {reason}. Try again when it does."
             ) from error
-    print(f"{count} trials of {options.study} were brought over to {mirror.uri}")
+    print(f"{count} trials of {options.study} were brought over to {uri}")
     return 0

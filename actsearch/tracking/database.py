@@ -13,9 +13,13 @@ from typing import Any
 from filelock import FileLock
 
 from actsearch.search.study.store import write_ahead
+from actsearch.tracking.client import silence
 
 DRAFT = ".mlflow."
 """How folders of a database begin that is being made."""
+
+ARTIFACTS = "actsearch:/artifacts"
+"""Where a store's artifacts are: in a folder beside the database, wherever both are moved."""
 
 
 def create_database(root: Path) -> None:
@@ -32,14 +36,13 @@ def create_database(root: Path) -> None:
             return
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+        silence()
         for left in root.glob(f"{DRAFT}*"):  # of a process that was killed here
             shutil.rmtree(left, ignore_errors=True)
         draft = Path(tempfile.mkdtemp(dir=root, prefix=DRAFT))
         try:
             with _unsynchronised(draft):
-                SqlAlchemyStore(
-                    f"sqlite:///{draft / 'mlflow.db'}", (root / "artifacts").as_uri()
-                ).engine.dispose()
+                SqlAlchemyStore(f"sqlite:///{draft / 'mlflow.db'}", ARTIFACTS).engine.dispose()
             write_ahead(draft / "mlflow.db")
             with (draft / "mlflow.db").open("rb") as written:
                 os.fsync(written.fileno())

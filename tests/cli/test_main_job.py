@@ -81,9 +81,10 @@ def test_thirty_trials_on_digits(tmp_path, monkeypatch, actsearch):
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("classification")
     (parent,) = client.search_runs([experiment.experiment_id], "tags.`actsearch.kind` = 'study'")
-    children = client.search_runs(
-        [experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-    )
+    below = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and tags.`actsearch.kind`"
+    confirmed = client.search_runs([experiment.experiment_id], f"{below} = 'confirm'")
+    assert len(confirmed) == len(Confirmation.read(run).scores)
+    children = client.search_runs([experiment.experiment_id], f"{below} != 'confirm'")
     assert len(children) == len(run.trials)
     assert parent.data.tags["actsearch.verdict"] == Confirmation.read(run).outcome
     assert parent.data.metrics["confirmed.gain"] == pytest.approx(

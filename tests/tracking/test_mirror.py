@@ -17,7 +17,14 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from actsearch.search.confirm.confirmation import Confirmation
+from actsearch.search.study.record import StudyRun
+from actsearch.search.study.store import Store
+from actsearch.tracking import model
 from actsearch.tracking.database import create_database
+from actsearch.tracking.mirror import Mirror
+from actsearch.tracking.model import bring_winner
+from actsearch.tracking.replica import Replica
 
 SEARCH = [
     "search",
@@ -90,6 +97,22 @@ def test_what_was_cut_in_the_middle_of_a_trial_is_brought_over(own, actsearch, m
     assert "0 trials of s were brought over" in actsearch("sync", "s", "--store", "store").stdout
 
 
+def test_trainings_of_a_confirmation_are_brought_over_while_it_runs(searched, monkeypatch):
+    monkeypatch.setattr("actsearch.tracking.mirror.PAUSE", 0.05)
+    mirror, scores = Mirror(searched.store), Confirmation.read(searched).scores
+    deadline = time.monotonic() + 60
+    with mirror.following(searched):
+        found = []
+        while len(found) < len(scores) and time.monotonic() < deadline:
+            time.sleep(0.1)
+            if (searched.store.root / "mlflow.db").exists():
+                client = MlflowClient(mirror.uri)
+                found = client.search_runs(["1"], "tags.`actsearch.kind` = 'confirm'")
+        assert len(found) == len(scores)
+    assert not mirror.problem
+    assert len(client.search_runs(["1"], "tags.`actsearch.kind` = 'confirm'")) == len(scores)
+
+
 def test_database_is_whole_and_read_while_written(tmp_path):
     (tmp_path / ".mlflow.killed").mkdir()
     create_database(tmp_path)
@@ -137,10 +160,19 @@ def server(tmp_path):
         os.killpg(process.pid, 9)
 
 
-def test_real_server(own, actsearch, server, monkeypatch):
+def test_real_server(own, actsearch, server, monkeypatch, searched_once):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     result = actsearch(*SEARCH, *QUICK)
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("note:") == 0, result.stderr
     assert [status for _, status in children(server)] == ["FINISHED"] * 3
     assert not Path("store/mlflow.db").exists()
+    assert "View run" not in result.stdout, "MLflow's own lines"
+    replica = Replica(StudyRun.load(Store(searched_once), "s"))
+    replica.connect()
+    replica.close("FINISHED")
+    monkeypatch.setattr(model, "_export", lambda run, number, folder: folder.mkdir() or "")
+    assert bring_winner(replica) == "version 1"
+    assert bring_winner(replica) == "version 1"
+    (version,) = replica.client.search_model_versions("name = 's'")
+    assert version.run_id == replica.parent

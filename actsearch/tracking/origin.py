@@ -1,0 +1,62 @@
+"""Where a run comes from: who ran it, from which source, with which versions, on which data."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from actsearch.search.study.config import StudyConfig, flat
+
+PACKAGES = ("actsearch", "torch", "lightning", "optuna", "mlflow")
+"""Packages whose versions may change what a training comes to."""
+
+
+def caller() -> dict[str, str]:
+    """Return MLflow's own tags of this process: who runs it, and its source."""
+    from mlflow.tracking.context.git_context import GitRunContext
+    from mlflow.tracking.context.registry import resolve_tags
+
+    found = resolve_tags(ignore=[GitRunContext])  # type: ignore[list-item]  # MLflow's own slip
+    return {key: str(value) for key, value in found.items()}
+
+
+def circumstances() -> dict[str, str]:
+    """Return tags of what trains in this process: commit of the user's code, command, versions."""
+    from mlflow.utils import git_utils, mlflow_tags
+
+    script = Path(sys.argv[0])
+    # The command's own file is the environment's, whose commit says nothing of the user's code.
+    own = script.is_file() and not script.absolute().is_relative_to(sys.prefix)
+    where = str(script if own else Path.cwd())
+    tags = {
+        mlflow_tags.MLFLOW_GIT_COMMIT: git_utils.get_git_commit(where),
+        mlflow_tags.MLFLOW_GIT_BRANCH: git_utils.get_git_branch(where),
+        mlflow_tags.MLFLOW_GIT_REPO_URL: git_utils.get_git_repo_url(where),
+        "actsearch.command": shlex.join([script.name, *sys.argv[1:]])[:5000],
+        "actsearch.versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def dataset(config: StudyConfig) -> Any:
+    """Return the data of a study as an input of a run: the class that loads them, its options."""
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+    part = "data" if config.data else "task"
+    options = {
+        key: str(value)
+        for key, value in flat(config.config).items()
+        if key.startswith(f"{part}.") and value is not None
+    }
+    name = config.data or config.task
+    source = CodeDatasetSource({"class": name, **options})
+    described = MetaDataset(source, name=name[:500])  # type: ignore[abstract]  # it is not
+    return DatasetInput(
+        Dataset(**described.to_dict()), [InputTag(MLFLOW_DATASET_CONTEXT, "training")]
+    )
