@@ -16,6 +16,7 @@ from actsearch.search.study.record import StudyRun
 from actsearch.search.study.store import Store
 from actsearch.tracking import ladder
 from actsearch.tracking.ending import ending
+from actsearch.tracking.link import last_words
 from actsearch.tracking.report import best_rows, confirmation_rows, write_report
 
 
@@ -65,14 +66,15 @@ def print_study(opened: StudyRun, top: int = 10) -> None:
 
 def print_result(result: SearchResult, store: str) -> None:
     """Print what a search found, and what to do with it."""
-    print_study(StudyRun.load(Store(store), result.study))
+    opened = StudyRun.load(Store(store), result.study)
+    print_study(opened)
     print(f"\n{result.advice}\n")
     folder = (
         result.folder.relative_to(Path.cwd())
         if result.folder.is_relative_to(Path.cwd())
         else result.folder
     )
-    print(f"Pictures: {folder / 'report'}    MLflow's pages: actsearch ui --store {store}")
+    print(f"Pictures: {folder / 'report'}\n{last_words(opened, store)}")
 
 
 def _table(title: str, header: list[str], lines: list[list[str]]) -> Table:

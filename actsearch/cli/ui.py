@@ -1,4 +1,4 @@
-"""``actsearch ui``: MLflow's pages on the store, light, and for this machine alone."""
+"""``actsearch ui [STUDY]``: MLflow's pages on the store, light, and for this machine alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from actsearch.cli.options import add_store, parse_arguments
 from actsearch.errors import InvalidValueError, StudyError
+
+if TYPE_CHECKING:
+    from actsearch.search.study.store import Store
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -17,7 +21,14 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def run(arguments: list[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog="actsearch ui", description="Open MLflow's pages on the store, for this machine alone."
+        prog="actsearch ui",
+        description=(
+            "Open MLflow's pages on the store, for this machine alone, and print the links to the"
+            " runs of its studies. Where MLFLOW_TRACKING_URI names a server, the links lead there."
+        ),
+    )
+    parser.add_argument(
+        "study", nargs="?", help="name of the study to link to (default: all of the store)"
     )
     parser.add_argument("--port", type=int, default=5000, help="port (default: 5000)")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1)")
@@ -34,6 +45,7 @@ def run(arguments: list[str]) -> int:
 
     from actsearch.search.executors.guardian import Guardian
     from actsearch.search.study.store import Store
+    from actsearch.tracking.client import server, tracking_uri
     from actsearch.tracking.database import create_database
 
     store = Store(options.store)
@@ -42,8 +54,15 @@ def run(arguments: list[str]) -> int:
             f"{store.root} must be a store of studies, but holds none. Run a search first, or pass"
             " --store."
         )
+    if options.study:
+        store.load(options.study)
+    if address := server():
+        _print_links(store, options.study, address)
+        return 0
     _check_port(options.host, options.port)
-    create_database(store.root)
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        create_database(store.root)
+    pages = f"http://{options.host}:{options.port}"
     hosts = [f"{name}:{options.port}" for name in ("localhost", "127.0.0.1", "[::1]")]
     if options.host not in LOOPBACK:
         hosts.append(f"{options.host}:{options.port}")
@@ -53,7 +72,7 @@ def run(arguments: list[str]) -> int:
         "mlflow",
         "ui",
         "--backend-store-uri",
-        f"sqlite:///{store.root / 'mlflow.db'}",
+        tracking_uri(store),
     ]
     command += [
         "--host",
@@ -64,25 +83,37 @@ def run(arguments: list[str]) -> int:
         "1",
         "--allowed-hosts",
         ",".join(hosts),
+        "--uvicorn-opts",
+        "--log-level warning",  # else a line for each request covers the links
     ]
     environment = os.environ | {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }
-    print(
-        f"MLflow's pages on {store.root}: http://{options.host}:{options.port}    (Ctrl-C ends)",
-        flush=True,
-    )
+    print(f"MLflow's pages on {store.root}: {pages}    (Ctrl-C ends)", flush=True)
     guardian = Guardian()  # however this process ends, its pages do
-    with subprocess.Popen(command, env=environment, start_new_session=True) as server:  # noqa: S603  # a fixed command
-        guardian.watch(server.pid)
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:  # noqa: S603  # a fixed command
+        guardian.watch(process.pid)
         try:
-            return server.wait()
+            _print_links(store, options.study, pages)
+            return process.wait()
         except KeyboardInterrupt:
             return 0
         finally:
             guardian.close()
+
+
+def _print_links(store: Store, study: str | None, pages: str) -> None:
+    """Print where the runs of a study are, or those of each study of the store."""
+    from actsearch.search.study.record import StudyRun
+    from actsearch.tracking.link import runs_link
+
+    for name in [study] if study else store.names():
+        try:
+            print(f"{name}: {runs_link(StudyRun.load(store, name), pages)}", flush=True)
+        except StudyError as error:  # of one that is not ours, or damaged: the others are shown
+            print(f"{name}: {error}", flush=True)
 
 
 def _check_port(host: str, port: int) -> None:

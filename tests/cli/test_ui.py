@@ -49,7 +49,15 @@ def answer(url: str, host: str | None = None) -> int:
     "end", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.long) for n in HARD)]
 )
 def test_pages_answer_this_machine_alone(own, actsearch, end):
-    assert actsearch(*SEARCH).returncode == 0
+    result = actsearch(*SEARCH)
+    assert result.returncode == 0, result.stderr
+    runs = (
+        "/#/experiments/1/runs?workflowType=machine_learning&searchFilter=tags.%60actsearch.study"
+    )
+    assert (
+        f"actsearch ui Own-space --store store    then http://127.0.0.1:5000{runs}"
+        in (result.stdout.splitlines()[-1])
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -74,6 +82,8 @@ def test_pages_answer_this_machine_alone(own, actsearch, end):
         try:
             assert process.stdout is not None
             assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+            link = f"Own-space: http://127.0.0.1:{port}{runs}"
+            assert any(line.startswith(link) for line in process.stdout)
             deadline = time.monotonic() + 120
             while (
                 status := answer(f"http://127.0.0.1:{port}/health")

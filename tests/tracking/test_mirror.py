@@ -168,6 +168,11 @@ def test_real_server(own, actsearch, server, monkeypatch, searched_once):
     assert [status for _, status in children(server)] == ["FINISHED"] * 3
     assert not Path("store/mlflow.db").exists()
     assert "View run" not in result.stdout, "MLflow's own lines"
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith(f"MLflow's pages: {server}/#/experiments/1/runs?workflowType=")
+    asked = actsearch("ui", "s", "--store", "store")
+    assert (asked.returncode, asked.stdout) == (0, f"s: {last.partition(': ')[2]}\n")
+
     replica = Replica(StudyRun.load(Store(searched_once), "s"))
     replica.connect()
     replica.close("FINISHED")
