@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from actsearch.placement import Placement as Placement
     from actsearch.placement import Site as Site
     from actsearch.placement import find_sites as find_sites
-    from actsearch.run import SearchResult as SearchResult
+    from actsearch.result import SearchResult as SearchResult
     from actsearch.run import confirm as confirm
     from actsearch.run import run_search as run_search
     from actsearch.search.samplers.function_space import (
@@ -31,7 +31,7 @@ _HOME = {
     "find_sites": "actsearch.placement",
     "FunctionSpaceSampler": "actsearch.search.samplers.function_space",
     "SearchSpace": "actsearch.search.space.search_space",
-    "SearchResult": "actsearch.run",
+    "SearchResult": "actsearch.result",
     "Task": "actsearch.task.task",
     "confirm": "actsearch.run",
     "run_search": "actsearch.run",

@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from inspect import Parameter
 from pathlib import Path
-from typing import Any, Literal
-
-from optuna.trial import FrozenTrial
+from typing import Any, Literal, get_type_hints
 
 from actsearch.errors import ActsearchWarning, InvalidValueError, UnknownNameError
-from actsearch.placement import Placement
+from actsearch.result import SearchResult as SearchResult
+from actsearch.result import search_result as search_result
 from actsearch.search.confirm.confirm import confirm_study
 from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.executors.executor import Executor, InlineExecutor, LocalExecutor
@@ -24,42 +23,15 @@ from actsearch.search.loop.survey import survey
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.changes import check_unchanged
 from actsearch.search.study.config import StudyConfig
-from actsearch.search.study.placement_file import placement_file, write_unconfirmed
+from actsearch.search.study.placement_file import write_unconfirmed
 from actsearch.search.study.record import StudyRun, find_study, open_study
 from actsearch.search.study.resolve import Trained, name_and_options, study_config
 from actsearch.search.study.store import Store, check_name
 from actsearch.search.training.target import resolve
-from actsearch.tracking.ending import ending
 from actsearch.tracking.mirror import Mirror
+from actsearch.tracking.notebook import shown_in_notebook, silent
 from actsearch.tracking.provenance import record_call, record_end
 from actsearch.tracking.report import write_report
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search found.
-
-    Args:
-        study: name of the study.
-        best: the winner's placement where the confirmation found one, else the candidate's, of
-            which ``apply`` warns.
-        baseline: values of the baseline, one for each objective.
-        trials: Optuna's record of every trial.
-        confirmation: the paired comparison, where there was one.
-        folder: the study's files.
-        verdict: ``better``, ``worse`` or ``no difference found``, or ``not confirmed``.
-        advice: what to do with it, in words: the lines to reuse a winner, or what to keep and how
-            to look further.
-    """
-
-    study: str
-    best: Placement
-    baseline: list[float]
-    trials: list[FrozenTrial]
-    confirmation: Confirmation | None
-    folder: Path
-    verdict: str = "not confirmed"
-    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,11 +84,13 @@ def with_options(function: Callable[..., SearchResult]) -> Callable[..., SearchR
     """Let a function's signature show what its ``**options`` are."""
     signature = inspect.signature(function)
     shown = [p for p in signature.parameters.values() if p.kind != p.VAR_KEYWORD]
+    kinds = get_type_hints(RunOptions) | get_type_hints(StudyConfig)
     for one in (*fields(RunOptions), *fields(StudyConfig)):
         if one.name in signature.parameters or one.name == "space_content":
             continue
         default = one.default if one.default_factory is MISSING else one.default_factory()
-        shown.append(Parameter(one.name, Parameter.KEYWORD_ONLY, default=default))
+        kind = kinds[one.name]
+        shown.append(Parameter(one.name, Parameter.KEYWORD_ONLY, default=default, annotation=kind))
     function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]  # inspect's own hook
     return function
 
@@ -128,7 +102,7 @@ def run_search(
     *,
     executor: Literal["local", "inline"] | Executor = "local",
     listeners: Sequence[Listener] = (),
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[int, int], None] = silent,
     **options: Any,
 ) -> SearchResult:
     """Search which activation belongs where.
@@ -144,8 +118,9 @@ def run_search(
         space: a search space, its name, or its file; the task's own by default, else ``general``.
         executor: ``local`` (a process each), ``inline`` (this process, for notebooks and
             debuggers), or one of your own.
-        listeners: what wants to know of every trial.
-        progress: called with (done, total) during the confirmation.
+        listeners: what wants to know of every trial; in a notebook a progress bar where none is
+            given.
+        progress: called with (done, total) during the confirmation; likewise.
         **options: of :class:`RunOptions` (``trials``, ``jobs``, ``time``, ``store``, ``study``,
             ``confirm``, ``seeds``, ...) and of
             :class:`actsearch.search.study.config.StudyConfig` (``model`` for a training function,
@@ -176,15 +151,15 @@ def run_search(
         with home.owned(name):
             run = open_study(home, name, config, info, how.warm_start)
             check_unchanged(run, info, how.accept_changes)
-            with mirror.following(run):
+            with mirror.following(run), shown_in_notebook(listeners, progress) as shown:
                 call = record_call(run)
                 reserved = 2 * (how.confirm + 1) * how.seeds if how.confirm else 0
-                coordinator = Coordinator(run, engine, how.jobs, [mirror, *listeners])
+                coordinator = Coordinator(run, engine, how.jobs, [mirror, *shown.listeners])
                 coordinator.search(how.trials, how.time or math.inf, reserved, how.confirm)
                 confirmation = None
                 if how.confirm and run.candidates(how.confirm):
                     confirmation = confirm_study(
-                        run, engine, how.confirm, how.seeds, how.jobs, progress
+                        run, engine, how.confirm, how.seeds, how.jobs, shown.progress
                     )
                 elif run.candidates(1):
                     write_unconfirmed(run)
@@ -239,7 +214,7 @@ def confirm(  # noqa: PLR0913  # the options of a command
     executor: Literal["local", "inline"] | Executor = "local",
     trial_timeout: float | None = None,
     accept_changes: bool = False,
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[int, int], None] = silent,
 ) -> SearchResult:
     """Retrain a study's best placements and its baseline on new seeds, and compare them.
 
@@ -274,7 +249,8 @@ def confirm(  # noqa: PLR0913  # the options of a command
         mirror = Mirror(home)
         with mirror.following(run):
             call = record_call(run)
-            confirmation = confirm_study(run, engine, top, seeds, jobs, progress)
+            with shown_in_notebook((), progress) as shown:
+                confirmation = confirm_study(run, engine, top, seeds, jobs, shown.progress)
             record_end(run, call)
             write_report(run)
         _finish_mirror(mirror, confirmation)
@@ -294,19 +270,3 @@ def make_executor(kind: str | Executor, jobs: int, timeout: float | None) -> Exe
     if kind != "local":
         raise UnknownNameError.among("executor", kind, ("local", "inline"))
     return LocalExecutor(jobs, timeout)
-
-
-def search_result(run: StudyRun, confirmation: Confirmation | None) -> SearchResult:
-    """Return what a study has found."""
-    file = placement_file(run)
-    confirmed = confirmation or Confirmation.read(run)
-    return SearchResult(
-        run.name,
-        Placement(sites={}) if file is None else Placement.load(file),
-        list(run.baseline.values) if run.baseline else [],
-        run.trials,
-        confirmation,
-        run.folder,
-        confirmed.outcome if confirmed is not None and confirmed.comparisons else "not confirmed",
-        ending(run),
-    )

@@ -5,63 +5,34 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import to_json
 from torch import nn
 
-from actsearch.activations import Requirement, from_spec, properties
 from actsearch.activations.base import Activation
-from actsearch.activations.registry import canonical_name
 from actsearch.errors import (
-    ActsearchWarning,
     InvalidValueError,
     PlacementError,
-    RequirementError,
     UnknownNameError,
 )
 from actsearch.placement.discovery.find import Discovery, discover
 from actsearch.placement.discovery.naming import readings
+from actsearch.placement.entry import SiteEntry as SiteEntry
 from actsearch.placement.files import download, explain, read_text, write_text
 from actsearch.placement.optimiser import optimizer_groups
 from actsearch.placement.replacement.replace import ModuleT, refuse_compiled, replace_sites
 from actsearch.placement.replacement.start import start_at
+from actsearch.placement.shown import placement_lines, placement_table
 from actsearch.placement.site import FoundSite
+from actsearch.placement.warned import check_requirement, refuse_unsynchronised, warn_of
 
 SCHEMA = 1
 MAX_FILE_BYTES = 16_000_000
-MOST_CHANNELS = 1_000_000
-ParameterValue = bool | int | float | str | None
-
-
-class SiteEntry(BaseModel):
-    """What stands at one site."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    activation: Annotated[str, Field(min_length=1, max_length=512)]
-    parameters: dict[str, ParameterValue | list[ParameterValue]] = {}
-    learn: list[str] | None = None
-    share: Literal["layer", "channel"] | None = None
-    channels: Annotated[int, Field(ge=1, le=MOST_CHANNELS)] | None = None
-    channel_dim: Annotated[int, Field(ge=-8, le=8)] | None = None
-
-    @field_validator("activation")
-    @classmethod
-    def _canonical(cls, activation: str) -> str:
-        return canonical_name(activation) or activation
-
-    def build(self, channels: int | None = None, channel_dim: int = 1) -> Activation:
-        """Build the activation; the arguments fill in where the file does not name channels."""
-        spec = self.model_dump(exclude_none=True)
-        if self.share == "channel" and self.channels is None:
-            spec |= {"channels": channels, "channel_dim": channel_dim}
-        return from_spec(spec)
 
 
 class Placement(BaseModel):
@@ -141,6 +112,14 @@ class Placement(BaseModel):
         except (ValueError, RecursionError) as error:
             raise PlacementError(f"{path} is not a placement file: {error}.") from None
 
+    def __repr__(self) -> str:
+        return "\n".join(placement_lines(self))
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return placement_table(self)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the placement file whole or not at all, and return its path."""
         return write_text(Path(path), self.dumps())
@@ -209,8 +188,8 @@ class Placement(BaseModel):
             if free and current is not None:
                 module, differences[name] = start_at(module, current, free)
             modules[name] = module
-        _refuse_unsynchronised(model, modules)
-        self._warn(model, modules, discovery)
+        refuse_unsynchronised(model, modules)
+        warn_of(self, model, modules, discovery)
         replace_sites(model, modules, discovery, differences)
         return model
 
@@ -265,28 +244,6 @@ class Placement(BaseModel):
                 f"the placement does not fit {type(model).__name__}: {error}.{hint}"
             ) from None
 
-    def _warn(
-        self, model: nn.Module, modules: Mapping[str, Activation], discovery: Discovery
-    ) -> None:
-        """Say where nothing is changed, and where the placement was not confirmed."""
-        if not modules:
-            why = "the placement has no sites. `find_sites(model)` tells which are open"
-            warnings.warn(
-                f"nothing of {type(model).__name__} was changed: {why}.",
-                ActsearchWarning,
-                stacklevel=3,
-            )
-        elif all(discovery.places[name].holds(module) for name, module in modules.items()):
-            names = ", ".join(dict.fromkeys(module.name for module in modules.values()))
-            why = f"every site of the placement has its activation already ({names})"
-            warnings.warn(
-                f"nothing of {type(model).__name__} was changed: {why}.",
-                ActsearchWarning,
-                stacklevel=3,
-            )
-        if "significant" in self.found and not self.found["significant"]:
-            warnings.warn(_unconfirmed(self.found), ActsearchWarning, stacklevel=3)
-
     def _build(self, name: str, entry: SiteEntry, site: FoundSite) -> Activation:
         if entry.channels is not None and site.channels not in (None, entry.channels):
             raise PlacementError(
@@ -311,43 +268,3 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"{twice!r} is given twice, where one is meant")
     return data
-
-
-def _unconfirmed(found: Mapping[str, Any]) -> str:
-    """Return what to say of a candidate that no confirmation found better.
-
-    Any of the details may be missing.
-    """
-    study, metric, gain, interval = (
-        found.get(key) for key in ("study", "metric", "gain", "interval")
-    )
-    details = [f"study {study!r}"] if study else []
-    if isinstance(gain, (int, float)):
-        details.append(f"{metric or 'gain'} {gain:+.4g}")
-    if isinstance(interval, list) and all(isinstance(end, (int, float)) for end in interval):
-        details.append(f"95 % interval [{', '.join(f'{end:+.4g}' for end in interval)}]")
-    known = f" ({', '.join(details)})" if details else ""
-    return (
-        f"this placement was not confirmed as better than what the model has{known}. "
-        f"Keep what you have, or confirm it: actsearch confirm {study or '<study>'}"
-    )
-
-
-def _refuse_unsynchronised(model: nn.Module, modules: Mapping[str, nn.Module]) -> None:
-    if isinstance(model, nn.parallel.DistributedDataParallel) and any(
-        next(m.parameters(), None) is not None for m in modules.values()
-    ):
-        raise PlacementError(
-            "a placement that learns must be applied before DistributedDataParallel, but got a"
-            " wrapped model. Apply it to the model first, then wrap."
-        )
-
-
-def check_requirement(name: str, entry: SiteEntry, module: Activation, site: FoundSite) -> None:
-    """Raise :class:`RequirementError` where an activation may not stand at a site."""
-    refusal = Requirement(site.requires).refusal(properties(module))
-    if refusal:
-        raise RequirementError(
-            f"{entry.activation} cannot stand at {name}: {refusal}. Pass force=True to place it"
-            " anyway."
-        )

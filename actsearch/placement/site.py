@@ -12,6 +12,7 @@ from typing_extensions import override
 from actsearch.activations import Requirement, activation, properties
 from actsearch.activations.base import Activation
 from actsearch.errors import RequirementError, UnknownNameError
+from actsearch.placement.shown import shortened_lines, sites_table
 
 Kind = Literal["site", "module", "functional", "attribute", "shared", "gate"]
 
@@ -184,20 +185,26 @@ class Sites(Sequence[FoundSite]):
         }
 
     def __str__(self) -> str:
-        rows = [
-            [
-                str(row[key])
-                for key in ("site", "kind", "activation", "elements", "status", "reason")
-            ]
-            for row in self.table()
-        ]
+        return "\n".join([*self._lines(), self._summary()])
+
+    def __repr__(self) -> str:
+        return "\n".join([*shortened_lines(self._lines()), self._summary()])
+
+    def _repr_html_(self) -> str:
+        return sites_table(self.table(), self._summary())
+
+    def _lines(self) -> list[str]:
+        keys = ("site", "kind", "activation", "elements", "status", "reason")
+        rows = [["" if row[key] is None else str(row[key]) for key in keys] for row in self.table()]
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(5)]
-        lines = [
+        return [
             "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[5]]).rstrip()
             for row in rows
         ]
+
+    def _summary(self) -> str:
         total = self.totals()
-        summary = ", ".join(
+        counts = ", ".join(
             f"{total[key]} {key}" for key in ("found", "open", "protected", "missed")
         )
-        return "\n".join([*lines, f"{summary}; by {self.method}"])
+        return f"{counts}; by {self.method}"

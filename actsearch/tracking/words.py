@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
-from actsearch.placement import Placement, SiteEntry
+from actsearch.placement import Placement
 from actsearch.search.study.record import StudyRun
+
+NAMED_EACH = 6
+"""Sites that are named one by one."""
 
 
 def short(run: StudyRun, trial: FrozenTrial) -> str:
     """Return a placement in few words: equal sites joined, its learning rate where not the own."""
     factor = run.factor(trial)
-    return _short(run.placement(trial)) + (
+    return placed(run.placement(trial)) + (
         "" if factor == 1.0 else f"; learning rate × {factor:.3g}"
     )
 
 
-def _short(placement: Placement | None) -> str:
+def placed(placement: Placement | None) -> str:
+    """Return what stands where: sites of the same joined where there are many.
+
+    >>> from actsearch.placement import SiteEntry
+    >>> relu, tanh = SiteEntry(activation="relu"), SiteEntry(activation="tanh")
+    >>> placed(Placement(sites={"net.0": relu, "net.2": tanh}))
+    '0: relu, 2: tanh'
+    >>> placed(Placement(sites={"1": tanh, **{f"{n}": relu for n in range(2, 30)}}))
+    'tanh at 1, relu at 28 sites'
+    """
     if placement is None:
         return "the model's own"
-    names = [name_of(entry) for entry in placement.sites.values()]
-    if len(set(names)) == 1:
-        return f"{names[0]} at all {len(names)} sites" if len(names) > 1 else names[0]
+    where: dict[str, list[str]] = defaultdict(list)
+    short = dict(zip(placement.sites, labels(list(placement.sites)), strict=True))
+    for site, entry in placement.sites.items():
+        where[str(entry)].append(short[site])
+    if len(where) == 1:
+        (name,) = where
+        return f"{name} at all {len(short)} sites" if len(short) > 1 else name
+    if len(short) <= NAMED_EACH:
+        return ", ".join(f"{short[site]}: {entry}" for site, entry in placement.sites.items())
     return ", ".join(
-        f"{label}: {name}" for label, name in zip(labels(list(placement.sites)), names, strict=True)
+        f"{name} at {', '.join(sites) if len(sites) <= NAMED_EACH else f'{len(sites)} sites'}"
+        for name, sites in where.items()
     )
-
-
-def name_of(entry: SiteEntry) -> str:
-    """Return an activation with the parameters that it was given.
-
-    >>> name_of(SiteEntry(activation="clipped_relu", parameters={"ceiling": 6.0}))
-    'clipped_relu(ceiling=6)'
-    """
-    shown = ", ".join(f"{key}={value}" for key, value in given(entry).items())
-    return f"{entry.activation}({shown})" if shown else entry.activation
-
-
-def given(entry: SiteEntry) -> dict[str, str]:
-    """Return the parameters that an activation was given, as text."""
-    return {
-        key: f"{value:.3g}" if isinstance(value, float) else str(value)
-        for key, value in entry.parameters.items()
-    }
 
 
 def labels(sites: Sequence[str]) -> list[str]:

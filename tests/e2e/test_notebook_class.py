@@ -165,3 +165,35 @@ def test_classes_and_options_in_a_notebook_and_later_in_another_session(tmp_path
     told, scores = run(tmp_path, "later.py")
     assert "'__main__.Net' must name a class, but __main__ has no 'Net'" in told
     assert scores == "6 {}"
+
+
+@pytest.mark.long
+def test_a_notebook_shows_what_it_has(tmp_path):
+    """By Jupyter's own client: bars while it searches, then tables and pictures."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    cells = [
+        CLASSES + SPACE,
+        "actsearch.find_sites(Net())",
+        "found = actsearch.run_search(Net, few, data=Data, confirm=1, seeds=2, **common)",
+        "found",
+        "found.best",
+        "found.confirmation",
+        "found.show()",
+        "found.to_pandas()",
+    ]
+    book = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+    where = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(book, timeout=200, kernel_name="python3", resources=where).execute()
+    outputs = [[one["data"] for one in cell.outputs if "data" in one] for cell in book.cells]
+    shown = [[data.get("text/html", "") for data in cell] for cell in outputs]
+    assert [bool(html and html[-1]) for html in shown] == [False, *[True] * 5, False, True]
+    (bars,) = shown[2]
+    assert bars.count("━") >= 40
+    assert "3/3" in bars
+    assert "confirming" in bars
+    assert all("<table" in html[-1] for html in (shown[1], *shown[3:6], shown[7]))
+    pictures = list((tmp_path / "mlruns/studies/s/report").glob("*.png"))
+    assert len(outputs[6]) == len(pictures) >= 4
+    assert all("image/png" in data for data in outputs[6])

@@ -395,7 +395,7 @@ def test_the_learning_rate_factor_of_new_and_earlier_files(tmp_path):
     assert "learning_rate_factor" not in placement.dumps()
     faster = placement.model_copy(update={"learning_rate_factor": 2.5})
     assert Placement.load(faster.save(tmp_path / "new.json")) == faster
-    assert "learning_rate_factor=2.5" in repr(faster)
+    assert "learning rate × 2.5" in repr(faster)
     earlier = tmp_path / "earlier.json"
     earlier.write_text(
         '{"schema": 1, "sites": {"1": {"activation": "tanh"}}, "found": {"trial": 3,'

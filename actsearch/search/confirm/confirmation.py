@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from actsearch.errors import StudyError
+from actsearch.markup import html_lines, html_table
 from actsearch.placement.files import write_text
 from actsearch.search.confirm.racing import BASELINE, Comparison, Verdict
 from actsearch.search.study.record import StudyRun
@@ -23,7 +24,7 @@ _UNKNOWN = {"gain": math.nan, "low": -math.inf, "high": math.inf}
 """What ``null`` stands for in the file: JSON has no number for these."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Confirmation:
     """What a confirmation has measured.
 
@@ -110,6 +111,15 @@ class Confirmation:
         write_text(
             run.folder / "confirmation.json", json.dumps(data, indent=1, allow_nan=False) + "\n"
         )
+
+    def __repr__(self) -> str:
+        measured = sum(score is not None for score in self.scores.values())
+        told = self.verdict() if self.comparisons else f"{measured} trainings, not ended"
+        return f"Confirmation of {self.metric} on the {self.split} split: {told}"
+
+    def _repr_html_(self) -> str:
+        table = html_table(*confirmation_rows(self)) if self.comparisons else ""
+        return html_lines(repr(self)) + table
 
     def score(self, arm: int | str, seed: int) -> float:
         """Return a score, NaN where there is none."""

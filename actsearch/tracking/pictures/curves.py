@@ -16,6 +16,7 @@ from torch import Tensor
 from actsearch.activations import Activation
 from actsearch.errors import InvalidValueError
 from actsearch.placement import Placement, SiteEntry
+from actsearch.placement.shown import given_parameters
 from actsearch.search.study.record import StudyRun
 from actsearch.tracking.learned import kept_weights, learned, start_of
 from actsearch.tracking.pictures.style import (
@@ -30,7 +31,7 @@ from actsearch.tracking.pictures.style import (
     tell,
     write,
 )
-from actsearch.tracking.words import given, labels, places
+from actsearch.tracking.words import labels, places
 
 MOST_CURVES = 24
 CHANNELS_DRAWN = 16
@@ -99,7 +100,7 @@ def _parameters(entry: SiteEntry, function: Activation, start: Activation | None
 
     Of several channels it is their mean.
     """
-    shown = given(entry)
+    shown = given_parameters(entry)
     if start is not None:
         now, was = function.current(), start.current()
         for key in function.learn:
