@@ -1,6 +1,7 @@
 """Laws of every activation: what a layer of a network relies on."""
 
 import copy
+import io
 import json
 
 import pytest
@@ -287,3 +288,19 @@ def test_what_is_no_number_stays_none(entry):
     assert bool(entry()(x).isnan().all())
     with torch.no_grad():
         assert bool(entry()(x).isnan().all())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of numbers that never change
+def test_it_can_be_traced_and_saved(entry):
+    """By ``torch.jit.trace`` with its check, learned by channel: any batch, its gradients too."""
+    module = everything_learned(entry, share="channel", channels=3).eval()
+    traced = torch.jit.trace(module, torch.randn(2, 3))
+    torch.jit.save(traced, io.BytesIO())
+    x = torch.randn(5, 3, requires_grad=True)
+    torch.testing.assert_close(traced(x), module(x))
+    if module(x).requires_grad:
+        expected, found = (
+            torch.autograd.grad(m(x).sum(), [x, *m.parameters()]) for m in (module, traced)
+        )
+        torch.testing.assert_close(found, expected)

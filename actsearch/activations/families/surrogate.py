@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from actsearch.activations.base import Activation, Parameter, Value
 from actsearch.activations.kernels.blockwise import evaluate_rule
+from actsearch.activations.kernels.recomputed import is_jit_traced
 from actsearch.activations.kernels.rules import ClipRule
 from actsearch.activations.properties.properties import known
 from actsearch.activations.registry import register
@@ -89,6 +90,9 @@ class Surrogate(Activation):
 
     def function(self, x: Tensor, **values: Any) -> Tensor:
         """Return 1 where x > 0, else 0."""
+        if is_jit_traced():
+            soft = self.soft_step(x, **values)
+            return _step(x.detach()) + (soft - soft.detach())
         if not torch.is_grad_enabled():
             return _step(x)
         way = _Step if torch.compiler.is_compiling() else _StepEitherMode

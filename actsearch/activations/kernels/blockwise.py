@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from actsearch.activations.base import Value
-from actsearch.activations.kernels.recomputed import derivative_along
+from actsearch.activations.kernels.recomputed import derivative_along, is_jit_traced
 
 LARGE = 1 << 16
 """Elements from which on blocks are used."""
@@ -145,6 +145,8 @@ def evaluate_rule(rule: type[Rule], x: Tensor, parameter: Value) -> Tensor:
     """Return φ(x; θ) by a rule; a parameter that is a number is not learned."""
     if not isinstance(parameter, Tensor):
         parameter = torch.full((), parameter, dtype=x.dtype, device=x.device)
+    if is_jit_traced():
+        return rule.value(x, parameter)
     either = Formula if torch.compiler.is_compiling() else FormulaEitherMode
     way = Blockwise if works_in_blocks(x, parameter) else either
     result: Tensor = way.apply(rule, x, parameter)  # type: ignore[no-untyped-call]  # torch's own

@@ -62,6 +62,16 @@ class Recomputed(Function):
         return derivative_along(ctx.rule.formula, ctx.saved_tensors, tangents)
 
 
+def is_jit_traced() -> bool:
+    """Whether ``torch.jit.trace`` watches, whose graphs cannot be saved with functions of Python.
+
+    Nor are they the same with a gradient and without one, which its check compares.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    return bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call,attr-defined]  # torch's own
+
+
 def derivative_along(
     function: Callable[..., Tensor], inputs: Sequence[Tensor], tangents: Sequence[Tensor | None]
 ) -> Tensor:
@@ -76,9 +86,11 @@ def derivative_along(
 def evaluate_in_place(rule: InPlaceRule, *inputs: Tensor) -> Tensor:
     """Return the value by a rule.
 
-    Under ``torch.compile``, and where no gradient is wanted, by its formula.
+    Under ``torch.compile``, under ``torch.jit.trace``, and where no gradient is wanted, by its
+    formula.
     """
-    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+    traced = torch.compiler.is_compiling() or is_jit_traced()
+    if traced or not torch.is_grad_enabled():
         return rule.formula(*inputs)
     result: Tensor = Recomputed.apply(rule, *inputs)  # type: ignore[no-untyped-call]  # torch's own
     return result
