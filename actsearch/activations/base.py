@@ -308,10 +308,26 @@ class Activation(nn.Module):
         return self.rebuilt(learn=(), share="layer").double()
 
     def extra_repr(self) -> str:
-        """Show parameters the way they are passed."""
-        parts = [f"{key}={value!r}" for key, value in self.values.items()]
+        """Show parameters the way they are passed, learned ones with their present value.
+
+        Of several channels it is the range.
+        """
+        parts = [f"{key}={self._shown(key)}" for key in self.values]
         if self.learn:
             parts.append(f"learn={list(self.learn)}")
         if self.share == "channel":
             parts.append(f"share='channel', channels={self.channels}")
         return ", ".join(parts)
+
+    def _shown(self, key: str) -> str:
+        start = self.values[key]
+        if key not in self.learn:
+            return repr(start)
+        try:
+            low, high = self.current()[key].detach().double().aminmax()
+            ends = float(low), float(high)
+        except RuntimeError:  # without numbers: on the meta device, or while it is traced
+            return repr(start)
+        if max(abs(end - start) for end in ends) <= 1e-6 * max(1.0, abs(start)):
+            return repr(start)
+        return "..".join(dict.fromkeys(f"{end:.4g}" for end in ends))

@@ -110,6 +110,17 @@ class Flexible(Activation):
             return float((self.plain()(x) - activation(like).plain()(x)).abs().max())
 
     @override
+    def extra_repr(self) -> str:
+        shown = super().extra_repr()
+        if not self.has_learned():
+            return shown
+        try:
+            low, high = (float(end) for end in self.coefficients.detach().aminmax())
+        except RuntimeError:  # without numbers
+            return shown
+        return f"{shown}, {self.coefficients.shape[1]} learned from {low:.4g} to {high:.4g}"
+
+    @override
     def spec(self) -> dict[str, Any]:
         return super().spec() | {"learn": [COEFFICIENTS] if self.has_learned() else []}
 

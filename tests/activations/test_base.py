@@ -101,6 +101,21 @@ def test_repr_shows_what_was_passed():
     )
 
 
+def test_repr_shows_what_was_learned():
+    one, three = activation("prelu"), activation("swish", share="channel", channels=3)
+    shaped = activation("rational")
+    with torch.no_grad():
+        one.raw_negative_slope.fill_(-0.0996)
+        three.raw_beta += torch.tensor([0.0, 0.5, -0.3])
+        shaped.coefficients.copy_(torch.linspace(-2, 3, 10))
+    assert repr(one) == "PReLU(negative_slope=-0.0996, learn=['negative_slope'])"
+    assert "beta=0.7408..1.649, learn" in repr(three)
+    assert "10 learned from -2 to 3" in repr(shaped)
+    with torch.device("meta"):
+        assert repr(activation("prelu")) == "PReLU(negative_slope=0.25, learn=['negative_slope'])"
+        assert "learned" not in repr(activation("rational")), "it has no numbers"
+
+
 @pytest.mark.parametrize(
     "name", ["prelu", "swish", "rational", "mixture", "relu", "mul(x,add(a,b))"]
 )
