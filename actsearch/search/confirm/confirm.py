@@ -14,7 +14,7 @@ from actsearch.search.confirm.confirmation import UNTOUCHED, Confirmation
 from actsearch.search.confirm.racing import BASELINE, Comparison, compare, race
 from actsearch.search.confirm.trainings import Arm, Trainings
 from actsearch.search.executors.executor import Executor
-from actsearch.search.study.placement_file import write_best
+from actsearch.search.study.placement_file import significant_digits, write_best
 from actsearch.search.study.record import StudyRun
 from actsearch.search.training.seeds import derive
 
@@ -183,16 +183,22 @@ def _write(run: StudyRun, result: Confirmation, selected: Arm) -> None:
         "split": result.split,
         "verdict": result.outcome,
         **_gain(c),
-        "seeds": c.pairs,
+        "comparison_seeds": result.seeds,
+        "selection_seeds": result.selection,
         "splits": c.pairs if result.split_option else 1,
         "candidates": len(result.candidates),
         "significant": result.outcome == "better",
     }
     for key in ("over_untouched", "at_own_rate"):
         if (other := getattr(result, key)) is not None:
-            found[key] = {"verdict": other.verdict, **_gain(other), "seeds": other.pairs}
+            found[key] = {"verdict": other.verdict, **_gain(other), "pairs": other.pairs}
     write_best(run, selected.placement, found, selected.factor)
 
 
 def _gain(c: Comparison) -> dict[str, Any]:
-    return {"gain": c.gain, "interval": [c.low, c.high] if math.isfinite(c.low) else None, "p": c.p}
+    ends = [c.low, c.high]
+    return {
+        "gain": significant_digits(c.gain),
+        "interval": [significant_digits(end) for end in ends] if math.isfinite(c.low) else None,
+        "p": significant_digits(c.p),
+    }

@@ -53,14 +53,23 @@ def write_unconfirmed(run: StudyRun) -> None:
     found = {
         "trial": trial.number,
         "metric": first.metric,
-        "gain": gain,
-        "seeds": 1,
+        "gain": significant_digits(gain),
+        "seeds_per_trial": run.config.seeds_each(run.model_info),
         "significant": None,
     }
     file = placement_file(run)
     confirmed = file is not None and Placement.load(file).found.get("significant") is not None
     if not confirmed:
         write_best(run, placement, found, run.factor(trial))
+
+
+def significant_digits(number: float) -> float:
+    """Return a number to six significant digits, more than any seed repeats.
+
+    >>> significant_digits(-0.0149721347)
+    -0.0149721
+    """
+    return float(f"{number:.6g}")
 
 
 def placement_file(run: StudyRun) -> Path | None:

@@ -144,6 +144,10 @@ def test_a_gain_is_found_and_the_others_are_dropped(study):
     best = Placement.load(study.folder / "best.json")
     assert best.found["trial"] == 7
     assert best.found["significant"] is True
+    assert best.found["comparison_seeds"] == result.seeds
+    assert best.found["selection_seeds"] == result.selection
+    numbers = [best.found["gain"], best.found["p"], *best.found["interval"]]
+    assert numbers == [float(f"{number:.6g}") for number in numbers]
     header, lines = confirmation_rows(result)
     assert all(len(line) == len(header) for line in lines)
     assert [line[-1] for line in lines][1:] == [
