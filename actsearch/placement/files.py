@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -47,6 +49,15 @@ def read_text(path: Path, most: int) -> str:
     if len(content) > most:
         raise ValueError(f"it must have at most {most} bytes")
     return content.decode("utf-8")
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, whose keys must differ."""
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice!r} is given twice, where one is meant")
+    return data
 
 
 def download(uri: str, folder: str) -> Path:

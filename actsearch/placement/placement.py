@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,15 +20,20 @@ from actsearch.errors import (
     UnknownNameError,
 )
 from actsearch.placement.discovery.find import Discovery, discover
-from actsearch.placement.discovery.naming import readings
+from actsearch.placement.discovery.naming import readings, renamed
 from actsearch.placement.entry import SiteEntry as SiteEntry
-from actsearch.placement.files import download, explain, read_text, write_text
+from actsearch.placement.files import download, each_once, explain, read_text, write_text
 from actsearch.placement.optimiser import optimizer_groups
 from actsearch.placement.replacement.replace import ModuleT, refuse_compiled, replace_sites
 from actsearch.placement.replacement.start import start_at
 from actsearch.placement.shown import placement_lines, placement_table
 from actsearch.placement.site import FoundSite
-from actsearch.placement.warned import check_requirement, refuse_unsynchronised, warn_of
+from actsearch.placement.warned import (
+    check_requirement,
+    refuse_unsynchronised,
+    warn_of,
+    warn_of_missing,
+)
 
 SCHEMA = 1
 MAX_FILE_BYTES = 16_000_000
@@ -105,7 +109,7 @@ class Placement(BaseModel):
             raise PlacementError(f"{path} cannot be read: {error}.") from None
         try:
             # What is not finite was never a value of a placement, and is left out of ``found``.
-            data = json.loads(text, object_pairs_hook=_each_once, parse_constant=lambda _: None)
+            data = json.loads(text, object_pairs_hook=each_once, parse_constant=lambda _: None)
             return cls.model_validate(data)
         except ValidationError as error:
             raise PlacementError(f"{path} is not a placement file: {explain(error)}.") from None
@@ -119,6 +123,34 @@ class Placement(BaseModel):
 
     def _repr_html_(self) -> str:
         return placement_table(self)
+
+    def rename(self, names: Mapping[str, str]) -> Self:
+        """Return the placement for a model whose parts have other names.
+
+        Args:
+            names: by a site's name, or by the beginning of some up to a dot, what it is now; the
+                longest that fits a site counts.
+
+        Raises:
+            PlacementError: no site begins so, or two sites would have one name.
+
+        >>> old = Placement.uniform("gelu", ["encoder.0.act", "encoder.2.act", "act"])
+        >>> list(old.rename({"encoder": "backbone", "act": "head.act"}).sites)
+        ['backbone.0.act', 'backbone.2.act', 'head.act']
+        """
+        return self.model_copy(update={"sites": renamed(self.sites, names)})
+
+    def diff(self, other: Placement) -> dict[str, tuple[SiteEntry | None, SiteEntry | None]]:
+        """Return by site what stands there here and in the other, where that differs.
+
+        ``None`` stands for a site that is not there.
+
+        >>> Placement.uniform("relu", ["1"]).diff(Placement.uniform("relu", ["1"]))
+        {}
+        """
+        sites = dict.fromkeys([*self.sites, *other.sites])
+        pairs = {site: (self.sites.get(site), other.sites.get(site)) for site in sites}
+        return {site: pair for site, pair in pairs.items() if pair[0] != pair[1]}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the placement file whole or not at all, and return its path."""
@@ -139,7 +171,14 @@ class Placement(BaseModel):
             data["found"] = self.found
         return to_json(data, indent=1, inf_nan_mode="null").decode() + "\n"
 
-    def apply(self, model: ModuleT, example_input: Any = None, *, force: bool = False) -> ModuleT:
+    def apply(
+        self,
+        model: ModuleT,
+        example_input: Any = None,
+        *,
+        force: bool = False,
+        strict: bool = True,
+    ) -> ModuleT:
         """Put every activation at its site, in place, and return the model.
 
         A learned parameter that the placement gives no value starts at its published default; but
@@ -164,6 +203,8 @@ class Placement(BaseModel):
             example_input: one input of the model; needed only where sites are functional calls, or
                 one instance called several times, in a model that :mod:`torch.fx` cannot trace.
             force: place activations that a site's requirement refuses.
+            strict: where it is false, sites that the model does not have are left out with a
+                warning, as long as it has one of them.
 
         Raises:
             PlacementError: a site that the model does not have, a compiled model, or names that fit
@@ -178,7 +219,7 @@ class Placement(BaseModel):
         discovery = discover(model, example_input, include_gates=True, only=self.sites)
         modules: dict[str, Activation] = {}
         differences: dict[str, float | None] = {}
-        for name, entry in self._entries(model, discovery).items():
+        for name, entry in self._entries(model, discovery, strict).items():
             site = discovery.sites.named(name)
             module = self._build(name, entry, site)
             if site.requires and not force:
@@ -216,9 +257,15 @@ class Placement(BaseModel):
         """
         return optimizer_groups(model, lr=lr, groups=groups, overall=self.learning_rate_factor)
 
-    def _entries(self, model: nn.Module, discovery: Discovery) -> dict[str, SiteEntry]:
+    def _entries(
+        self, model: nn.Module, discovery: Discovery, strict: bool
+    ) -> dict[str, SiteEntry]:
         """Return the entries by the model's own names of their sites."""
-        ways = readings(self.sites, [site.name for site in discovery.sites])
+        known = [site.name for site in discovery.sites]
+        ways = readings(self.sites, known)
+        if not strict and not ways and (fitting := set(self.sites).intersection(known)):
+            warn_of_missing(model, [name for name in self.sites if name not in fitting])
+            return {name: entry for name, entry in self.sites.items() if name in fitting}
         if len(ways) > 1:
             where, _, part = next(iter(ways)).rpartition(" ")
             out = (
@@ -259,12 +306,3 @@ class Placement(BaseModel):
                     f" {site.channels!r}. Pass an example_input."
                 ) from None
             raise PlacementError(f"{name}: {error}") from error
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object, whose keys must differ."""
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"{twice!r} is given twice, where one is meant")
-    return data

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from actsearch.activations import Requirement, properties
 from actsearch.activations.base import Activation
-from actsearch.errors import ActsearchWarning, PlacementError, RequirementError
+from actsearch.errors import MOST_SHOWN, ActsearchWarning, PlacementError, RequirementError
 from actsearch.placement.discovery.find import Discovery
 from actsearch.placement.entry import SiteEntry
 from actsearch.placement.site import FoundSite
@@ -40,6 +40,17 @@ def warn_of(
         )
     if "significant" in placement.found and not placement.found["significant"]:
         warnings.warn(_unconfirmed(placement.found), ActsearchWarning, stacklevel=3)
+
+
+def warn_of_missing(model: nn.Module, names: Sequence[str]) -> None:
+    """Say which sites of a placement a model does not have."""
+    shown = ", ".join(names[:MOST_SHOWN]) + (", ..." if len(names) > MOST_SHOWN else "")
+    warnings.warn(
+        f"{len(names)} of the placement's sites are left out, since {type(model).__name__} does not"
+        f" have them: {shown}.",
+        ActsearchWarning,
+        stacklevel=4,
+    )
 
 
 def _unconfirmed(found: Mapping[str, Any]) -> str:

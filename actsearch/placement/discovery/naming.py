@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import TypeVar
 
 from torch import nn
+
+from actsearch.errors import PlacementError, UnknownNameError
+
+_Thing = TypeVar("_Thing")
 
 
 def block_of(model: nn.Module, name: str) -> str:
@@ -62,6 +67,38 @@ def readings(names: Collection[str], known: Collection[str]) -> dict[str, dict[s
         if all(name.startswith(prefix) for name in names)
     }
     return {way: reading for way, reading in ways.items() if known.issuperset(reading.values())}
+
+
+def renamed(sites: Mapping[str, _Thing], names: Mapping[str, str]) -> dict[str, _Thing]:
+    """Return things by site under new names.
+
+    Args:
+        sites: things by site.
+        names: by a site's name, or its beginning up to a dot, what it is now; the longest counts.
+
+    Raises:
+        PlacementError: no site begins so, or two sites would have one name.
+    """
+    found: dict[str, _Thing] = {}
+    unused = set(names)
+    for site, thing in sites.items():
+        fitting = [
+            name for name in names if site == name or site.startswith((f"{name}.", f"{name}@"))
+        ]
+        old = max(fitting, key=len, default="")
+        new = names[old] + site.removeprefix(old) if fitting else site
+        if new in found:
+            raise PlacementError(
+                f"each site must have a name of its own, but two would be {new!r}. Choose others."
+            )
+        found[new] = thing
+        unused -= set(fitting)
+    if unused:
+        raise PlacementError(
+            str(UnknownNameError.among("site to rename", min(unused), sites))
+            + ". Name a site, or the beginning of some up to a dot."
+        )
+    return found
 
 
 def stage_of(block: str) -> str:
