@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import os
+import secrets
 import tempfile
 import time
 import warnings
@@ -311,10 +311,12 @@ def keep(module: nn.Module, folder: Path, pictures: bool) -> None:
     from safetensors.torch import save_model
 
     folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".weights.")
-    os.close(handle)
-    save_model(module, temporary)
-    Path(temporary).replace(folder / "weights.safetensors")
+    temporary = folder / f".weights.{secrets.token_hex(6)}"
+    temporary.touch()
+    mode = temporary.stat().st_mode  # the umask's; safetensors lets nobody else read
+    save_model(module, str(temporary))
+    temporary.chmod(mode)
+    temporary.replace(folder / "weights.safetensors")
     draw: Any = getattr(module, "pictures", None)
     if pictures and draw is not None:
         module.eval()

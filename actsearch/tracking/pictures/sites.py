@@ -129,7 +129,7 @@ def _cell(
     """Draw one cell: its mean, the number of trainings, and how many were stopped."""
     done = _completed(values)
     stopped = len(values) - len(done)
-    face, hatch = colour or PALE, None if done else "///"
+    face, hatch = (colour or PALE, None) if done else ("none", "///")
     corner = (at[0] - 0.48, at[1] - 0.47)
     axes.add_patch(Rectangle(corner, 0.96, 0.94, fc=face, ec=QUIET, lw=0, hatch=hatch))
     count = " ".join([f"n={len(done)}"] * bool(done) + [f"{stopped}×"] * bool(stopped))
@@ -143,7 +143,7 @@ def _cell(
 def _below(
     trainings: Sequence[Tried], tested: bool, doubt: float | None, left: Sequence[tuple[int, str]]
 ) -> list[str]:
-    lines = ["mean of n trainings, in brackets where it is one; ×: stopped early; brighter: better"]
+    lines = ["mean of n trainings, (of one); ×: stopped or diverged; brighter: better"]
     if tested:
         lines.append(f"effect of a site: {len(trainings)} trainings, {TEST}; grey: none seen")
     else:

@@ -6,12 +6,14 @@ import sys
 import textwrap
 
 import pytest
+from torch.nn import Linear
 
 from actsearch.errors import InvalidValueError, TaskError
 from actsearch.run import run_search
 from actsearch.search.study.record import StudyRun, result_of
 from actsearch.search.study.resolve import study_config
 from actsearch.search.study.store import Store
+from actsearch.search.training.fit import keep
 from actsearch.search.training.train import run_job
 
 MODULE = """
@@ -149,3 +151,10 @@ def test_what_a_trial_costs_is_recorded(up):
         config=config,
     )
     assert all(result_of(t).cpu > 0 for t in StudyRun.load(Store(up / "s"), "s").trials)
+
+
+def test_kept_weights_have_the_mode_of_any_other_file(tmp_path):
+    keep(Linear(1, 1), tmp_path, pictures=False)
+    (tmp_path / "other").touch()
+    (weights,) = tmp_path.glob("*.safetensors")
+    assert weights.stat().st_mode == (tmp_path / "other").stat().st_mode
