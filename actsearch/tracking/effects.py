@@ -73,11 +73,8 @@ def tried(run: StudyRun) -> list[Tried]:
     for trial in run.trials:
         if _is_trained(trial) and rate in (None, run.factor(trial)):
             placement = run.placement(trial)
-            names = (
-                {name: entry.activation for name, entry in placement.sites.items()}
-                if (placement)
-                else {}
-            )
+            placed = placement.sites if placement else {}
+            names = {name: entry.activation for name, entry in placed.items()}
             value = trial.values[0] if trial.state == TrialState.COMPLETE else None
             result, metric = result_of(trial), run.config.goals[0].metric
             seeds = max(1, len(result.curves.get(metric, [])))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Protocol
 
 from actsearch.markup import html_lines, html_table
 
@@ -33,27 +33,28 @@ figure { margin: 1.2rem 0; } figure svg { height: auto; max-width: 100%; }
 """
 
 
-class PagePart(Protocol):
-    """What a page is made of: :class:`actsearch.tracking.report.Section`."""
-
-    @property
-    def title(self) -> str:
-        """Its heading."""
-
-    @property
-    def text(self) -> str:
-        """Paragraphs, and lines of code."""
-
-    @property
-    def rows(self) -> tuple[list[str], list[list[str]]] | None:
-        """A table."""
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """Names of pictures."""
+Rows = tuple[list[str], list[list[str]]]
+"""Header and lines of a table."""
 
 
-def page(title: str, parts: Sequence[PagePart], pictures: Path) -> str:
+@dataclass(frozen=True)
+class Section:
+    """A part of a report.
+
+    Args:
+        title: its heading.
+        text: paragraphs; lines indented by four are code.
+        rows: a table.
+        shown: names of the pictures that belong there, without their endings.
+    """
+
+    title: str
+    text: str = ""
+    rows: Rows | None = None
+    shown: tuple[str, ...] = ()
+
+
+def page(title: str, parts: Sequence[Section], pictures: Path) -> str:
     """Return a page with the pictures of a folder in it, where they are there.
 
     Everything is escaped but the pictures, which are ours.
@@ -68,7 +69,7 @@ def page(title: str, parts: Sequence[PagePart], pictures: Path) -> str:
     )
 
 
-def _part(part: PagePart, heading: str, folder: Path) -> str:
+def _part(part: Section, heading: str, folder: Path) -> str:
     drawn = [file for name in part.shown if (file := folder / f"{name}.svg").exists()]
     if not (part.text or part.rows or drawn):
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 from optuna.trial import TrialState
@@ -18,32 +18,12 @@ from actsearch.search.study.placement_file import placement_file
 from actsearch.search.study.record import StudyRun, finished, result_of
 from actsearch.tracking import ladder, pictures
 from actsearch.tracking.ending import ending
-from actsearch.tracking.page import page
+from actsearch.tracking.page import Rows, Section, page
 from actsearch.tracking.provenance import calls_of
 from actsearch.tracking.words import short
 
 PICTURES = ("confirmation", "history", "pareto", "curves", "sites", "importance")
 """Names of the pictures, in the order that a reader wants them in."""
-
-Rows = tuple[list[str], list[list[str]]]
-"""Header and lines of a table."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of a report.
-
-    Args:
-        title: its heading.
-        text: paragraphs; lines indented by four are code.
-        rows: a table.
-        shown: names of the pictures that belong there, without their endings.
-    """
-
-    title: str
-    text: str = ""
-    rows: Rows | None = None
-    shown: tuple[str, ...] = ()
 
 
 def write_report(run: StudyRun) -> Path:
