@@ -8,25 +8,14 @@ import math
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from rich.console import Console
-from rich.table import Table
-
-from actsearch.activations import (
-    Activation,
-    Properties,
-    Requirement,
-    activation,
-    catalogue,
-    properties,
-)
-from actsearch.activations.base import Parameter
-from actsearch.activations.properties.properties import FACTS
-from actsearch.activations.registry import family
 from actsearch.cli.options import parse_arguments
+from actsearch.cli.tables import add_json, print_json, print_table
 from actsearch.errors import InvalidValueError, UnknownNameError
+
+if TYPE_CHECKING:
+    from actsearch.activations import Activation, Properties
 
 COLUMNS = (
     "smoothness",
@@ -49,7 +38,6 @@ def run(arguments: list[str]) -> int:
         description=(
             "List activations with their properties, or show one whole: actsearch activations NAME."
         ),
-        epilog=f"Facts for --where: {', '.join(FACTS)}.",
     )
     parser.add_argument(
         "name",
@@ -59,33 +47,85 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--where", default="", help='a condition such as "smoothness >= 2 and bounded"'
     )
+    parser.add_argument("--facts", action="store_true", help="list the facts for --where")
     parser.add_argument("--family", default="", help="one family only")
     parser.add_argument(
         "--picture",
         default="",
         help="draw the curves and derivatives of what is listed into this file",
     )
+    add_json(parser)
     options = parse_arguments(parser, arguments)
     if options.picture and not (folder := Path(options.picture).absolute().parent).is_dir():
         raise InvalidValueError(
             "picture must be a file that can be written, such as sheet.png, but there is no folder"
             f" {folder}."
         )
+    if options.facts:
+        _list_facts(options.json)
+        return 0
     if options.name:
+        from actsearch.activations import activation
+
         chosen = {options.name: activation(options.name)}
-        _show(options.name, chosen[options.name])
     else:
         chosen = _chosen(options.where, options.family)
+    if options.json:
+        print_json([_data(name, entry) for name, entry in chosen.items()])
+    elif options.name:
+        _show(options.name, chosen[options.name])
+    else:
         _list(chosen)
     if options.picture:
         from actsearch.tracking.pictures import sheet
 
         sheet(chosen, Path(options.picture))
-        print(f"{options.picture}: {len(chosen)} activations")
+        print(f"{options.picture}: {len(chosen)} activations", file=sys.stderr)
     return 0
 
 
+def _list_facts(as_json: bool) -> None:
+    """Print what a condition may speak of."""
+    from actsearch.activations import Properties
+    from actsearch.activations.properties.properties import FACTS
+    from actsearch.cli.declared import declared
+
+    stated = declared(f"{Properties.__module__}.{Properties.__name__}")
+    assert stated is not None, "its source comes along"
+    found = {}
+    for name in FACTS:
+        option, derived = stated.options.get(name), getattr(Properties, name, None)
+        found[name] = option.help if option else (inspect.getdoc(derived) or "")
+    if as_json:
+        print_json([{"name": name, "what": what} for name, what in found.items()])
+    else:
+        print_table("facts for --where", ("fact", "what it says"), list(found.items()))
+
+
+def _data(name: str, entry: Activation) -> dict[str, Any]:
+    """Return an entry as plain data."""
+    from actsearch.activations import properties
+    from actsearch.activations.properties.properties import FACTS
+    from actsearch.activations.registry import family
+
+    facts = properties(entry)
+    return {
+        "name": name,
+        "family": family(type(entry)),
+        "formula": entry.formula,
+        "reference": entry.reference,
+        "parameters": dict(entry.values),
+        "learn": list(entry.learn),
+        "facts": {fact: facts.fact(fact) for fact in FACTS},
+        "declared": sorted(facts.declared),
+        "scope": facts.scope,
+    }
+
+
 def _chosen(where: str, wanted: str) -> dict[str, Activation]:
+    from actsearch.activations import Requirement, activation, catalogue, properties
+    from actsearch.activations.registry import family
+
     families = sorted({family(entry) for entry in catalogue().values()})
     if wanted and wanted not in families:
         raise UnknownNameError.among(
@@ -105,27 +145,25 @@ def _chosen(where: str, wanted: str) -> dict[str, Activation]:
 
 
 def _list(chosen: dict[str, Activation]) -> None:
-    table = Table(title=f"{len(chosen)} activations", title_justify="left")
-    for column in ("name", "family", "formula"):
-        table.add_column(column, overflow="fold")
-    for column in COLUMNS:
-        table.add_column(column.replace("_", " "), justify="right")
-    table.add_column("is", overflow="fold")
+    from actsearch.activations import properties
+    from actsearch.activations.registry import family
+
+    rows = []
     for name, entry in chosen.items():
         facts = properties(entry)
         flags = ", ".join(flag.replace("_", " ") for flag in FLAGS if facts.fact(flag))
-        table.add_row(
-            name,
-            family(type(entry)),
-            entry.formula,
-            *(_number(facts.fact(column)) for column in COLUMNS),
-            flags,
-        )
-    console = Console(width=None if sys.stdout.isatty() else 240)  # piped: one line a row
-    console.print(table, highlight=False)
+        numbers = (_number(facts.fact(column)) for column in COLUMNS)
+        rows.append((name, family(type(entry)), entry.formula, *numbers, flags))
+    columns = [column.replace("_", " ") for column in COLUMNS]
+    header = ("name", "family", "formula", *columns, "is")
+    print_table(f"{len(chosen)} activations", header, rows, right=columns)
 
 
 def _show(name: str, entry: Activation) -> None:
+    from actsearch.activations import Properties, properties
+    from actsearch.activations.base import Parameter
+    from actsearch.activations.properties.properties import FACTS
+
     facts = properties(entry)
     reference = entry.reference or "(no single source)"
     document = inspect.cleandoc(type(entry).__doc__ or "").splitlines()
@@ -168,6 +206,8 @@ def _number(value: Any) -> str:
 
 def _plot(entry: Activation, width: int = 61, height: int = 15, reach: float = 4.0) -> str:
     """Return the curve as text: φ as ●, axes as lines."""
+    import torch
+
     x = torch.linspace(-reach, reach, width, dtype=torch.float64)
     y = entry.plain()(x).detach()
     low, high = (

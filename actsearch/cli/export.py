@@ -1,11 +1,14 @@
-"""``actsearch export STUDY``: the best placement's trained network as ONNX or C."""
+"""``actsearch export STUDY``: its trials as CSV or JSON, its best network as ONNX or C."""
 
 from __future__ import annotations
 
 import argparse
+import csv
+import io
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actsearch.cli.options import add_store, parse_arguments
 from actsearch.errors import StudyError
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from actsearch.measures import Fitted
+    from actsearch.search.study.record import StudyRun
 
 MOST_CHECKED = 10
 """What a file is checked with, at most."""
@@ -24,16 +28,19 @@ def run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="actsearch export",
         description=(
-            "Write the trained network of a study's best placement, as its forward computes it, and"
-            " check the file against torch. Its weights are those of the search where they were"
-            " kept, else it is trained again as it was found."
+            "Write the trials of a study as a table, or the trained network of its best placement,"
+            " as its forward computes it, and check that file against torch. Its weights are those"
+            " of the search where they were kept, else it is trained again as it was found."
         ),
     )
     parser.add_argument("study", help="name of the study")
     parser.add_argument(
-        "--to", choices=["onnx", "c"], required=True, help="ONNX, or one file of C99"
+        "--to",
+        choices=["csv", "json", "onnx", "c"],
+        required=True,
+        help="one row a trial; ONNX; or one file of C99",
     )
-    parser.add_argument("--output", default="", help="file to write (default: STUDY.onnx, STUDY.c)")
+    parser.add_argument("--output", default="", help="file to write (default: STUDY.csv, ...)")
     parser.add_argument(
         "--seed", type=int, default=0, help="another training than the search's own (default: 0)"
     )
@@ -43,15 +50,56 @@ def run(arguments: list[str]) -> int:
     add_store(parser)
     options = parse_arguments(parser, arguments)
 
+    from actsearch.search.study.record import StudyRun
+    from actsearch.search.study.store import Store
+
+    run = StudyRun.load(Store(options.store), options.study)
+    path = Path(options.output or f"{options.study}.{options.to}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if options.to in ("csv", "json"):
+        _trials(run, path, options.to)
+    else:
+        _network(run, path, options)
+    return 0
+
+
+def _trials(run: StudyRun, path: Path, kind: str) -> None:
+    """Write one row a trial."""
+    from actsearch.cli.tables import finite, trial_row
+    from actsearch.placement.files import write_text
+
+    rows = [trial_row(run, trial) for trial in run.trials]
+    if kind == "json":
+        write_text(path, json.dumps(finite(rows), indent=1, allow_nan=False) + "\n")
+    else:
+        flat = [_flat(row) for row in rows]
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, list(dict.fromkeys(key for row in flat for key in row)))
+        table.writeheader()
+        table.writerows(flat)
+        write_text(path, text.getvalue())
+    print(f"{path}: {len(rows)} trials")
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with a column for each value and each parameter."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        flat |= (
+            {f"{key}.{n}": v for n, v in value.items()} if isinstance(value, dict) else {key: value}
+        )
+    return flat
+
+
+def _network(run: StudyRun, path: Path, options: argparse.Namespace) -> None:
+    """Write the network of the best placement, and check the file."""
     import torch
 
     from actsearch.search.confirm.measured import arms_of_study
-    from actsearch.search.study.record import StudyRun
-    from actsearch.search.study.store import Store
     from actsearch.search.training.train import quiet
 
     quiet()
-    if StudyRun.load(Store(options.store), options.study).config.model:
+    if run.config.model:
         raise StudyError(
             f"a study must train a LightningModule to be exported, but {options.study!r} trains by"
             " a function. Apply best.json to your trained model and call"
@@ -66,13 +114,10 @@ def run(arguments: list[str]) -> int:
         print("its double precision becomes single, as devices have it", file=sys.stderr)
         fitted.module.float()
         rows = [row.float() for row in rows]
-    path = Path(options.output or f"{options.study}.{options.to}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     if options.to == "onnx":
         _onnx(fitted.module, rows, path, options.opset)
     else:
         _c(fitted.module, rows, path)
-    return 0
 
 
 def _onnx(module: nn.Module, rows: list[Tensor], path: Path, opset: int) -> None:

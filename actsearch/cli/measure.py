@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from jsonargparse.typing import PositiveInt
 
-from actsearch.cli.options import take
+from actsearch.cli.options import take, take_flags
+from actsearch.cli.tables import print_json, print_table
 from actsearch.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ options:
   --seeds N              trainings of each, paired, with the intervals of what differs (default: 1)
   --part val|test        the split that is measured (default: val)
   --seed SEED            seed of the training, with a file (default: 0)
-  --store STORE          folder of the studies (default: mlruns)"""
+  --store STORE          folder of the studies (default: mlruns)
+  --json                 prints JSON instead of a table"""
 
 
 def run(arguments: list[str]) -> int:
@@ -53,6 +55,7 @@ def run(arguments: list[str]) -> int:
             f"a study or a file must come first, but got {arguments[0]!r}. Write: actsearch"
             " measure STUDY [NAME ...] [options]."
         )
+    flags, rest = take_flags(["json"], rest)
     task, rest = take("--task", rest)
     data, rest = take("--data", rest)
     file = what.startswith("runs:/") or what.endswith(".json")
@@ -91,17 +94,22 @@ def run(arguments: list[str]) -> int:
     untrained = arms[1].untrained(options.part)
     check(untrained, measures)  # what cannot be had is told before any training
     measures = measures or [m for m in map(build, possible(untrained)) if m.when != "confirm"]
-    placed = _compare(what, arms, measures, options.seeds, options.part)
+    found, placed = _measured(arms, measures, options.seeds, options.part)
+    names = [arm.name for arm in arms]
+    if flags:
+        print_json({"of": what, "measures": _compared(names, found)})
+    else:
+        _print(what, names, _compared(names, found))
     if options.pictures:
         placed.start = untrained
         _draw(measures, placed, Path(options.pictures))
     return 0
 
 
-def _compare(
-    title: str, arms: Sequence[MeasuredArm], measures: Sequence[Measure], seeds: int, part: Part
-) -> Fitted:
-    """Print what both come to, and return the second one with its own seed, trained."""
+def _measured(
+    arms: Sequence[MeasuredArm], measures: Sequence[Measure], seeds: int, part: Part
+) -> tuple[list[list[dict[str, float]]], Fitted]:
+    """Return what each arm comes to, by seed, and the second one with its own seed, trained."""
     from actsearch.search.confirm.measured import values_of
 
     found: list[list[dict[str, float]]] = [[] for _ in arms]
@@ -114,13 +122,12 @@ def _compare(
             fitted = one.trained(part)
             values.append(values_of(fitted, measures))
         own = own or fitted
-    _print(title, [arm.name for arm in arms], found)
     assert own is not None, "there is at least one seed"
-    return own
+    return found, own
 
 
 def _parser(measures: Sequence[type[Measure]], target: Target | None) -> ArgumentParser:
-    parser = ArgumentParser(prog="actsearch measure", exit_on_error=False)
+    parser = ArgumentParser(prog="actsearch measure", exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--part", choices=["val", "test"], default="val")
     parser.add_argument("--seeds", type=PositiveInt, default=1)
     parser.add_argument("--pictures", type=str, default="")
@@ -142,27 +149,37 @@ def _draw(measures: Sequence[Measure], fitted: Fitted, folder: Path) -> None:
     for measure in measures:
         with undisturbed(fitted.module):
             measure.pictures(fitted, folder)
-    print(f"pictures: {folder}")
+    print(f"pictures: {folder}", file=sys.stderr)
 
 
-def _print(title: str, names: Sequence[str], found: Sequence[Sequence[dict[str, float]]]) -> None:
-    """Print means over seeds, and paired differences with their intervals where there are some."""
-    from rich.console import Console
-    from rich.table import Table
-
+def _compared(
+    names: Sequence[str], found: Sequence[Sequence[dict[str, float]]]
+) -> list[dict[str, Any]]:
+    """Return means over seeds, and paired differences with their intervals where there are some."""
     from actsearch.search.confirm.racing import compare
 
-    seeds = len(found[0])
-    table = Table(title=title, title_justify="left")
-    table.add_column("measure", overflow="fold")
-    for name in (*names, *(["difference", "95 % interval"] if seeds > 1 else [])):
-        table.add_column(name, justify="right")
+    rows = []
     for name in dict.fromkeys(key for arm in found for values in arm for key in values):
         pairs = [[values.get(name, math.nan) for values in arm] for arm in found]
-        cells = [f"{fmean(each):.6g}" if not math.isnan(fmean(each)) else "–" for each in pairs]
-        if seeds > 1:
+        row: dict[str, Any] = {"measure": name} | {
+            arm: fmean(each) for arm, each in zip(names, pairs, strict=True)
+        }
+        if len(found[0]) > 1:
             both = compare([after - before for before, after in zip(*pairs, strict=True)])
-            known = math.isfinite(both.gain)
-            cells += [f"{both.gain:+.4g}", f"[{both.low:+.4g}, {both.high:+.4g}]"] if known else []
-        table.add_row(name, *cells)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+            row |= {"difference": both.gain, "low": both.low, "high": both.high}
+        rows.append(row)
+    return rows
+
+
+def _print(title: str, names: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    header = ["measure", *names]
+    if any("difference" in row for row in rows):
+        header += ["difference", "95 % interval"]
+    cells = []
+    for row in rows:
+        line = [row["measure"]]
+        line += ["–" if math.isnan(row[name]) else f"{row[name]:.6g}" for name in names]
+        if math.isfinite(row.get("difference", math.nan)):
+            line += [f"{row['difference']:+.4g}", f"[{row['low']:+.4g}, {row['high']:+.4g}]"]
+        cells.append(line + [""] * (len(header) - len(line)))
+    print_table(title, header, cells, right=header[1:])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import sys
+from typing import Any
 
 from actsearch.cli.options import parse_arguments
+from actsearch.cli.tables import add_json, print_json, print_table
 
 
 def run(arguments: list[str]) -> int:
@@ -15,35 +16,42 @@ def run(arguments: list[str]) -> int:
         prog="actsearch measures",
         description="List the measures of a trained model, and what a module must offer for each.",
     )
-    parse_arguments(parser, arguments)
-
-    from rich.console import Console
-    from rich.table import Table
+    add_json(parser)
+    options = parse_arguments(parser, arguments)
 
     from actsearch.measures import all_measures
     from actsearch.measures.measure import NEEDS
 
-    table = Table(title="measures of a trained model", title_justify="left")
-    for column in ("name", "better", "needs", "when", "options", "what"):
-        table.add_column(column, overflow="fold")
-    for name, cls in all_measures().items():
-        options = inspect.signature(cls).parameters.values()
-        table.add_row(
-            name,
-            cls.direction or "",
-            ", ".join(sorted(cls.needs)),
-            cls.when,
-            ", ".join(f"{option.name}={option.default!r}" for option in options),
-            (inspect.getdoc(cls) or "").partition("\n")[0],
+    found: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "better": cls.direction or "",
+            "needs": sorted(cls.needs),
+            "when": cls.when,
+            "options": {
+                option.name: option.default for option in inspect.signature(cls).parameters.values()
+            },
+            "what": (inspect.getdoc(cls) or "").partition("\n")[0],
+        }
+        for name, cls in all_measures().items()
+    ]
+    if options.json:
+        print_json(found)
+        return 0
+    rows = [
+        (
+            *(one["name"], one["better"], ", ".join(one["needs"]), one["when"]),
+            ", ".join(f"{key}={value!r}" for key, value in one["options"].items()),
+            one["what"],
         )
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(table)
+        for one in found
+    ]
+    header = ("name", "better", "needs", "when", "options", "what")
+    print_table("measures of a trained model", header, rows)
     for need, offered in NEEDS.items():
-        console.print(f"{need:<18} {offered}", highlight=False, markup=False)
-    console.print(
+        print(f"{need:<18} {offered}")
+    print(
         "\nOf a trained placement: actsearch measure STUDY [NAME ...]. Your own measure:"
-        " package.module.YourMeasure",
-        highlight=False,
-        markup=False,
+        " package.module.YourMeasure"
     )
     return 0

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from actsearch.cli.options import add_store, parse_arguments
-from actsearch.errors import printable
-from actsearch.run import SearchResult
-from actsearch.search.confirm.confirmation import Confirmation
-from actsearch.search.study.record import StudyRun
-from actsearch.search.study.store import Store
-from actsearch.tracking import ladder
-from actsearch.tracking.ending import ending
-from actsearch.tracking.link import last_words
-from actsearch.tracking.report import best_rows, confirmation_rows, write_report
+from actsearch.cli.tables import add_json, print_json, print_table, trial_row
+
+if TYPE_CHECKING:
+    from actsearch.run import SearchResult
+    from actsearch.search.study.record import StudyRun
+
+LEFT = ("placement", "the best of it", "step", "")
+"""Columns of words; those of numbers stand to the right."""
 
 
 def run(arguments: list[str]) -> int:
@@ -31,14 +28,24 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--top", type=int, default=10, help="how many of the best trials (default: 10)"
     )
+    add_json(parser)
     add_store(parser)
     options = parse_arguments(parser, arguments)
-    store = Store(options.store)
     if options.study is None:
-        for name in store.names():
-            print(name)
+        from actsearch.cli.studies import print_studies
+
+        print_studies(options.store, options.json)
         return 0
-    opened = StudyRun.load(store, options.study)
+
+    from actsearch.search.study.record import StudyRun
+    from actsearch.search.study.store import Store
+    from actsearch.tracking.ending import ending
+    from actsearch.tracking.report import write_report
+
+    opened = StudyRun.load(Store(options.store), options.study)
+    if options.json:
+        print_json(_data(opened, options.top))
+        return 0
     print_study(opened, options.top)
     print(f"\n{ending(opened)}\n")
     try:
@@ -50,41 +57,57 @@ def run(arguments: list[str]) -> int:
 
 def print_study(opened: StudyRun, top: int = 10) -> None:
     """Print the best trials, and the confirmation where there is one."""
-    console = Console()
-    console.print(_table(f"{opened.name}: the ladder, in validation", *ladder.ladder_rows(opened)))
-    console.print(_table(f"{opened.name}: the best of the search", *best_rows(opened, top)))
+    from actsearch.search.confirm.confirmation import Confirmation
+    from actsearch.tracking import ladder
+    from actsearch.tracking.report import best_rows, confirmation_rows
+
+    _print(f"{opened.name}: the ladder, in validation", *ladder.ladder_rows(opened))
+    _print(f"{opened.name}: the best of the search", *best_rows(opened, top))
     confirmation = Confirmation.read(opened)
     if confirmation is not None and confirmation.comparisons:
         seeds = f"{len(confirmation.seeds)} paired seeds, {confirmation.split} split"
-        console.print(
-            _table(f"{opened.name}: confirmation, {seeds}", *confirmation_rows(confirmation))
-        )
-        console.print(
-            confirmation.verdict()[0].upper() + confirmation.verdict()[1:], highlight=False
-        )
+        _print(f"{opened.name}: confirmation, {seeds}", *confirmation_rows(confirmation))
+        print(confirmation.verdict()[0].upper() + confirmation.verdict()[1:])
 
 
-def print_result(result: SearchResult, store: str) -> None:
+def print_result(result: SearchResult, store: str, quiet: bool = False) -> None:
     """Print what a search found, and what to do with it."""
+    from actsearch.cli.header import short_path
+    from actsearch.search.study.record import StudyRun
+    from actsearch.search.study.store import Store
+    from actsearch.tracking.link import last_words
+
     opened = StudyRun.load(Store(store), result.study)
-    print_study(opened)
-    print(f"\n{result.advice}\n")
-    folder = (
-        result.folder.relative_to(Path.cwd())
-        if result.folder.is_relative_to(Path.cwd())
-        else result.folder
-    )
-    print(f"Pictures: {folder / 'report'}\n{last_words(opened, store)}")
+    if not quiet:
+        print_study(opened)
+        print()
+    print(result.advice)
+    if not quiet:
+        print(f"\nPictures: {short_path(result.folder / 'report')}\n{last_words(opened, store)}")
 
 
-def _table(title: str, header: list[str], lines: list[list[str]]) -> Table:
-    table = Table(title=title, title_justify="left", expand=False)
-    for name in header:
-        table.add_column(
-            name,
-            overflow="fold",
-            justify="left" if name in ("placement", "the best of it", "step", "") else "right",
-        )
-    for line in lines:
-        table.add_row(*map(printable, line), style="bold" if line[0] == "baseline" else None)
-    return table
+def _data(opened: StudyRun, top: int) -> dict[str, Any]:
+    """Return a study as plain data: what its tables have, with all digits."""
+    from actsearch.search.confirm.confirmation import Confirmation
+    from actsearch.tracking.ending import ending
+    from actsearch.tracking.ladder import ladder
+
+    confirmation = Confirmation.read(opened)
+    compared = confirmation is not None and bool(confirmation.comparisons)
+    return {
+        "study": opened.name,
+        "task": opened.config.task,
+        "space": opened.config.space,
+        "objectives": opened.config.objectives,
+        "ladder": [asdict(rung) for rung in ladder(opened)],
+        "trials": [trial_row(opened, trial) for trial in opened.ranked()[:top]],
+        "confirmation": None if confirmation is None else asdict(confirmation),
+        "verdict": confirmation.outcome if confirmation is not None and compared else None,
+        "advice": ending(opened),
+    }
+
+
+def _print(title: str, header: list[str], lines: list[list[str]]) -> None:
+    right = [name for name in header if name not in LEFT]
+    styles = ["bold" if line[0] == "baseline" else "" for line in lines]
+    print_table(title, header, lines, right, styles)

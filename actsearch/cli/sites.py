@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from actsearch.cli.options import parse_arguments, take_data
+from actsearch.cli.options import parse_some, take_data
+from actsearch.cli.tables import add_json, print_json, print_table
 from actsearch.errors import ActsearchError, InvalidValueError, TaskError
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def run(arguments: list[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog="actsearch sites", description="Show what would be searched in a model."
+        prog="actsearch sites",
+        description="Show what would be searched in a model. Its options: --task.NAME.",
     )
     parser.add_argument(
         "target", help="a task, or the dotted path of a LightningModule or of any torch module"
@@ -27,42 +28,28 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--include-gates", action="store_true", help="list gates as sites of their own"
     )
-    parser.add_argument(
-        "options", nargs=argparse.REMAINDER, help="options of the target: --task.hidden 128"
-    )
+    add_json(parser)
     data, rest = take_data(arguments)
-    options = parse_arguments(parser, rest)
-
-    from rich.console import Console
-    from rich.table import Table
-
-    sites = _sites(options.target, data, options.options, options.include_gates)
-    table = Table(title=f"{options.target}: sites found by {sites.method}", title_justify="left")
-    for name in ("site", "kind", "stands there", "block", "elements", "share", "status"):
-        table.add_column(
-            name, overflow="fold", justify="right" if name in ("elements", "share") else "left"
+    options, rest = parse_some(parser, rest)
+    found = _sites(options.target, data, rest, options.include_gates)
+    if options.json:
+        print_json({"target": options.target, "sites": found.table(), "totals": found.totals()})
+        return 0
+    rows = [
+        (
+            *(row["site"], row["kind"], row["activation"], row["block"], row["elements"] or ""),
+            f"{row['share']:.1%}" if row["share"] else "",
+            f"{row['status']}: {row['reason']}" if row["reason"] else row["status"],
         )
-    for row in sites.table():
-        share = f"{row['share']:.1%}" if row["share"] else ""
-        status = f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]
-        cells = (
-            row["site"],
-            row["kind"],
-            row["activation"],
-            row["block"],
-            row["elements"],
-            share,
-            status,
-        )
-        table.add_row(
-            *(str(cell or "") for cell in cells), style=None if row["status"] == "open" else "dim"
-        )
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(table)
-    totals = sites.totals()
-    console.print(
-        f"{totals['open']} to search, {totals['protected']} left alone, {totals['missed']} missed",
-        highlight=False,
+        for row in found.table()
+    ]
+    header = ("site", "kind", "stands there", "block", "elements", "share", "status")
+    styles = ["" if row["status"] == "open" else "dim" for row in found.table()]
+    title = f"{options.target}: sites found by {found.method}"
+    print_table(title, header, rows, ("elements", "share"), styles)
+    totals = found.totals()
+    print(
+        f"{totals['open']} to search, {totals['protected']} left alone, {totals['missed']} missed"
     )
     return 0
 
@@ -72,24 +59,31 @@ def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
 
     from actsearch.search.training.inspect_model import example_input, sites_of
     from actsearch.search.training.job import Job
-    from actsearch.search.training.target import Target, import_class, option_error
+    from actsearch.search.training.target import (
+        Target,
+        import_class,
+        option_error,
+        restore_functions,
+    )
     from actsearch.search.training.train import quiet, run_job
 
     quiet()
     cls = import_class(name, "Module") if "." in name else None
-    lightning = cls is None or any(base.__name__ == "LightningModule" for base in cls.__mro__)
-    if lightning:
+    target = None
+    if cls is None or any(base.__name__ == "LightningModule" for base in cls.__mro__):
         target = Target.resolve(name, data)
         parser = target.parser()
     else:
-        parser = ArgumentParser(exit_on_error=False)
+        parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
         parser.add_class_arguments(cls, "task", fail_untyped=False)
     try:
         options = parser.parse_args(rest)
     except ArgumentError as error:
         raise InvalidValueError(option_error(error, parser)) from None
     try:
-        if not lightning:
+        if target is None:
+            assert cls is not None, "it has a dotted path"
+            restore_functions(cls, options["task"])
             return sites_of(parser.instantiate(options)["task"], None, include_gates)
         config = target.freeze(options)
         # One batch of training, as a search begins: what runs there may be more than what forward

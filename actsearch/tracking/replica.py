@@ -19,6 +19,7 @@ from actsearch.tracking import origin
 from actsearch.tracking.client import make_client
 from actsearch.tracking.confirmed import confirmation_runs
 from actsearch.tracking.database import ARTIFACTS, create_database
+from actsearch.tracking.lifecycle import rename_runs
 from actsearch.tracking.overview import study_metrics, study_parameters, study_tags
 from actsearch.tracking.runs import (
     STATES,
@@ -178,6 +179,8 @@ class Replica:
             )
         )
         self.parent = str(parent.info.run_id)
+        if parent.data.tags.get("actsearch.study", self.run.name) != self.run.name:
+            rename_runs(client, [self.experiment], self.parent, self.run.name)
         told = study_parameters(self.run.config, self.asked or {})
         tags = self._origin if self.asked is not None else {}  # of the last that trained
         # A parameter keeps its first value, in MLflow.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 
@@ -27,3 +29,25 @@ def test_refused(arguments, message, actsearch):
     told = actsearch(*arguments)
     assert (told.returncode, told.stdout) == (2, "")
     assert message in told.stderr
+
+
+def test_tables_are_json_for_scripts(actsearch, own):
+    def data(*arguments):
+        told = actsearch(*arguments, "--json")
+        assert told.returncode == 0, told.stderr
+        return json.loads(told.stdout)
+
+    assert {"name": "flow"}.items() <= {one["name"]: one for one in data("tasks")}["flow"].items()
+    assert data("tasks", "flow")["summary"].startswith("Density estimation")
+    assert "rectifiers" in [one["name"] for one in data("spaces")]
+    assert "relu" in data("spaces", "rectifiers")["activations"]
+    (swish,) = data("activations", "swish")
+    assert swish["parameters"] == {"beta": 1.0}
+    assert swish["facts"]["maximum"] is None  # infinite
+    assert {"dead_units", "latency"} <= {one["name"] for one in data("measures")}
+    found = data("sites", "own.Own")
+    assert [site["site"] for site in found["sites"]] == ["net.1", "net.3"]
+    assert found["totals"]["open"] == 2
+    facts = {one["name"]: one["what"] for one in data("activations", "--facts")}
+    assert facts["zero_preserving"] == "φ(0) = 0."
+    assert facts["bounded"] == "Whether both bounds are finite."

@@ -20,12 +20,10 @@ from actsearch.placement.files import explain
 from actsearch.search.space.search_space import Granularity, SearchSpace
 from actsearch.search.study.constraints import Bound, split
 from actsearch.search.study.metric_names import direction_of
+from actsearch.search.study.trials import ATTRIBUTE as ATTRIBUTE
 from actsearch.search.training import given
 from actsearch.search.training.job import REDUCTION, Job, JobKind, ModelInfo, Score
 from actsearch.task.task import Mode
-
-ATTRIBUTE = "actsearch.plan"
-"""The attribute of a study in the store that has these options."""
 
 SEEDS = 4
 """Seeds of a trial where they train as one network for about the price of two."""

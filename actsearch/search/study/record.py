@@ -22,6 +22,11 @@ from actsearch.search.study.config import ATTRIBUTE, LEARNING_RATE, StudyConfig
 from actsearch.search.study.pareto import front, knee
 from actsearch.search.study.resolve import completed
 from actsearch.search.study.store import Store
+from actsearch.search.study.trials import PHASE as PHASE
+from actsearch.search.study.trials import RESULT as RESULT
+from actsearch.search.study.trials import counts as counts
+from actsearch.search.study.trials import is_spared as is_spared
+from actsearch.search.study.trials import phase_of as phase_of
 from actsearch.search.training.job import Job, JobKind, ModelInfo, Result, State
 
 MODEL_INFO = "actsearch.probe"
@@ -29,9 +34,6 @@ MODEL_INFO = "actsearch.probe"
 
 Grouping = Literal["model", "block", "layer"]
 """What takes one choice."""
-
-PHASE, RESULT = "stage", "outcome"
-"""The attributes of a trial that have its phase and what came of it."""
 
 
 @dataclass
@@ -206,24 +208,6 @@ class StudyRun:
         if known is not None and known not in best and top > 1:
             best[-1] = known
         return best
-
-
-def counts(trial: FrozenTrial) -> bool:
-    """Whether a trial counts as one of those that were asked for.
-
-    It was trained, and not at a further learning rate.
-    """
-    return not is_spared(trial) and phase_of(trial) != "finalist"
-
-
-def is_spared(trial: FrozenTrial) -> bool:
-    """Whether a trial needed no training: refused, or of the same functions as an earlier one."""
-    return bool(trial.user_attrs.get(RESULT, {}).get("spared"))
-
-
-def phase_of(trial: FrozenTrial) -> str:
-    """Return the phase that a trial was of; empty for one that nobody has begun."""
-    return str(trial.user_attrs.get(PHASE, ""))
 
 
 def result_of(trial: FrozenTrial) -> Result:

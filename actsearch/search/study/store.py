@@ -34,6 +34,9 @@ READING_BYTES = 1_000_000
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What the system says of a disk that takes no more."""
 
+STAMP, LOCK = "owner.json", ".owner.lock"
+"""In a study's folder, who runs it, and what only one process can hold."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -149,7 +152,7 @@ class Store:
     def _count(self, connection: Any, cursor: Any, statement: str, *more: Any) -> None:
         self.writes += not statement.startswith("SELECT")
 
-    def _check_writable(self) -> None:
+    def _check_writable(self, needed: int = NEEDED_BYTES) -> None:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -162,9 +165,9 @@ class Store:
                 f"the store {self.root} must be a folder that can be written, but is read-only."
                 " Pass --store."
             )
-        if (free := shutil.disk_usage(self.root).free) < NEEDED_BYTES:
+        if (free := shutil.disk_usage(self.root).free) < needed:
             raise StudyError(
-                f"the store {self.root} must have {NEEDED_BYTES >> 20} MB of free disk, but has"
+                f"the store {self.root} must have {needed >> 20} MB of free disk, but has"
                 f" {free >> 20} MB."
             )
 
@@ -191,20 +194,24 @@ class Store:
         return name in self._owned
 
     @contextlib.contextmanager
-    def owned(self, name: str) -> Iterator[None]:
+    def owned(self, name: str, needed: int = NEEDED_BYTES) -> Iterator[None]:
         """Hold a study for this process alone.
 
         The operating system gives it up when the process dies, however it dies.
+
+        Args:
+            name: of the study.
+            needed: bytes of free disk, without which it is not begun.
 
         Raises:
             StudyError: another process runs the study, and the message says which; or the folder
                 cannot be written, or the disk is nearly full.
         """
-        self._check_writable()
+        self._check_writable(needed)
         folder = self.folder(name)
         folder.mkdir(parents=True, exist_ok=True)
-        stamp = folder / "owner.json"
-        lock = FileLock(folder / ".owner.lock", timeout=0)
+        stamp = folder / STAMP
+        lock = FileLock(folder / LOCK, timeout=0)
         try:
             lock.acquire()
         except Timeout:
@@ -222,6 +229,23 @@ class Store:
             self._owned.discard(name)
             stamp.unlink(missing_ok=True)
             lock.release()
+
+    def is_running(self, name: str) -> bool:
+        """Whether a process runs a study now.
+
+        The lock tells: the stamp stays where a process was killed.
+        """
+        folder = self.folder(name)
+        if self.owns(name) or not (folder / STAMP).exists():
+            return self.owns(name)
+        try:
+            with FileLock(folder / LOCK, timeout=0):
+                return False
+        except (
+            Timeout,
+            OSError,
+        ):  # or a store that is read-only here, and may be written elsewhere
+            return True
 
 
 class Record(sqlite3.Connection):

@@ -110,7 +110,7 @@ class Target:
 
     def parser(self) -> ArgumentParser:
         """Return a parser of these options alone."""
-        parser = ArgumentParser(exit_on_error=False)
+        parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
         self.add_options(parser)
         return parser
 
@@ -148,7 +148,11 @@ class Target:
     def build(self, config: dict[str, Any]) -> tuple[Any, Any, Any]:
         """Return a fresh module, its data module (or ``None``) and its trainer."""
         parser, options = _parsed(self, json.dumps(config, sort_keys=True))
-        built = parser.instantiate(copy.deepcopy(options))
+        options = copy.deepcopy(options)
+        for part, cls in {"task": self.module, "data": self.data}.items():
+            if cls is not None:
+                restore_functions(cls, options[part])
+        built = parser.instantiate(options)
         return built["task"], built.get("data"), built["trainer"]
 
 
@@ -195,6 +199,15 @@ def option_error(error: Exception, parser: ArgumentParser) -> str:
         )
         text = text.rstrip(".") + (f"; nearest: {', '.join(nearest)}" if nearest else "")
     return text if text.endswith(".") else text + "."
+
+
+def restore_functions(cls: type[Any], options: Namespace) -> None:
+    """Put back defaults that are functions, which the parser has as text where text is allowed."""
+    for name, argument in inspect.signature(cls).parameters.items():
+        default = argument.default
+        path = f"{getattr(default, '__module__', '')}.{getattr(default, '__qualname__', '')}"
+        if inspect.isroutine(default) and options.get(name) == path:
+            options[name] = default
 
 
 def _nested(options: dict[str, Any]) -> dict[str, Any]:
