@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from actsearch.cli.options import add_store, parse_arguments
-from actsearch.search.executors.server import fork_server
 
 
 def run(arguments: list[str]) -> int:
@@ -36,15 +35,24 @@ def run(arguments: list[str]) -> int:
         action="store_true",
         help="go on although code, data or versions have changed since the search",
     )
+    parser.add_argument("--quiet", action="store_true", help="print how it ended, and nothing else")
+    parser.add_argument("--verbose", action="store_true", help="a line for each training, always")
     add_store(parser)
     options = parse_arguments(parser, arguments)
+
+    from actsearch.search.executors.server import fork_server
 
     fork_server()  # before anything else: what a training needs is imported once for both
     from actsearch.cli.show import print_result
     from actsearch.run import confirm
+    from actsearch.search.study.record import StudyRun
+    from actsearch.search.study.store import Store
     from actsearch.tracking.progress import Progress
 
-    with Progress() as shown:
+    with Progress(options.quiet, options.verbose) as shown:
+        shown.begin_confirmation(
+            StudyRun.load(Store(options.store), options.study), options.top, options.seeds
+        )
         result = confirm(
             options.study,
             top=options.top,
@@ -55,5 +63,5 @@ def run(arguments: list[str]) -> int:
             accept_changes=options.accept_changes,
             progress=shown.confirming,
         )
-    print_result(result, options.store)
+    print_result(result, options.store, options.quiet)
     return 0

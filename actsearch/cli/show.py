@@ -72,10 +72,10 @@ def print_study(opened: StudyRun, top: int = 10) -> None:
 
 def print_result(result: SearchResult, store: str, quiet: bool = False) -> None:
     """Print what a search found, and what to do with it."""
-    from actsearch.cli.header import short_path
     from actsearch.search.study.record import StudyRun
     from actsearch.search.study.store import Store
-    from actsearch.tracking.link import last_words
+    from actsearch.tracking.header import short_path
+    from actsearch.tracking.link import pages
 
     opened = StudyRun.load(Store(store), result.study)
     if not quiet:
@@ -83,7 +83,8 @@ def print_result(result: SearchResult, store: str, quiet: bool = False) -> None:
         print()
     print(result.advice)
     if not quiet:
-        print(f"\nPictures: {short_path(result.folder / 'report')}\n{last_words(opened, store)}")
+        print(f"\nPictures: {short_path(result.folder / 'report')}")
+        print(f"MLflow's pages: {pages(opened, store)}")
 
 
 def _data(opened: StudyRun, top: int) -> dict[str, Any]:

@@ -15,24 +15,24 @@ PAGES = "http://127.0.0.1:5000"
 """Where ``actsearch ui`` shows MLflow's pages by default."""
 
 
-def runs_link(run: StudyRun, pages: str) -> str:
+def runs_link(run: StudyRun, address: str) -> str:
     """Return the link to the table of a study's runs, sorted by its first objective.
 
     Without the experiment, which MLflow may not have yet or not tell now, it leads to the pages.
 
     Args:
         run: the study.
-        pages: address of MLflow's pages.
+        address: of MLflow's pages.
     """
     own = not os.environ.get("MLFLOW_TRACKING_URI")
     if own and not (run.store.root / "mlflow.db").exists():  # MLflow would make one
-        return pages
+        return address
     try:
         found = make_client(run.store).get_experiment_by_name(run.config.task)
     except Exception:  # a database or server that does not answer: MLflow raises what it likes
         found = None
     if found is None:
-        return pages
+        return address
     goal = run.config.goals[0]
     query = {
         # Else MLflow 3 opens its pages for language models, which are empty.
@@ -42,17 +42,22 @@ def runs_link(run: StudyRun, pages: str) -> str:
         "orderByAsc": str(goal.mode == "min").lower(),
     }
     encoded = urlencode(query, quote_via=quote)
-    return f"{pages}/#/experiments/{found.experiment_id}/runs?{encoded}"
+    return f"{address}/#/experiments/{found.experiment_id}/runs?{encoded}"
 
 
-def last_words(run: StudyRun, store: str) -> str:
+def pages(run: StudyRun, store: str) -> str:
     """Return how to see a study in MLflow: on its server, or by the command that shows the store.
 
     Args:
         run: the study.
         store: the store as the user names it.
     """
-    if pages := server():
-        return f"MLflow's pages: {runs_link(run, pages)}"
+    if address := server():
+        return runs_link(run, address)
+    return f"{opening(run.name, store)}    then {runs_link(run, PAGES)}"
+
+
+def opening(study: str, store: str) -> str:
+    """Return where MLflow's pages are, or the command that opens them; without asking MLflow."""
     where = "" if Path(store) == Path("mlruns") else f" --store {shlex.quote(store)}"
-    return f"MLflow's pages: actsearch ui {run.name}{where}    then {runs_link(run, PAGES)}"
+    return server() or f"actsearch ui {study}{where}"

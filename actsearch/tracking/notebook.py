@@ -65,7 +65,9 @@ class NotebookProgress(Progress):
 
     def __init__(self) -> None:
         self._nowhere = Path(os.devnull).open("w")  # noqa: SIM115  # closed with the block
-        super().__init__(Console(file=self._nowhere, force_terminal=True, force_jupyter=False))
+        super().__init__(
+            console=Console(file=self._nowhere, force_terminal=True, force_jupyter=False)
+        )
         self._handle: Any = None
         self._last = 0.0
 

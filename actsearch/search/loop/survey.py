@@ -44,6 +44,8 @@ def _inspected(config: StudyConfig, executor: Executor) -> ModelInfo:
     if result.model_info is None:
         kind, _, text = result.reason.partition(": ")
         reason = text if kind == "refused" else result.reason
+        if "train_dataloader" in reason and not config.data:
+            reason = "it has no train_dataloader. Give its LightningDataModule: --data CLASS"
         raise TaskError(f"{config.task} cannot be trained: {reason.rstrip('.')}.")
     return result.model_info
 

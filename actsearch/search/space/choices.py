@@ -154,9 +154,11 @@ def bind(space: SearchSpace, sites: Sites, force: bool = False, require: str = "
     """
     free = sites.open
     if not len(free):
+        gates = sum("gate" in site.reason for site in sites.protected)
+        opened = f" Its {gates} gates can be searched with --include-gates." if gates else ""
         raise SearchSpaceError(
             "the model has no site to search. `actsearch sites TARGET` lists what was found, and"
-            " why."
+            f" why.{opened}"
         )
     rules = _rules(space, free)
     refused: list[tuple[str, str, str]] = []

@@ -126,8 +126,10 @@ class StudyConfig:
     measures: list[str] | dict[str, dict[str, Any]] = field(default_factory=dict)
     measure_every: int = 0
     test_metric: str = ""
-    sampler: str = "function_space"
-    pruner: str = "median"
+    sampler: Literal["function_space", "tpe", "random", "cmaes", "gp", "nsga2", "qmc"] = (
+        "function_space"
+    )
+    pruner: Literal["median", "asha", "hyperband", "none"] = "median"
     fidelity: Literal["epochs", "data", "both"] = "epochs"
     learning_rate: Literal["tuned", "searched", "fixed"] = "tuned"
     learn_from: list[str] = field(default_factory=list)

@@ -65,7 +65,7 @@ def test_what_differs_from_the_stored_study_is_named():
 
 
 def test_of_many_differences_five_are_named():
-    names = ["space", "sampler", "pruner", "data", "model", "test_metric"]
+    names = ["space", "monitor", "split_option", "data", "model", "test_metric"]
     changed = StudyConfig.of({**OPTIONS, **dict.fromkeys(names, "x")})
     with pytest.raises(StudyError, match=r"; \.\.\.\)") as raised:
         changed.check_same(StudyConfig.of(OPTIONS), "s")

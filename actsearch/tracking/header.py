@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from actsearch.search.study.record import StudyRun
+from actsearch.tracking.link import opening
 from actsearch.tracking.words import labels, own
 
 EACH = {
@@ -40,7 +41,7 @@ def header(run: StudyRun, total: int) -> list[str]:
         "goal": f"{goals}{', where ' * bool(config.require)}{' and '.join(config.require)}",
         "size": f"{total} trials{each}, by {config.sampler}, seed {config.seed}",
         "store": short_path(run.folder),
-        "MLflow": pages(run.store.root),
+        "MLflow": opening(run.name, short_path(run.store.root)),
     }
     return [f"{name:<8} {text}" for name, text in lines.items() if text]
 
@@ -58,12 +59,6 @@ def choices(run: StudyRun) -> str:
     how_many = " to ".join(map(str, dict.fromkeys([numbers[0], numbers[-1]])))
     granularity = run.config.search_space.granularity
     return f"{how_many} activations of {run.config.space}, {EACH[granularity]}"
-
-
-def pages(root: Path) -> str:
-    """Return how MLflow's pages on a store are opened."""
-    default = root == Path("mlruns").absolute()
-    return f"actsearch ui{'' if default else f' --store {short_path(root)}'}"
 
 
 def short_path(path: Path) -> str:
