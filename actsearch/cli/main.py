@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import gc
 import importlib
+import os
 import shlex
 import signal
 import sys
+import threading
 import warnings
 from typing import Any, NoReturn
 
@@ -54,15 +59,24 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     0 done, 1 our mistake, 2 bad input, 130 or 143 stopped by a signal.
     """
-    given = sys.argv[1:] if arguments is None else arguments
+    code = _run(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        _leave(code)
+    sys.exit(code)
+
+
+def _run(given: list[str]) -> int:
+    """Run a command and return its code."""
+    if given[:1] == ["help"]:
+        given = [*given[1:], "--help"]
     if not given or given[0] in ("-h", "--help"):
         print(HELP)
-        sys.exit(0 if given else 2)
+        return 0 if given else 2
     if given[0] in ("-V", "--version"):
         from importlib.metadata import version
 
         print(f"actsearch {version('actsearch')}")
-        sys.exit(0)
+        return 0
     signal.signal(signal.SIGTERM, _terminate)
     warnings.showwarning = _show_warning
     try:
@@ -70,26 +84,49 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise UnknownNameError.among(
                 "command", given[0], COMMANDS, "`actsearch --help` explains them."
             )
-        sys.exit(importlib.import_module(f"actsearch.cli.{given[0]}").run(given[1:]) or 0)
+        return int(importlib.import_module(f"actsearch.cli.{given[0]}").run(given[1:]) or 0)
     except ActsearchError as error:
         print(f"actsearch: {printable(' '.join(str(error).split()))}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(0)
+        return 0
     except Exception as error:
         if not (told := why_broken(error)):
             raise
         print(f"actsearch: {printable(told)}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt as stop:
-        code = stop.args[0] if stop.args else 130
-        print(
-            f"\nactsearch: stopped. Go on with the same command: actsearch {shlex.join(given)}",
-            file=sys.stderr,
-        )
+        again = f" Go on with the same command: actsearch {shlex.join(given)}"
+        shown = again if given[0] in ("search", "confirm") else ""
+        print(f"\nactsearch: stopped.{shown}", file=sys.stderr)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.exit(code)
+        return int(stop.args[0]) if stop.args else 130
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process when all is done, and spare what the interpreter does after that.
+
+    Threads are waited for, and what was registered for the end is called, as ever; but to take
+    torch and MLflow down object by object takes longer than many a command.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading._shutdown()  # type: ignore[attr-defined]  # these two are how every process begins to end
+    atexit._run_exitfuncs()
+    _close_databases()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _close_databases() -> None:
+    """Close what is open, so that SQLite puts the last writes from its log into the database."""
+    if (engine := sys.modules.get("sqlalchemy.engine")) is None:
+        return
+    for thing in gc.get_objects():
+        if type(thing) is engine.Engine:
+            thing.dispose()
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from actsearch.search.study.config import Objective
-from actsearch.tracking.link import last_words, runs_link
+from actsearch.tracking.link import pages, runs_link
 from actsearch.tracking.replica import Replica
 
 
@@ -39,11 +39,11 @@ def test_the_table_of_one_study_the_best_first(searched, monkeypatch, goals, key
     }
 
 
-def test_the_last_words_name_the_server_where_there_is_one(searched, monkeypatch):
+def test_the_pages_name_the_server_where_there_is_one(searched, monkeypatch):
     run = searched
-    assert last_words(run, "store") == (
-        "MLflow's pages: actsearch ui s --store store    then http://127.0.0.1:5000"
-    ), "no experiment yet"
+    assert pages(run, "store") == ("actsearch ui s --store store    then http://127.0.0.1:5000"), (
+        "no experiment yet"
+    )
     assert not (run.store.root / "mlflow.db").exists(), "and none is made by asking"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9/")
-    assert last_words(run, "store") == "MLflow's pages: http://127.0.0.1:9"
+    assert pages(run, "store") == "http://127.0.0.1:9"
