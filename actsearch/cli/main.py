@@ -37,6 +37,7 @@ COMMANDS = {
     "activations": "list activations with their properties, or show one",
     "sites": "show what would be searched in a model",
     "doctor": "tell whether a search can work here, and what to do where it cannot",
+    "completion": "print what lets a shell complete commands and options",
 }
 HELP = "\n".join(
     [

@@ -27,6 +27,7 @@ HEAVY = ("torch", "optuna", "mlflow", "lightning", "jsonargparse", "sklearn")
         ["search", "clasification"],
         ["search", "classification", "--help"],
         ["search", "classification", "--trainer.max_epoch", "3"],
+        ["completion", "fsh"],
         ["export", "nothing"],
         ["confirm"],
         ["activations", "--whre"],
