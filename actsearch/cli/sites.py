@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from actsearch.cli.options import parse_some, take_data
+from actsearch.cli.options import canonical_words, parse_some, take_data
+from actsearch.cli.search_options import KnownOptions
 from actsearch.cli.tables import add_json, print_json, print_table
 from actsearch.errors import ActsearchError, InvalidValueError, TaskError
 
@@ -31,6 +32,8 @@ def run(arguments: list[str]) -> int:
     add_json(parser)
     data, rest = take_data(arguments)
     options, rest = parse_some(parser, rest)
+    rest = canonical_words(rest, ())
+    KnownOptions.of(options.target, data).check(rest, f"actsearch search {options.target}")
     found = _sites(options.target, data, rest, options.include_gates)
     if options.json:
         print_json({"target": options.target, "sites": found.table(), "totals": found.totals()})

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 LEFT = """
-import atexit, sys, threading, time
+import atexit, sys, threading
 from actsearch.cli.main import main
 
 class TornDown:
@@ -17,7 +17,7 @@ class TornDown:
 
 kept = TornDown()
 atexit.register(print, "at exit")
-threading.Thread(target=lambda: (time.sleep(0.1), print("thread"))).start()
+threading.Thread(target=lambda: (threading.main_thread().join(), print("thread"))).start()
 sys.argv = ["actsearch", *{arguments!r}]
 main()
 """

@@ -15,6 +15,7 @@ from actsearch import Placement, run_search
 from actsearch.search.study.overview import overviews
 from actsearch.search.study.record import StudyRun
 from actsearch.search.study.store import Store
+from actsearch.tracking.report import best_rows
 
 OPTIONS = {
     "space": "space.yaml",
@@ -187,3 +188,14 @@ def test_shown_as_json(store, actsearch):
     assert shown["confirmation"]["comparisons"]
     assert shown["verdict"] in ("better", "worse", "no difference found")
     assert [rung["name"] for rung in shown["ladder"]][-1] == "confirmed"
+
+
+def test_of_the_baseline_the_best_rate_alone_is_among_the_best(store):
+    run = StudyRun.load(store, "first")
+    again = run.study
+    number = again.ask().number
+    for key, value in run.trials[0].user_attrs.items():
+        again._storage.set_trial_user_attr(again.trials[number]._trial_id, key, value)
+    again.tell(number, run.trials[0].values[0] + 1)
+    _, rows = best_rows(StudyRun.load(store, "first"))
+    assert [row[0] for row in rows if "the model's own" in row[-1]] == ["baseline"]

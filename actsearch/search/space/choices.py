@@ -154,8 +154,8 @@ def bind(space: SearchSpace, sites: Sites, force: bool = False, require: str = "
     """
     free = sites.open
     if not len(free):
-        gates = sum("gate" in site.reason for site in sites.protected)
-        opened = f" Its {gates} gates can be searched with --include-gates." if gates else ""
+        gates = any("gate" in site.reason for site in sites.protected)
+        opened = " --include-gates searches its gates." if gates else ""
         raise SearchSpaceError(
             "the model has no site to search. `actsearch sites TARGET` lists what was found, and"
             f" why.{opened}"

@@ -85,8 +85,10 @@ def example_input(module: Any, data: Any, trainer: Any) -> Any:
         source.setup("fit")
         batch = next(iter(source.train_dataloader()))
     except Exception as error:
+        missing = "train_dataloader" in str(error)
         logging.getLogger(__name__).warning(
-            "no example input could be taken from the training data: %s", error
+            "no example input could be taken from the training data: %s",
+            "there are none. Give them by --data CLASS" if missing else error,
         )
         return None
     return model_input(module, batch)
