@@ -57,6 +57,7 @@ class _Module:
     body: list[ast.stmt]
 
 
+@cache
 def declared(path: str) -> Declared | None:
     """Return the options of the class at a dotted path; ``None`` where no source is found."""
     module, _, name = path.rpartition(".")

@@ -15,6 +15,12 @@ SEARCH = ("search", "own.Own", "--space", "space.yaml", "--executor", "inline", 
 QUICK = ("--trials", 3, "--trainer.max_epochs", 1, "--study", "s", "--learning-rate", "fixed")
 
 
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    """Leave out what takes a second in each search."""
+    monkeypatch.setattr("actsearch.run.write_report", lambda run: None)
+
+
 def test_lines_say_what_was_tried_and_none_stands_twice(own, actsearch):
     words = ["--trainer.max_epochs", 2, "--confirm", 1, "--seeds", 2, "--verbose"]
     shown = actsearch(*SEARCH, *QUICK, *words)

@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from actsearch.cli.declared import declared
+from actsearch.cli.declared import class_in, declared
 from actsearch.cli.options import canonical_words
 from actsearch.cli.search_options import GROUPS, KnownOptions
 from actsearch.errors import InvalidValueError
@@ -88,7 +88,7 @@ def test_what_is_read_is_what_the_parser_has(task):
 
 def test_the_source_of_every_task_is_found():
     for task in members("tasks"):
-        found = KnownOptions.of(task).parts["task"]
+        found = declared(class_in(f"actsearch_tasks.{task}"))
         assert found.whole, task
         assert all(option.help for option in found.options.values()), task
         assert found.values["monitor"], task

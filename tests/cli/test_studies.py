@@ -15,6 +15,7 @@ from actsearch import Placement, run_search
 from actsearch.search.study.overview import overviews
 from actsearch.search.study.record import StudyRun
 from actsearch.search.study.store import Store
+from actsearch.search.study.upkeep import rename_study
 from actsearch.tracking.report import best_rows
 
 OPTIONS = {
@@ -27,8 +28,10 @@ OPTIONS = {
 
 
 def search():
-    run_search("own.Own", trials=2, confirm=0, study="first", **OPTIONS)
-    run_search("own.Own", trials=3, confirm=1, seeds=2, study="second", **OPTIONS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("actsearch.run.write_report", lambda run: None)  # which takes a second
+        run_search("own.Own", trials=2, confirm=0, study="first", **OPTIONS)
+        run_search("own.Own", trials=3, confirm=1, seeds=2, study="second", **OPTIONS)
 
 
 @pytest.fixture
@@ -118,11 +121,11 @@ def test_renamed_in_record_folder_and_file(store, actsearch):
     assert "third" in [one.info.run_name for one in runs]
 
 
-def test_who_learns_from_a_renamed_study_still_does(store, actsearch):
+def test_who_learns_from_a_renamed_study_still_does(store):
     study = store.load("first")
     options = json.loads(study.user_attrs["actsearch.plan"]) | {"learn_from": ["second"]}
     study.set_user_attr("actsearch.plan", json.dumps(options))
-    assert actsearch("rename", "second", "third", "--store", "store").returncode == 0
+    rename_study(store, "second", "third")
     assert StudyRun.load(store, "first").config.learn_from == ["third"]
 
 
