@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> int:
         help="a name or an expression, to show whole: formula, reference, properties, plot",
     )
     parser.add_argument(
-        "--where", default="", help='a condition such as "smoothness >= 2 and bounded"'
+        "--where", default="", help='a condition such as "smoothness >= 2 and bounded", of --facts'
     )
     parser.add_argument("--facts", action="store_true", help="list the facts for --where")
     parser.add_argument("--family", default="", help="one family only")

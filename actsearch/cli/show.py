@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actsearch.cli.options import add_store, parse_arguments
 from actsearch.cli.tables import add_json, print_json, print_table, trial_row
+from actsearch.errors import printable
 
 if TYPE_CHECKING:
     from actsearch.run import SearchResult
@@ -47,7 +48,7 @@ def run(arguments: list[str]) -> int:
         print_json(_data(opened, options.top))
         return 0
     print_study(opened, options.top)
-    print(f"\n{ending(opened)}\n")
+    print(printable(f"\n{ending(opened)}\n"))
     try:
         print(f"pictures: {write_report(opened)}")
     except OSError as error:  # what is found can be read where nothing can be written
@@ -67,7 +68,7 @@ def print_study(opened: StudyRun, top: int = 10) -> None:
     if confirmation is not None and confirmation.comparisons:
         seeds = f"{len(confirmation.seeds)} paired seeds, {confirmation.split} split"
         _print(f"{opened.name}: confirmation, {seeds}", *confirmation_rows(confirmation))
-        print(confirmation.verdict()[0].upper() + confirmation.verdict()[1:])
+        print(printable(confirmation.verdict()[0].upper() + confirmation.verdict()[1:]))
 
 
 def print_result(result: SearchResult, store: str, quiet: bool = False) -> None:
@@ -81,7 +82,7 @@ def print_result(result: SearchResult, store: str, quiet: bool = False) -> None:
     if not quiet:
         print_study(opened)
         print()
-    print(result.advice)
+    print(printable(result.advice))
     if not quiet:
         print(f"\nPictures: {short_path(result.folder / 'report')}")
         print(f"MLflow's pages: {pages(opened, store)}")

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from actsearch.errors import printable
 
@@ -63,7 +63,8 @@ def print_table(
 
     table = Table()
     for name in header:
-        table.add_column(name, overflow="fold", justify="right" if name in right else "left")
+        side: Literal["left", "right"] = "right" if name in right else "left"
+        table.add_column(Text(printable(name)), overflow="fold", justify=side)
     for index, row in enumerate(rows):
         # As text: in a string rich would read what stands in brackets.
         cells = (Text("" if cell is None else printable(str(cell))) for cell in row)

@@ -202,3 +202,12 @@ def test_of_the_baseline_the_best_rate_alone_is_among_the_best(store):
     again.tell(number, run.trials[0].values[0] + 1)
     _, rows = best_rows(StudyRun.load(store, "first"))
     assert [row[0] for row in rows if "the model's own" in row[-1]] == ["baseline"]
+
+
+def test_what_a_terminal_would_obey_is_not_printed(store, actsearch):
+    study = store.load("first")
+    options = json.loads(study.user_attrs["actsearch.plan"]) | {"task": "own\x1b[31m"}
+    study.set_user_attr("actsearch.plan", json.dumps(options))
+    shown = actsearch("studies", "--store", "store").stdout
+    assert "own?[31m" in shown
+    assert "\x1b" not in shown + actsearch("studies", "--json", "--store", "store").stdout
