@@ -49,6 +49,7 @@ def dry_run(task: str, options: Mapping[str, Any]) -> None:
         config = study_config(task, rest.pop("space"), **rest)
         info = survey(config, engine)
         name = how.study or f"{config.task.rpartition('.')[2]}-{Path(config.space).stem}"
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         study = optuna.create_study()  # in memory
         run = StudyRun(name, Store(how.store), config, study, info)
         for line in header(run, how.trials):

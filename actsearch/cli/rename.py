@@ -34,8 +34,9 @@ def run(arguments: list[str]) -> int:
         found = {**placement.found, "study": options.new}
         placement.model_copy(update={"found": found}).save(path)
     write_report(run)  # which has the name
+    where = "" if options.store == "mlruns" else f" --store {options.store}"
     print(
         f"{options.old} is {options.new} now. Go on with it by --study {options.new}. MLflow is"
-        f" told by: actsearch sync {options.new}"
+        f" told by: actsearch sync {options.new}{where}"
     )
     return 0

@@ -29,7 +29,11 @@ def print_studies(root: str, as_json: bool) -> None:
     store = Store(root)
     found = overviews(store)
     if as_json:
-        print_json([asdict(one) for one in found])
+        begun = [one.begun and one.begun.isoformat(timespec="seconds") for one in found]
+        print_json([asdict(one) | {"begun": at} for one, at in zip(found, begun, strict=True)])
+        return
+    if not found:
+        print(f"{store.root} has no studies. Begin one: actsearch search classification")
         return
     rows = [
         (
@@ -48,5 +52,3 @@ def print_studies(root: str, as_json: bool) -> None:
     header = ("study", "task", "begun", "trials", "state", "metric", "best", "gain", "verdict")
     title = f"{store.root}: {len(found)} stud{'y' if len(found) == 1 else 'ies'}"
     print_table(title, header, rows, right=("trials", "best", "gain"))
-    if not found:
-        print("Begin one: actsearch search classification --trials 30")

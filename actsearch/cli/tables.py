@@ -85,8 +85,8 @@ def trial_row(run: StudyRun, trial: FrozenTrial) -> dict[str, Any]:
         "state": trial.state.name.lower(),
         "phase": phase_of(trial),
         "values": dict(zip(metrics, trial.values or [None] * len(metrics), strict=True)),
-        "parameters": run.choices(trial),
         "learning_rate_factor": run.factor(trial),
         "seconds": result.seconds,
         "reason": result.reason,
+        "parameters": run.choices(trial),
     }

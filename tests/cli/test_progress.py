@@ -120,6 +120,7 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(own, actsearch):
     shown = actsearch(*SEARCH, *QUICK, *words)
     assert shown.returncode == 0, shown.stderr
     assert "sites    2 (1, 3) with relu" in shown.stdout
+    assert shown.stderr == ""
     assert "goal     val_loss (max)" in shown.stdout
     assert "space    9 placements\n" in shown.stdout
     assert "trains   60 of the search, 32 at most of the confirmation\n" in shown.stdout

@@ -70,6 +70,12 @@ def test_listed_with_the_latest_first(store, actsearch):
     assert told[0]["gain"] == pytest.approx(second.gain)
 
 
+def test_an_empty_store_says_how_to_begin(actsearch, tmp_path):
+    shown = actsearch("studies", "--store", tmp_path / "nothing")
+    assert "has no studies. Begin one: actsearch search" in shown.stdout
+    assert not (tmp_path / "nothing").exists()
+
+
 def test_a_state_is_told_by_lock_and_record(store):
     state = {one.name: one.state for one in overviews(store)}
     with store.owned("first"):
