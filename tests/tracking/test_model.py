@@ -104,8 +104,8 @@ def test_a_model_of_somebody_else_is_left_alone(won):
 def test_nobody_waits_for_a_registry_that_hangs(won, monkeypatch):
     run, _ = won
     mirror = Mirror(run.store)
-    with mirror.following(run):
-        pass
+    mirror._replica = Replica(run)
+    mirror._replica.connect()
     hanging = threading.Event()
     monkeypatch.setattr("actsearch.tracking.mirror.PATIENCE", 0.2)
     monkeypatch.setattr(MlflowClient, "search_registered_models", lambda *_: hanging.wait(60))

@@ -9,12 +9,15 @@ from importlib.metadata import version
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from actsearch import Placement
+from actsearch.errors import PlacementError
 from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.study.record import StudyRun
 from actsearch.search.study.store import Store
+from actsearch.tracking.artifacts import BesideDatabase
 from actsearch.tracking.replica import Replica
 
 ASKED = {"trials": 12, "jobs": 1, "confirm": 2, "seeds": 3, "time": None}
@@ -154,9 +157,15 @@ def test_nothing_is_doubled_when_a_call_fails_or_its_answer_is_lost(searched, mo
     assert {r.data.tags["actsearch.state"] for r in trainings} == {"complete"}
 
 
-def test_a_complete_copy_is_not_read_again(searched, monkeypatch):
-    run = searched
-    brought(run)
+@pytest.fixture
+def copied(replica, tmp_path):
+    """A store that lies elsewhere now, with all that MLflow has of it."""
+    shutil.copytree(replica.run.store.root, tmp_path / "mlruns")
+    _artifact_repos_cache.clear()  # as in a new process
+    return StudyRun.load(Store(tmp_path / "mlruns"), "s")
+
+
+def test_a_complete_copy_is_not_read_again(copied, monkeypatch):
     asked = []
     search = MlflowClient.search_runs
 
@@ -165,24 +174,30 @@ def test_a_complete_copy_is_not_read_again(searched, monkeypatch):
         return search(self, experiments, filter_string, **options)
 
     monkeypatch.setattr(MlflowClient, "search_runs", seen)
-    replica = brought(StudyRun.load(run.store, run.name))
+    replica = brought(copied)
     assert len(asked) == 1
     assert "actsearch.identity" in asked[0], "the study's own run alone"
     replica.begin(3, None, 0)
-    assert len(runs(replica, "trial")) + len(runs(replica, "baseline")) == len(run.trials)
+    assert len(runs(replica, "trial")) + len(runs(replica, "baseline")) == len(copied.trials)
 
 
-def test_artifacts_survive_a_move_of_the_folder(searched, tmp_path, monkeypatch):
-    replica = brought(searched)
-    (first, *_) = runs(replica, "trial")
-    (tmp_path / "elsewhere").mkdir()
-    shutil.move(tmp_path / "store", tmp_path / "elsewhere" / "mlruns")
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    _artifact_repos_cache.clear()  # as in a new process
-    loaded = Placement.load(f"runs:/{first.info.run_id}/placement.json")
-    assert set(loaded.sites) == {"net.1", "net.3"}
-    moved = brought(StudyRun.load(Store("mlruns"), "s"))
-    (parent,) = runs(moved, "study")
-    files = [file.path for file in moved.client.list_artifacts(parent.info.run_id)]
+def test_artifacts_survive_a_move_of_the_folder(copied, tmp_path, monkeypatch):
+    moved = brought(copied)
+    (first, *_) = runs(moved, "trial")
+    uri = f"runs:/{first.info.run_id}/placement.json"
+    monkeypatch.chdir(tmp_path)
+    assert set(Placement.load(uri).sites) == {"net.1", "net.3"}
+    files = [file.path for file in moved.client.list_artifacts(moved.parent)]
     assert "best.json" in files
-    assert not (tmp_path / "store").exists(), "nothing is written where it was"
+    shutil.rmtree("mlruns/artifacts")
+    _artifact_repos_cache.clear()
+    with pytest.raises(PlacementError, match="cannot be read from MLflow"):  # nor where it was
+        Placement.load(uri)
+
+
+def test_artifacts_stay_inside_of_the_store(tmp_path):
+    database = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(MlflowException, match="must be inside of"):
+        BesideDatabase("actsearch:/artifacts/../../secret", database)
+    with pytest.raises(MlflowException, match="must be beside an SQLite database"):
+        BesideDatabase("actsearch:/artifacts", "http://127.0.0.1:9")
