@@ -16,13 +16,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-INK, QUIET, PALE = "#1f2329", "#80868c", "#80868c40"
-BLUE, ORANGE, GREEN, RED = "#0072b2", "#c77700", "#009e73", "#d55e00"
-"""From the palette of Color Universal Design, M. Okabe and K. Ito, 2008; the orange is darker.
+from actsearch.figure import BLUE as BLUE
+from actsearch.figure import GREEN as GREEN
+from actsearch.figure import INK as INK
+from actsearch.figure import ORANGE as ORANGE
+from actsearch.figure import QUIET as QUIET
+from actsearch.figure import RED as RED
 
-https://jfly.uni-koeln.de/color/
-"""
-
+PALE = f"{QUIET}40"
 VERDICTS = {"better": GREEN, "worse": RED}
 WIDTH = 7.5
 """Inches of a picture that no content makes wider."""
