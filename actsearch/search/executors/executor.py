@@ -106,6 +106,24 @@ class _Running:
     child: BaseProcess
     start: float
 
+    @property
+    def is_orphan(self) -> bool:
+        """Whether it lives on although the server that it was forked from has died."""
+        if self.child.exitcode is None:
+            return False
+        assert self.child.pid is not None
+        try:
+            os.kill(self.child.pid, 0)
+        except OSError:
+            return False
+        return True
+
+    @property
+    def ends(self) -> list[Connection | int]:
+        """What tells of news."""
+        # The process as well: what it has started may hold its pipe open beyond its death.
+        return [self.pipe] if self.is_orphan else [self.pipe, self.child.sentinel]
+
 
 class LocalExecutor(Executor):
     """Runs each job in a process of its own on this machine.
@@ -148,8 +166,8 @@ class LocalExecutor(Executor):
         self.close()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        if self._signal and kind is None:
-            raise KeyboardInterrupt(128 + self._signal)
+        if kind is None:
+            self._raise_signal()
 
     def _note(self, number: int, frame: object) -> None:
         if self._signal:
@@ -166,11 +184,9 @@ class LocalExecutor(Executor):
         )
         # A daemonic process may have no children: no workers of loaders, no ranks.
         child = self._context.Process(target=run_child, args=arguments, daemon=False)
-        start_server(self.jobs)  # nothing where it runs
         # Where nobody closes this, the interpreter's end does, before it waits for the children.
         self._at_exit = self._at_exit or util.Finalize(None, self.close, exitpriority=10)
-        with _without_main():
-            child.start()
+        self._fork(child)
         theirs.close()
         assert child.pid is not None
         # Before it knows what to train, and so before it has started anything.
@@ -180,21 +196,34 @@ class LocalExecutor(Executor):
             ours.send_bytes(job.dumps().encode())
             ours.send_bytes(given.dumps((job.task, job.data, job.model, *job.measures)))
 
-    def wait(self, on_report: OnReport) -> list[tuple[int, Result]]:
-        """Wait at most a quarter of a second for news."""
+    def _fork(self, child: BaseProcess) -> None:
+        for left in reversed(range(20)):
+            start_server(self.jobs)  # nothing where it runs
+            try:
+                with _without_main():
+                    child.start()
+                return
+            except (OSError, EOFError):  # somebody has killed it, and it is about to end
+                self._raise_signal()
+                if not left:
+                    raise
+                time.sleep(0.1)
+
+    def _raise_signal(self) -> None:
         if self._signal:
             raise KeyboardInterrupt(128 + self._signal)
+
+    def wait(self, on_report: OnReport) -> list[tuple[int, Result]]:
+        """Wait at most a quarter of a second for news."""
+        self._raise_signal()
         self._killed = [child for child in self._killed if child.is_alive()]
-        # The process as well: what it has started may hold its pipe open beyond its death.
-        ready = wait(
-            [end for trial in self._running for end in (trial.pipe, trial.child.sentinel)],
-            timeout=0.25,
-        )
+        ready = wait([end for trial in self._running for end in trial.ends], timeout=0.25)
+        self._raise_signal()  # which may have ended trainings as well
         ended = []
         for trial in list(self._running):
             late = self.timeout is not None and time.monotonic() - trial.start > self.timeout
             result = None
-            if trial.pipe in ready or trial.child.sentinel in ready or (late and trial.pipe.poll()):
+            if not set(trial.ends).isdisjoint(ready) or (late and trial.pipe.poll()):
                 result = self._hear(trial, on_report)
             if late and result is None:
                 result = Result(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,22 @@ except KeyboardInterrupt:
     errors = process.communicate()[1]
     assert process.returncode == 130
     assert errors == ""
+
+
+@pytest.mark.long
+def test_a_killed_server_is_replaced_and_what_it_had_forked_goes_on(job, own):
+    own_job = replace(job, task="own.Own", config={**job.config, "task": {"pause": 0.2}})
+    with LocalExecutor(2) as executor:
+        executor.submit(0, own_job)
+        ended = executor.wait(lambda *_: False)
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+        executor.submit(1, own_job)
+        while len(ended) < 2:
+            ended += executor.wait(lambda *_: False)
+    assert [(key, result.state, result.reason) for key, result in sorted(ended)] == [
+        (0, "complete", ""),
+        (1, "complete", ""),
+    ]
 
 
 def test_a_signal_after_the_last_training_is_not_lost():
