@@ -10,7 +10,9 @@ import re
 import shutil
 import socket
 import sqlite3
+import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,8 @@ STAMP, LOCK = "owner.json", ".owner.lock"
 """In a study's folder, who runs it, and what only one process can hold."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_UNFINISHED = re.compile(r"\.(weights\.[a-z0-9_]{8}|.+\.[0-9a-f]{12})")
+"""Names of files that are given their own once they are whole."""
 
 
 class Store:
@@ -114,11 +118,28 @@ class Store:
             )
 
     def _open_to_read(self) -> RDBStorage:
+        log = self.record.with_name(f"{self.record.name}-wal")
+        unmerged = log.exists() and log.stat().st_size > 0
+        record = self._merged(log) if unmerged else self.record
         # Else SQLite wants to make files beside it, to be told of writers.
         return RDBStorage(
-            f"sqlite:///file:{quote(str(self.record))}?mode=ro&immutable=1&uri=true",
+            f"sqlite:///file:{quote(str(record))}?mode=ro&immutable=1&uri=true",
             skip_table_creation=True,
         )
+
+    def _merged(self, log: Path) -> Path:
+        """Return a copy of the record with what its log has, which the last writer had no room for.
+
+        Without its log it would be an old one, or a broken one.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="actsearch-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        for file in (self.record, log):
+            shutil.copyfile(file, folder / file.name)
+        copy = folder / self.record.name
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return copy
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
@@ -223,6 +244,9 @@ class Store:
             ) from None
         try:
             stamp.write_text(json.dumps(_owner()))
+            for left in folder.rglob(".*"):  # by a process that was killed while it wrote
+                if _UNFINISHED.fullmatch(left.name):
+                    left.unlink()
             self._owned.add(name)
             yield
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import shutil
 import sqlite3
 
 import optuna
@@ -148,6 +149,32 @@ def test_where_nothing_can_be_written_studies_can_be_read(record, monkeypatch):
         pass
     with pytest.raises(StudyError, match="readonly database"), store.guarded():
         study.set_user_attr("a", 1)
+
+
+def test_what_a_writer_had_no_room_to_bring_over_is_read(tmp_path, record, monkeypatch):
+    writer = Store(record.parent)
+    writer.load("s").add_trial(optuna.trial.create_trial(value=30))
+    for part in ("", "-wal"):  # as a full disk leaves them: nobody could close the record
+        shutil.copy(f"{record}{part}", tmp_path / f"optuna.db{part}.left")
+    writer.storage().engine.dispose()
+    for part in ("", "-wal"):
+        (tmp_path / f"optuna.db{part}.left").replace(f"{record}{part}")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    store = Store(record.parent)
+    study = store.load("s")
+    assert [trial.value for trial in study.trials] == list(range(31))
+    with pytest.raises(StudyError, match="readonly database"), store.guarded():
+        study.set_user_attr("a", 1)
+
+
+def test_what_a_killed_process_was_writing_is_cleared(tmp_path):
+    store = Store(tmp_path)
+    folder = store.folder("s") / "trials" / "00003"
+    folder.mkdir(parents=True)
+    for name in (".weights.k3_x9abq", ".best.json.0123456789ab", ".notes", "weights.safetensors"):
+        (folder / name).touch()
+    with store.owned("s"):
+        assert {file.name for file in folder.iterdir()} == {".notes", "weights.safetensors"}
 
 
 def test_a_full_disk_is_told_with_the_way_on(tmp_path):
