@@ -16,7 +16,7 @@ EACH = {
 }
 """What takes one choice, by granularity."""
 
-MOST_NAMED = 6
+MOST_SITES = 6
 """Sites that are named; of more, their number is told."""
 
 
@@ -49,7 +49,7 @@ def header(run: StudyRun, total: int) -> list[str]:
 def sites(run: StudyRun) -> str:
     """Return the sites that are searched, and what stands there."""
     names = [site.name for site in run.model_info.found.open]
-    shown = ", ".join(labels(names)) if len(names) <= MOST_NAMED else ""
+    shown = ", ".join(labels(names)) if len(names) <= MOST_SITES else ""
     return f"{len(names)}{f' ({shown})' * bool(shown)} with {own(run)}"
 
 

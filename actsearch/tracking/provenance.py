@@ -22,7 +22,7 @@ from actsearch.search.study.record import StudyRun
 ATTRIBUTE_OF_CALLS = "actsearch.calls"
 """The attribute of a study that has its calls."""
 
-PACKAGES = ("actsearch", "torch", "lightning", "optuna", "numpy")
+PACKAGES = ("actsearch", "torch", "lightning", "optuna", "mlflow", "numpy")
 MOST_CALLS = 50
 """Of a study; of more the first and the last are kept."""
 

@@ -15,12 +15,12 @@ from actsearch.placement import Placement
 from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.study.placement_file import BEST, CANDIDATE
 from actsearch.search.study.record import StudyRun
-from actsearch.tracking import origin
+from actsearch.tracking import source
 from actsearch.tracking.client import make_client
 from actsearch.tracking.confirmed import confirmation_runs
 from actsearch.tracking.database import ARTIFACTS, create_database
 from actsearch.tracking.lifecycle import rename_runs
-from actsearch.tracking.overview import study_metrics, study_parameters, study_tags
+from actsearch.tracking.parent import study_metrics, study_parameters, study_tags
 from actsearch.tracking.runs import (
     STATES,
     TrainingRun,
@@ -57,7 +57,7 @@ class Replica:
         self.experiment = self.parent = ""
         self._runs: dict[str, tuple[str, str]] = {}
         self._before = self._states()
-        self._origin: dict[str, str] = {}
+        self._source: dict[str, str] = {}
         self._data: list[Any] = []
         self._told: dict[str, float] = {}
         self._brought = 0.0
@@ -74,8 +74,8 @@ class Replica:
         if own:
             create_database(self.run.store.root)
         client = make_client(self.run.store)
-        self._origin = origin.caller() | (origin.circumstances() if self.asked is not None else {})
-        self._data = [origin.dataset(self.run.config)]
+        self._source = source.caller() | (source.circumstances() if self.asked is not None else {})
+        self._data = [source.dataset(self.run.config)]
         self.experiment = self._find_experiment(client, ARTIFACTS if own else None)
         found = self._find_parent(client)
         if trusting and found.data.tags.get(MIRRORED) == _digest(self._before):
@@ -182,7 +182,7 @@ class Replica:
         if parent.data.tags.get("actsearch.study", self.run.name) != self.run.name:
             rename_runs(client, [self.experiment], self.parent, self.run.name)
         told = study_parameters(self.run.config, self.asked or {})
-        tags = self._origin if self.asked is not None else {}  # of the last that trained
+        tags = self._source if self.asked is not None else {}  # of the last that trained
         # A parameter keeps its first value, in MLflow.
         new = {name: value for name, value in told.items() if clean(name) not in parent.data.params}
         self._batch(client, self.parent, parameters=new, tags=tags)
@@ -212,7 +212,7 @@ class Replica:
                 return runs
 
     def _tags(self, kind: str) -> dict[str, str]:
-        return self._origin | {
+        return self._source | {
             "actsearch.study": self.run.name,
             "actsearch.task": self.run.config.task,
             "actsearch.kind": kind,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from actsearch.search.study.config import StudyConfig, flat
-
-PACKAGES = ("actsearch", "torch", "lightning", "optuna", "mlflow")
-"""Packages whose versions may change what a training comes to."""
+from actsearch.tracking.provenance import StudyCall
 
 
 def caller() -> dict[str, str]:
@@ -27,7 +23,7 @@ def circumstances() -> dict[str, str]:
     """Return tags of what trains in this process: commit of the user's code, command, versions."""
     from mlflow.utils import git_utils, mlflow_tags
 
-    script = Path(sys.argv[0])
+    call, script = StudyCall.begun(), Path(sys.argv[0])
     # The command's own file is the environment's, whose commit says nothing of the user's code.
     own = script.is_file() and not script.absolute().is_relative_to(sys.prefix)
     where = str(script if own else Path.cwd())
@@ -35,8 +31,8 @@ def circumstances() -> dict[str, str]:
         mlflow_tags.MLFLOW_GIT_COMMIT: git_utils.get_git_commit(where),
         mlflow_tags.MLFLOW_GIT_BRANCH: git_utils.get_git_branch(where),
         mlflow_tags.MLFLOW_GIT_REPO_URL: git_utils.get_git_repo_url(where),
-        "actsearch.command": shlex.join([script.name, *sys.argv[1:]])[:5000],
-        "actsearch.versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "actsearch.command": call.command[:5000],
+        "actsearch.versions": ", ".join(f"{name} {found}" for name, found in call.versions.items()),
     }
     return {key: value for key, value in tags.items() if value}
 
