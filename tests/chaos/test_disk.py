@@ -5,8 +5,8 @@ The disks are small mounts in memory, where the system allows them.
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +16,9 @@ import pytest
 from actsearch.search.study.record import StudyRun
 from actsearch.search.study.store import Store
 
-pytestmark = pytest.mark.long
+from .searches import ACTSEARCH, Search
 
-TRIALS = 10
-ACTSEARCH = str(Path(sys.executable).parent / "actsearch")
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture
@@ -35,19 +34,20 @@ def disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def search(store: Path) -> list[str]:
-    options = (
-        f"--space space.yaml --pruner none --trials {TRIALS} --confirm 0 --study s"
-        " --trainer.max_epochs 2 --task.pause 0.03"
-    )
-    return [ACTSEARCH, "search", "own.Own", *options.split(), "--store", str(store)]
-
-
-def values(store: Path) -> list[list[float] | None]:
-    opened = Store(store)
+def values(search: Search) -> list[list[float] | None]:
+    opened = Store(search.root)
     found = [trial.values for trial in StudyRun.load(opened, "s").trials]
     opened.storage().engine.dispose()  # a disk in use cannot be mounted anew
     return found
+
+
+def read(command: str, search: Search) -> str:
+    """Return what a command prints of a study on a disk that takes nothing."""
+    line = [ACTSEARCH, command, "s", "--store", str(search.root)]
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0
+    assert "Traceback" not in ended.stderr
+    return ended.stdout
 
 
 def fill(disk: Path) -> Path:
@@ -62,9 +62,10 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_disk_that_fills_up_is_told_and_the_search_goes_on_when_there_is_room(own, disk):
-    store = disk / "store"
-    process = subprocess.Popen(search(store), cwd=own, stderr=subprocess.PIPE, text=True)
-    while len([*store.glob("studies/s/trials/*")]) < 4:
+    options = "--pruner none --confirm 0 --trainer.max_epochs 2 --task.pause 0.03"
+    search = Search(own, str(disk / "store"), options, 10)
+    process = search.start()
+    while len([*search.root.glob("studies/s/trials/*")]) < 4:
         assert process.poll() is None
         time.sleep(0.05)
     filler = fill(disk)
@@ -73,19 +74,22 @@ def test_a_disk_that_fills_up_is_told_and_the_search_goes_on_when_there_is_room(
     assert "Traceback" not in told
     last = told.strip().splitlines()[-1]
     assert last.startswith("actsearch: the ")
-    assert str(store) in last
+    assert str(search.root) in last
     assert last.endswith("Make room; the same call goes on where it stood.")
-    show = [ACTSEARCH, "show", "s", "--store", str(store)]
-    shown = subprocess.run(show, capture_output=True, text=True, timeout=120)
-    assert (shown.returncode, shown.stderr) == (0, "")
-    before = [value for value in values(store) if value is not None]
+    assert "baseline" in read("show", search)
+    before = [value for value in values(search) if value is not None]
+    os.truncate(filler, 60_000_000)
+    process = search.start()
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "must have 95 MB of free disk, but has" in told.strip().splitlines()[-1]
     filler.unlink()
-    assert subprocess.run(search(store), cwd=own, timeout=200).returncode == 0
-    after = values(store)
-    assert len(after) >= TRIALS
+    search.finish()
+    after = values(search)
     assert after[: len(before)] == before
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    shown = subprocess.run(show, capture_output=True, text=True, timeout=120)
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert "Read-only file system" in shown.stdout
-    assert values(store) == after
+    assert "Read-only file system" in read("show", search)
+    assert "activation" in read("best", search)
+    assert values(search) == after
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    assert not any(search.wrong().values())
