@@ -58,7 +58,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
     from actsearch.search.training.inspect_model import example_input, sites_of
     from actsearch.search.training.job import Job
@@ -86,7 +86,7 @@ def _sites(name: str, data: str, rest: list[str], include_gates: bool) -> Sites:
     try:
         if target is None:
             assert cls is not None, "it has a dotted path"
-            restore_functions(cls, options["task"])
+            restore_functions(cls, options.get("task", Namespace()))
             return sites_of(parser.instantiate(options)["task"], None, include_gates)
         config = target.freeze(options)
         # One batch of training, as a search begins: what runs there may be more than what forward

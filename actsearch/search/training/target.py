@@ -151,7 +151,7 @@ class Target:
         options = copy.deepcopy(options)
         for part, cls in {"task": self.module, "data": self.data}.items():
             if cls is not None:
-                restore_functions(cls, options[part])
+                restore_functions(cls, options.get(part, Namespace()))
         built = parser.instantiate(options)
         return built["task"], built.get("data"), built["trainer"]
 
