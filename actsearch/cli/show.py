@@ -73,7 +73,6 @@ def print_study(opened: StudyRun, top: int = 10) -> None:
 
 def print_result(result: SearchResult, store: str, quiet: bool = False) -> None:
     """Print what a search found, and what to do with it."""
-<<<<<<< ours
     from actsearch.search.study.record import StudyRun
     from actsearch.search.study.store import Store
     from actsearch.tracking.header import short_path
@@ -114,27 +113,3 @@ def _print(title: str, header: list[str], lines: list[list[str]]) -> None:
     right = [name for name in header if name not in LEFT]
     styles = ["bold" if line[0] == "baseline" else "" for line in lines]
     print_table(title, header, lines, right, styles)
-=======
-    print_study(StudyRun.load(Store(store), result.study))
-    print(f"\n{result.advice}\n")
-    folder = (
-        result.folder.relative_to(Path.cwd())
-        if result.folder.is_relative_to(Path.cwd())
-        else result.folder
-    )
-    pages = last_words(StudyRun.load(Store(store), result.study), store)
-    print(f"Pictures: {folder / 'report'}\n{pages}")
-
-
-def _table(title: str, header: list[str], lines: list[list[str]]) -> Table:
-    table = Table(title=title, title_justify="left", expand=False)
-    for name in header:
-        table.add_column(
-            name,
-            overflow="fold",
-            justify="left" if name in ("placement", "the best of it", "step", "") else "right",
-        )
-    for line in lines:
-        table.add_row(*map(printable, line), style="bold" if line[0] == "baseline" else None)
-    return table
->>>>>>> theirs

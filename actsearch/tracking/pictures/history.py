@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
@@ -19,6 +22,9 @@ from actsearch.tracking.pictures.style import (
     tell,
     write,
 )
+
+FAR_BEHIND = 10.0
+"""Times as far behind the best as three quarters of the trials."""
 
 
 def history(run: StudyRun, path: Path) -> None:
@@ -48,8 +54,25 @@ def history(run: StudyRun, path: Path) -> None:
         axes.axhline(run.baseline.values[0], color=QUIET, ls="--", lw=1.2, label="baseline")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial", ylabel=f"{objective.metric} ({objective.mode})")
-    tell(figure, f"{run.name}: each trial in validation")
+    values = [value for _, value in [*complete, *stopped] if math.isfinite(value)]
+    near = _near(values, objective.mode)
+    far = len(values) - len(near)
+    if far:
+        near += run.baseline.values[:1] if run.baseline else []
+        room = 0.05 * (max(near) - min(near))
+        axes.set_ylim(min(near) - room, max(near) + room)
+    below = [f"{far} that are far worse are not shown"] * (far > 0)
+    tell(figure, f"{run.name}: each trial in validation", below)
     write(figure, path)
+
+
+def _near(values: Sequence[float], mode: str) -> list[float]:
+    """Return the values without those so far behind that no other difference would be seen."""
+    if not values:
+        return []
+    best = min(values) if mode == "min" else max(values)
+    behind = float(np.quantile([abs(value - best) for value in values], 0.75))
+    return [value for value in values if abs(value - best) <= FAR_BEHIND * behind or not behind]
 
 
 def _is_stopped(trial: FrozenTrial) -> bool:

@@ -150,6 +150,13 @@ def test_every_kind_of_trial_is_in_the_history(study, drawn, tmp_path):
     assert {"completed", "stopped early", "failed"} <= set(texts)
 
 
+def test_one_that_is_far_worse_does_not_hide_the_others(study, drawn, tmp_path):
+    made = [*TRIALS, *[(["elu", "elu"], 0.6, "complete")] * 4, (["relu", "elu"], 1e9, "complete")]
+    figure, texts = drawn(history, study(made), tmp_path / "history.png")
+    assert figure.axes[0].get_ylim()[1] < 2
+    assert "1 that are far worse are not shown" in texts
+
+
 def test_the_front_is_named_below(study, drawn, tmp_path):
     made = [
         (None, [1.0, 5.0], "complete"),
