@@ -19,7 +19,7 @@ from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.executors.executor import Executor, InlineExecutor, LocalExecutor
 from actsearch.search.loop.coordinator import Coordinator
 from actsearch.search.loop.listener import Listener
-from actsearch.search.loop.survey import survey
+from actsearch.search.loop.survey import survey, survey_again
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.changes import check_unchanged
 from actsearch.search.study.config import StudyConfig
@@ -144,8 +144,8 @@ def run_search(
         )
         mirror = Mirror(home, vars(how))
         mirror.load()
-        find_study(home, name, config)  # other options are told before anything runs
-        info = survey(config, engine)
+        known = find_study(home, name, config)  # other options are told before anything runs
+        info = survey(config, engine) if known is None else survey_again(known, engine)
         for earlier in (*config.learn_from, *([how.warm_start] if how.warm_start else [])):
             home.load(earlier)
         with home.owned(name):
@@ -245,7 +245,7 @@ def confirm(  # noqa: PLR0913  # the options of a command
     run = StudyRun.load(home, study)
     engine = make_executor(executor, jobs, trial_timeout)
     with home.guarded(), engine, home.owned(study):
-        check_unchanged(run, survey(run.config, engine), accept_changes)
+        check_unchanged(run, survey_again(run, engine), accept_changes)
         mirror = Mirror(home)
         with mirror.following(run):
             call = record_call(run)

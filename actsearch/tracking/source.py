@@ -12,10 +12,14 @@ from actsearch.tracking.provenance import StudyCall
 
 def caller() -> dict[str, str]:
     """Return MLflow's own tags of this process: who runs it, and its source."""
-    from mlflow.tracking.context.git_context import GitRunContext
-    from mlflow.tracking.context.registry import resolve_tags
+    from mlflow.tracking.context.default_context import DefaultRunContext
+    from mlflow.tracking.context.jupyter_notebook_context import JupyterNotebookRunContext
 
-    found = resolve_tags(ignore=[GitRunContext])  # type: ignore[list-item]  # MLflow's own slip
+    found = DefaultRunContext().tags()
+    # Elsewhere its other contexts import IPython to ask what they run in, while Matplotlib in
+    # another thread may look at what of it is there.
+    if "IPython" in sys.modules and (notebook := JupyterNotebookRunContext()).in_context():
+        found |= notebook.tags()
     return {key: str(value) for key, value in found.items()}
 
 

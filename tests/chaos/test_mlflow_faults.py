@@ -143,14 +143,9 @@ FAULTS = {
     "starts late": ("closed", 0),
     MADE: ("lose", 2, "/runs/create"),
 }
-DOUBLED = pytest.mark.xfail(
-    reason="the mirror makes the run again, and sync leaves both", strict=True
-)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[DOUBLED] * (name == MADE)) for name in FAULTS]
-)
+@pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_of_the_server_costs_seconds_and_no_run(name, own, server, actsearch, monkeypatch):
     proxy = Proxy(server, *FAULTS[name])
     uri = f"http://127.0.0.1:{proxy.port}"

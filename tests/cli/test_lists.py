@@ -14,7 +14,8 @@ def test_each_has_a_line_and_one_is_shown(actsearch):
     assert shown.endswith("Its options: actsearch search flow --help\n")
     assert "rectifiers       " in actsearch("spaces").stdout
     space = actsearch("spaces", "rectifiers").stdout
-    assert "rectifiers.yaml\n# Piecewise linear" in space
+    assert "rectifiers.yaml\n# yaml-language-server" in space
+    assert "\n# Piecewise linear" in space
     assert "activations:\n" in space
 
 

@@ -32,7 +32,7 @@ def test_lines_say_what_was_tried_and_none_stands_twice(own, actsearch):
     assert "choices  3 activations of space.yaml, one for each layer\n" in head
     assert "goal     val_loss (min)\nsize     3 trials" in head
     assert "by function_space, seed 0\nstore    store/studies/s\n" in head
-    assert "MLflow   actsearch ui --store store" in head
+    assert "MLflow   actsearch ui s --store store" in head
     assert any(line.startswith("trial 0, epoch 2 of 2: val_loss ") for line in lines)
     ends = [line for line in lines if ", baseline: " in line or ", search: " in line]
     assert len(ends) == 3 or any("the same functions as trial" in line for line in ends)

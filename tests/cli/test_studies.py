@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,9 @@ def test_renamed_in_record_folder_and_file(store, actsearch):
     client = MlflowClient(f"sqlite:///{store.root}/mlflow.db")
     (experiment,) = (e for e in client.search_experiments() if e.name == "own.Own")
     runs = client.search_runs([experiment.experiment_id], "tags.`actsearch.study` = 'third'")
-    assert len(runs) == 1 + len(run.trials)
+    kinds = Counter(one.data.tags["actsearch.kind"] for one in runs)
+    assert kinds.pop("confirm") > 0
+    assert kinds == {"study": 1, "baseline": 1, "trial": len(run.trials) - 1}
     assert "third" in [one.info.run_name for one in runs]
 
 

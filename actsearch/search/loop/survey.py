@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 from actsearch.errors import ActsearchWarning, InvalidValueError, TaskError
 from actsearch.search.executors.executor import Executor
 from actsearch.search.samplers.by_name import make_pruner, make_sampler
 from actsearch.search.study.config import StudyConfig
-from actsearch.search.study.record import bound_space
+from actsearch.search.study.record import StudyRun, bound_space
 from actsearch.search.training.job import ModelInfo, Result
+from actsearch.search.training.origin import origin
+from actsearch.search.training.user_loop import Loop
 
 SURVEY = -1
 """The key of the job that inspects the model; trials have their numbers."""
@@ -32,6 +35,21 @@ def survey(config: StudyConfig, executor: Executor) -> ModelInfo:
         _check_batches(config, info)
     bound_space(config, info)
     return info
+
+
+def survey_again(run: StudyRun, executor: Executor) -> ModelInfo:
+    """Look at the model of a study that goes on, to see what has changed.
+
+    A training function is not called, which would take an epoch of it: its code tells.
+
+    Raises:
+        TaskError: it cannot be trained any more.
+    """
+    config = run.config
+    if not config.model:
+        return survey(config, executor)
+    loop = Loop.resolve(config.task, config.model)
+    return replace(run.model_info, origin=origin((loop.train, loop.build), {}, lambda: None))
 
 
 def _inspected(config: StudyConfig, executor: Executor) -> ModelInfo:

@@ -97,7 +97,11 @@ def code_of(thing: Any) -> dict[str, str]:
     name = thing.__module__
     file = getattr(sys.modules.get(name), "__file__", None)
     if name == "__main__" or not file or not file.endswith(".py"):
-        return {f"{name}.{thing.__qualname__}": _short("".join(map(_compiled, _functions(thing))))}
+        return {
+            f"{name}.{thing.__qualname__}": _short(
+                "".join(sorted(map(_compiled, _functions(thing))))
+            )
+        }
     top = name.partition(".")[0]
     package = getattr(sys.modules.get(top), "__path__", None)
     # Beside a module in site-packages stand those of others.
@@ -171,8 +175,15 @@ def _functions(thing: Any) -> Iterator[CodeType]:
 
 def _compiled(code: CodeType) -> str:
     """Return what a function was compiled to, without where it stood."""
-    constants = (_compiled(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts)
-    return f"{code.co_name}{code.co_code.hex()}{code.co_names}{list(constants)}"
+    constants = list(map(_constant, code.co_consts))
+    return f"{code.co_name}{code.co_code.hex()}{code.co_names}{constants}"
+
+
+def _constant(value: Any) -> str:
+    if isinstance(value, CodeType):
+        return _compiled(value)
+    # The order of a set is another in each process.
+    return str(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
 
 
 def _short(text: str) -> str:
