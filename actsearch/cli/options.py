@@ -16,7 +16,7 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", default="mlruns", help="folder of the studies (default: mlruns)")
 
 
-ASKED = "\0"
+ASKED = "which options?\0"
 """A word that no shell can give: it asks a command for its parser."""
 
 

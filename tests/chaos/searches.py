@@ -19,7 +19,7 @@ from actsearch.errors import ActsearchError
 from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.study.record import StudyRun, counts, phase_of, result_of
 from actsearch.search.study.store import Store
-from actsearch.tracking.mirror import STATES
+from actsearch.tracking.runs import STATES
 
 from .remains import left, marked
 
