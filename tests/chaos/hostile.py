@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from multiprocessing import forkserver
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -139,6 +140,8 @@ def _read_all(
     megabytes: int,
 ) -> None:
     warnings.simplefilter("ignore")
+    server = vars(forkserver)["_forkserver"]  # of the process that this one was forked from
+    server._forkserver_pid = server._forkserver_alive_fd = server._forkserver_address = None
     told: list[str] = []
     given: list[Any] = [None]
 
