@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
 from pathlib import Path
@@ -14,6 +15,20 @@ def see_current_folder() -> None:
     """Let modules of the current folder be imported, as Python does for a script in it."""
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+
+
+def imported_from(node: ast.ImportFrom, package: str) -> str:
+    """Return the module that an import statement names.
+
+    Args:
+        node: ``from MODULE import ...``, with or without leading dots.
+        package: of the code that it stands in; a package's own name in its ``__init__.py``.
+
+    >>> imported_from(ast.parse("from ..layers import twice").body[0], "mine.models")
+    'mine.layers'
+    """
+    parts = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+    return ".".join([*parts, *filter(None, [node.module])])
 
 
 def import_dotted(path: str, error: type[ActsearchError]) -> Any:

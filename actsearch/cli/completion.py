@@ -11,7 +11,6 @@ from typing import Any
 from actsearch.cli.main import COMMANDS
 from actsearch.cli.options import ASKED, ParserAskedError, parse_arguments
 from actsearch.cli.search_options import KnownOptions, written
-from actsearch.errors import InvalidValueError
 from actsearch.task.plugins import members
 
 SHELLS = ("bash", "zsh", "fish")
@@ -38,13 +37,9 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell")
     options = parse_arguments(parser, arguments)
-    try:
-        import shtab
-    except ImportError:
-        raise InvalidValueError(
-            "completion must have shtab, which is not installed. Run: pip install"
-            " 'actsearch[completion]'."
-        ) from None
+
+    import shtab
+
     every = _every_command()
     ways = {"study": shtab.cmd(STUDIES), "file": shtab.FILE, "folder": shtab.DIRECTORY}
     for action in _actions(every):

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from actsearch.dotted import see_current_folder
+from actsearch.dotted import imported_from, see_current_folder
 
 
 @dataclass(frozen=True)
@@ -130,15 +130,8 @@ def _look_up(module: str, name: str) -> tuple[ast.stmt, _Module] | None:
             case ast.ImportFrom():
                 for alias in node.names:
                     if (alias.asname or alias.name) == name:
-                        return _look_up(_absolute(node, read), alias.name)
+                        return _look_up(imported_from(node, read.package), alias.name)
     return None
-
-
-def _absolute(node: ast.ImportFrom, module: _Module) -> str:
-    if not node.level:
-        return node.module or ""
-    parts = module.package.split(".")
-    return ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [node.module])])
 
 
 def _of_class(cls: ast.ClassDef, module: _Module) -> Declared:

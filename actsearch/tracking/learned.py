@@ -18,10 +18,7 @@ from actsearch.search.study.record import StudyRun
 
 def kept_weights(run: StudyRun, number: int) -> Path | None:
     """Return the weights of a trial: of a training of its confirmation, else of the search."""
-    paths = [
-        run.folder / part / f"{number:05d}" / "weights.safetensors"
-        for part in ("confirmed", "trials")
-    ]
+    paths = [run.weights(number, "confirmed"), run.weights(number)]
     return next((path for path in paths if path.exists()), None)
 
 

@@ -71,7 +71,7 @@ def _registered(client: Any, name: str, winner: str) -> str:
 
 def _export(run: StudyRun, number: int, folder: Path) -> str:
     """Write the winner as a model of MLflow, and return why not where that cannot be."""
-    weights = run.folder / "confirmed" / f"{number:05d}" / "weights.safetensors"
+    weights = run.weights(number, "confirmed")
     placement = run.placement(run.trials[number])
     if not weights.exists() or placement is None:
         return "no weights"

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 
 import torch
 
+from actsearch.imports import installed
 from actsearch.search.executors.threads import usable_cores
 from actsearch.search.study.record import StudyRun
 
@@ -58,7 +58,7 @@ class StudyCall:
             datetime.now().astimezone().isoformat(" ", "seconds"),
             machine=_machine(),
             versions={"python": platform.python_version()}
-            | {name: found for name in PACKAGES if (found := _version(name))},
+            | {name: found for name in PACKAGES if (found := installed(name))},
         )
 
 
@@ -103,10 +103,3 @@ def _machine() -> str:
     if (devices := torch.cuda.device_count()) > 0:
         kind += f", {devices} CUDA devices"
     return f"{platform.node()}: {kind}"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

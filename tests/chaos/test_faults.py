@@ -20,7 +20,7 @@ from actsearch.search.study.config import StudyConfig
 from actsearch.search.training.job import Job, Result
 from actsearch.search.training.target import Target
 
-from .remains import left, lives
+from .remains import STUBBORN, left, lives
 
 LIMIT = 12.0
 
@@ -95,32 +95,17 @@ FAULTS = {
     "grandchild": Fault("start(1)"),
     "20 grandchildren": Fault("start(20)"),
     "twin": Fault(TWIN),
-    "deadlocked loader": late("next(iter(torch.utils.data.DataLoader(Deaf(), num_workers=2)))"),
+    "deadlocked loader": late("next(iter(torch.utils.data.DataLoader(Deadlock(), num_workers=2)))"),
 }
-FAULTY = '''
-import ctypes, os, signal, subprocess, sys, tempfile, threading, time, warnings
-from pathlib import Path
-import torch
+FAULTY = (
+    STUBBORN
+    + '''
+import ctypes, subprocess, tempfile, threading, warnings
 import own
-
-FOLDER = Path.cwd()
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-
-def note(pid):
-    (FOLDER / "started" / str(pid)).touch()
 
 def start(number):
     for _ in range(number):
-        note(subprocess.Popen([sys.executable, "-S", "-c", DEAF]).pid)
-
-class Deaf(torch.utils.data.Dataset):
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, index):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        note(os.getpid())
-        time.sleep(600)
+        note(subprocess.Popen(SLEEP).pid)
 
 class Faulty(own.Own):
     """Does what it is told to.
@@ -150,6 +135,7 @@ class Faulty(own.Own):
     def go_wrong(self):
         match self.fault:
 '''
+)
 
 
 def module() -> str:

@@ -21,28 +21,13 @@ from actsearch.search.study.config import StudyConfig
 from actsearch.search.training.job import Job, Result
 from actsearch.search.training.target import Target
 
-from .remains import LINUX, left, lives, marked
+from .remains import LINUX, STUBBORN, left, lives, marked
 
-STARTER = '''
-import ctypes, multiprocessing, os, signal, subprocess, sys, time
-from pathlib import Path
-import torch
+STARTER = (
+    STUBBORN
+    + '''
+import ctypes, multiprocessing, subprocess
 import own
-
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-SLEEP = [sys.executable, "-S", "-c", DEAF]
-
-def note(pid):
-    (Path("started") / str(pid)).touch()
-
-class Deadlock(torch.utils.data.Dataset):
-    def __len__(self):
-        return 32
-
-    def __getitem__(self, index):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        note(os.getpid())
-        time.sleep(600)
 
 class Starter(own.Own):
     """Starts things, notes their processes, and then ends or does not.
@@ -89,6 +74,7 @@ class Starter(own.Own):
             return super().train_dataloader()
         return torch.utils.data.DataLoader(Deadlock(), num_workers=2, persistent_workers=True)
 '''
+)
 COORDINATOR = """
 import sys
 from pathlib import Path

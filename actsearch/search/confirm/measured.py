@@ -17,7 +17,7 @@ from actsearch.search.study.record import StudyRun
 from actsearch.search.study.store import Store
 from actsearch.search.training.fit import place, seed
 from actsearch.search.training.inspect_model import example_input
-from actsearch.search.training.job import Job
+from actsearch.search.training.job import WEIGHTS, Job
 from actsearch.search.training.seeds import derive
 from actsearch.search.training.target import Target
 from actsearch.search.training.train import run_job
@@ -67,7 +67,7 @@ class MeasuredArm:
                     f"the training must end well to be measured, but it {result.state}:"
                     f" {result.reason}"
                 )
-            return self._fitted(part, Path(scratch) / "weights.safetensors")
+            return self._fitted(part, Path(scratch) / WEIGHTS)
 
     def _fitted(self, part: Part, weights: Path | None) -> Fitted:
         module, data = _built(self.job, part, weights)
@@ -107,7 +107,7 @@ def arms_of_study(name: str, store: str) -> tuple[MeasuredArm, MeasuredArm]:
 
     def arm(name: str, placement: Placement | None, factor: float, trial: int) -> MeasuredArm:
         job = study.job(placement, learning_rate_factor=factor)
-        weights = study.folder / "trials" / f"{trial:05d}" / "weights.safetensors"
+        weights = study.weights(trial)
         job = replace(job, measures={}, objectives=[])
         return MeasuredArm(name, job, weights if weights.exists() else None)
 

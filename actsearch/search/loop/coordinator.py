@@ -287,10 +287,8 @@ class Coordinator:
         Those of the others would fill the disk.
         """
         best = next((t.number for t in self.run.ranked()), None)
-        for loser in {number, self._best} - {best, 0, None}:
-            (self.run.folder / "trials" / f"{loser:05d}" / "weights.safetensors").unlink(
-                missing_ok=True
-            )
+        for loser in {number, self._best or 0} - {best, 0}:
+            self.run.weights(loser).unlink(missing_ok=True)
         self._best = best
 
 

@@ -27,7 +27,7 @@ from actsearch.search.study.trials import RESULT as RESULT
 from actsearch.search.study.trials import counts as counts
 from actsearch.search.study.trials import is_spared as is_spared
 from actsearch.search.study.trials import phase_of as phase_of
-from actsearch.search.training.job import Job, JobKind, ModelInfo, Result, State
+from actsearch.search.training.job import WEIGHTS, Job, JobKind, ModelInfo, Result, State
 
 MODEL_INFO = "actsearch.probe"
 """The attribute of a study that has what was seen in the model."""
@@ -85,6 +85,10 @@ class StudyRun:
     def folder(self) -> Path:
         """The folder of its files."""
         return self.store.folder(self.name)
+
+    def weights(self, number: int, part: Literal["trials", "confirmed"] = "trials") -> Path:
+        """Return where the weights of a trial are, if a training of that part has kept them."""
+        return self.folder / part / f"{number:05d}" / WEIGHTS
 
     def job(self, placement: Placement | None, kind: JobKind = "search", **changes: Any) -> Job:
         """Return one training of this study, as its options and its model want it."""

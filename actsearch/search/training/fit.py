@@ -32,7 +32,7 @@ from actsearch.search.training.inspect_model import (
     model_input,
     restores_best,
 )
-from actsearch.search.training.job import REDUCTION, Job, Result
+from actsearch.search.training.job import REDUCTION, WEIGHTS, Job, Result
 from actsearch.search.training.measuring import Measuring, require
 from actsearch.search.training.origin import Origin, origin
 from actsearch.search.training.reports import Reports
@@ -316,7 +316,7 @@ def keep(module: nn.Module, folder: Path, pictures: bool) -> None:
     mode = temporary.stat().st_mode  # the umask's; safetensors lets nobody else read
     save_model(module, str(temporary))
     temporary.chmod(mode)
-    temporary.replace(folder / "weights.safetensors")
+    temporary.replace(folder / WEIGHTS)
     draw: Any = getattr(module, "pictures", None)
     if pictures and draw is not None:
         module.eval()

@@ -22,6 +22,9 @@ Report = Callable[[int, dict[str, float]], bool]
 Answers whether to stop (prune).
 """
 
+WEIGHTS = "weights.safetensors"
+"""Name of the file in a training's folder that has the model's weights."""
+
 REDUCTION = 3
 """Each further training of a trial takes so many times as much.
 

@@ -20,6 +20,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import TensorDataset
 
+from actsearch.dotted import imported_from
+
 MOST_SAMPLES = 16
 """How many samples of a data set are looked at where it gives them one by one."""
 
@@ -114,7 +116,8 @@ def code_of(thing: Any) -> dict[str, str]:
         name, path = left.pop()
         tree = ast.parse(path.read_bytes())
         found[name] = _short(ast.unparse(_without_docstrings(tree)))
-        for other in _imported(tree, name, path.name == "__init__.py"):
+        inside = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for other in _imported(tree, inside):
             source = _source(other, homes, beside)
             if source is not None and other not in found and (other, source) not in left:
                 left.append((other, source))
@@ -131,15 +134,18 @@ def _source(name: str, homes: Mapping[str, Path], beside: Path | None) -> Path |
     return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
 
 
-def _imported(tree: ast.AST, name: str, is_package: bool) -> Iterator[str]:
-    """Yield the names of modules that some code may import, packages on the way included."""
+def _imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """Yield the names of modules that code may import, and of packages on the way.
+
+    Args:
+        tree: the code.
+        package: that it stands in.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            parts = name.split(".")
-            parts = parts[: len(parts) + is_package - node.level] if node.level else []
-            module = ".".join([*parts, *([node.module] if node.module else [])])
+            module = imported_from(node, package)
             names = [f"{module}.{alias.name}" for alias in node.names]
         else:
             continue
