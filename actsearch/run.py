@@ -16,7 +16,10 @@ from actsearch.result import SearchResult as SearchResult
 from actsearch.result import search_result as search_result
 from actsearch.search.confirm.confirm import confirm_study
 from actsearch.search.confirm.confirmation import Confirmation
-from actsearch.search.executors.executor import Executor, InlineExecutor, LocalExecutor
+from actsearch.search.executors.executor import Executor
+from actsearch.search.executors.inline import InlineExecutor
+from actsearch.search.executors.local import LocalExecutor
+from actsearch.search.executors.resources import Resources
 from actsearch.search.loop.coordinator import Coordinator
 from actsearch.search.loop.listener import Listener
 from actsearch.search.loop.survey import survey, survey_again
@@ -54,6 +57,9 @@ class RunOptions:
         trial_timeout: seconds after which a training is stopped and counts as failed.
         executor: ``local`` (a process for each training) or ``inline`` (this one, for notebooks and
             debuggers).
+        cpus_per_trial: threads of each training; its share of the cores by default.
+        gpus_per_trial: devices of each training, or the fraction of one: 0.5 where two share it; by
+            default as many as its trainer asks for, one of its own where there are enough.
         accept_changes: go on with a study although the code or data it was begun with, or versions
             of actsearch, torch or Lightning, have changed.
     """
@@ -68,7 +74,12 @@ class RunOptions:
     seeds: int = 8
     trial_timeout: float | None = None
     executor: Literal["local", "inline"] = "local"
+    cpus_per_trial: int | None = None
+    gpus_per_trial: float | None = None
     accept_changes: bool = False
+
+    WHERE = ("jobs", "trial_timeout", "executor", "cpus_per_trial", "gpus_per_trial")
+    """What a confirmation has as well: where its trainings run."""
 
     def __post_init__(self) -> None:
         for name, least in {"trials": 1, "jobs": 1, "confirm": 0, "seeds": 1}.items():
@@ -78,24 +89,49 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InvalidValueError(f"{name} must be seconds above 0, but got {value}.")
+        self.resources  # noqa: B018  # checks itself
+
+    @property
+    def resources(self) -> Resources:
+        """What each training gets of its machine."""
+        return Resources(self.cpus_per_trial, self.gpus_per_trial)
 
 
-def with_options(function: Callable[..., SearchResult]) -> Callable[..., SearchResult]:
-    """Let a function's signature show what its ``**options`` are."""
-    signature = inspect.signature(function)
-    shown = [p for p in signature.parameters.values() if p.kind != p.VAR_KEYWORD]
-    kinds = get_type_hints(RunOptions) | get_type_hints(StudyConfig)
-    for one in (*fields(RunOptions), *fields(StudyConfig)):
-        if one.name in signature.parameters or one.name == "space_content":
-            continue
-        default = one.default if one.default_factory is MISSING else one.default_factory()
-        kind = kinds[one.name]
-        shown.append(Parameter(one.name, Parameter.KEYWORD_ONLY, default=default, annotation=kind))
-    function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]  # inspect's own hook
-    return function
+def _with_options(
+    names: Sequence[str],
+) -> Callable[[Callable[..., SearchResult]], Callable[..., SearchResult]]:
+    """Let a function's signature show what its ``**options`` are.
+
+    Args:
+        names: of them.
+    """
+
+    def shown(function: Callable[..., SearchResult]) -> Callable[..., SearchResult]:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind != p.VAR_KEYWORD]
+        kinds = get_type_hints(RunOptions) | get_type_hints(StudyConfig)
+        for one in (*fields(RunOptions), *fields(StudyConfig)):
+            if one.name in signature.parameters or one.name not in names:
+                continue
+            default = one.default if one.default_factory is MISSING else one.default_factory()
+            own.append(
+                Parameter(
+                    one.name, Parameter.KEYWORD_ONLY, default=default, annotation=kinds[one.name]
+                )
+            )
+        function.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]  # inspect's own hook
+        return function
+
+    return shown
 
 
-@with_options
+OPTIONS = tuple(
+    one.name for one in (*fields(RunOptions), *fields(StudyConfig)) if one.name != "space_content"
+)
+"""All options of a search."""
+
+
+@_with_options(OPTIONS)
 def run_search(
     task: Trained,
     space: str | Path | SearchSpace | None = None,
@@ -135,7 +171,7 @@ def run_search(
     how, given = _parted(options)
     home = Store(how.store)
     # First the executor: its server imports while the options are completed.
-    with home.guarded(), make_executor(executor, how.jobs, how.trial_timeout) as engine:
+    with home.guarded(), make_executor(executor, how) as engine:
         config = study_config(task, space, **given)
         suited = resolve(config.task, config.data, config.model).default("search_defaults", {})
         how = replace(how, **{key: suited[key] for key in suited if key not in options})
@@ -175,15 +211,18 @@ def _parted(options: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
     Raises:
         InvalidValueError: an option that does not exist.
     """
+    _check_known(options, OPTIONS)
     how = {one.name for one in fields(RunOptions)}
-    known = how | {one.name for one in fields(StudyConfig)} - {"space_content"}
-    for name in options:
-        if name not in known:
-            raise UnknownNameError.among("option", name, known)
     given = {name: value for name, value in options.items() if name in how}
     if "store" in given:
         given["store"] = str(given["store"])
     return RunOptions(**given), {n: value for n, value in options.items() if n not in how}
+
+
+def _check_known(options: Mapping[str, Any], known: Sequence[str]) -> None:
+    for name in options:
+        if name not in known:
+            raise UnknownNameError.among("option", name, known)
 
 
 def _finish_mirror(mirror: Mirror, confirmation: Confirmation | None) -> None:
@@ -201,6 +240,7 @@ def _finish_mirror(mirror: Mirror, confirmation: Confirmation | None) -> None:
         )
 
 
+@_with_options(RunOptions.WHERE)
 def confirm(  # noqa: PLR0913  # the options of a command
     study: str,
     *,
@@ -210,11 +250,10 @@ def confirm(  # noqa: PLR0913  # the options of a command
     top: int = 3,
     seeds: int = 16,
     store: str | Path = "mlruns",
-    jobs: int = 1,
     executor: Literal["local", "inline"] | Executor = "local",
-    trial_timeout: float | None = None,
     accept_changes: bool = False,
     progress: Callable[[int, int], None] = silent,
+    **options: Any,
 ) -> SearchResult:
     """Retrain a study's best placements and its baseline on new seeds, and compare them.
 
@@ -230,11 +269,11 @@ def confirm(  # noqa: PLR0913  # the options of a command
         seeds: trainings per arm on average; ``(top + 1) * seeds`` at most, moved from dropped
             candidates to the best.
         store: folder of the study.
-        jobs: trainings at a time.
         executor: as for :func:`run_search`.
-        trial_timeout: as for :func:`run_search`.
         accept_changes: as for :func:`run_search`.
         progress: called with (done, total).
+        **options: where the trainings run, as for :func:`run_search`: ``jobs``, ``trial_timeout``,
+            ``cpus_per_trial``, ``gpus_per_trial``.
 
     Raises:
         ActsearchError: no such study, or nothing to confirm.
@@ -243,22 +282,28 @@ def confirm(  # noqa: PLR0913  # the options of a command
         name_and_options(given)
     home = Store(store)
     run = StudyRun.load(home, study)
-    engine = make_executor(executor, jobs, trial_timeout)
+    _check_known(options, RunOptions.WHERE)
+    how = RunOptions(**options)
+    engine = make_executor(executor, how)
     with home.guarded(), engine, home.owned(study):
         check_unchanged(run, survey_again(run, engine), accept_changes)
         mirror = Mirror(home)
         with mirror.following(run):
             call = record_call(run)
             with shown_in_notebook((), progress) as shown:
-                confirmation = confirm_study(run, engine, top, seeds, jobs, shown.progress)
+                confirmation = confirm_study(run, engine, top, seeds, how.jobs, shown.progress)
             record_end(run, call)
             write_report(run)
         _finish_mirror(mirror, confirmation)
         return search_result(run, confirmation)
 
 
-def make_executor(kind: str | Executor, jobs: int, timeout: float | None) -> Executor:
+def make_executor(kind: str | Executor, how: RunOptions) -> Executor:
     """Return an executor by name.
+
+    Args:
+        kind: its name, or one that is handed through.
+        how: what runs there.
 
     Raises:
         UnknownNameError: no such executor.
@@ -269,4 +314,4 @@ def make_executor(kind: str | Executor, jobs: int, timeout: float | None) -> Exe
         return InlineExecutor()
     if kind != "local":
         raise UnknownNameError.among("executor", kind, ("local", "inline"))
-    return LocalExecutor(jobs, timeout)
+    return LocalExecutor(how.jobs, how.trial_timeout, how.resources)

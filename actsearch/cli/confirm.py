@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from actsearch.cli.options import add_store, parse_arguments
+from actsearch.cli.search_options import add_where
 
 
 def run(arguments: list[str]) -> int:
@@ -26,10 +27,7 @@ def run(arguments: list[str]) -> int:
         default=16,
         help="trainings per arm on average; (top + 1) * seeds at most (default: 16)",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: 1)")
-    parser.add_argument(
-        "--trial-timeout", type=float, default=None, help="stop a training after so many seconds"
-    )
+    where = add_where(parser)
     parser.add_argument(
         "--accept-changes",
         action="store_true",
@@ -58,10 +56,9 @@ def run(arguments: list[str]) -> int:
             top=options.top,
             seeds=options.seeds,
             store=options.store,
-            jobs=options.jobs,
-            trial_timeout=options.trial_timeout,
             accept_changes=options.accept_changes,
             progress=shown.confirming,
+            **{name: getattr(options, name) for name in where},
         )
     print_result(result, options.store, options.quiet)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def dry_run(task: str, options: Mapping[str, Any]) -> None:
     """
     rest = dict(options)
     how = RunOptions(**{one.name: rest.pop(one.name) for one in fields(RunOptions)})
-    with make_executor(how.executor, how.jobs, MOST_OF_AN_EPOCH) as engine:
+    with make_executor(how.executor, replace(how, trial_timeout=MOST_OF_AN_EPOCH)) as engine:
         config = study_config(task, rest.pop("space"), **rest)
         info = survey(config, engine)
         name = how.study or f"{config.task.rpartition('.')[2]}-{Path(config.space).stem}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import re
 import shutil
 import sys
@@ -153,11 +155,28 @@ def written(name: str) -> str:
     return f"--{once.get(name, name).replace('_', '-')}"
 
 
+def add_where(parser: argparse.ArgumentParser) -> tuple[str, ...]:
+    """Add the options of where trainings run, as a search has them, and return their names."""
+    found = declared("actsearch.run.RunOptions")
+    assert found is not None, "our own source"
+    names: tuple[str, ...] = found.values["WHERE"]
+    for option in map(found.options.__getitem__, names):
+        default = ast.literal_eval(option.default)
+        parser.add_argument(
+            written(option.name),
+            type=_number(option) or str,
+            default=default,
+            choices=option.choices or None,
+            help=_told(option, option.default),
+        )
+    return names
+
+
 def _check_value(key: str, option: DeclaredOption, value: str) -> None:
     choices = [choice for choice in option.choices if choice]
     if choices and value not in (*option.choices, "null", "None"):
         raise UnknownNameError.among(key, value, choices)
-    number = {"int": int, "float": float}.get(option.kind.removesuffix(" | None"))
+    number = _number(option)
     try:
         if number is not None and value not in ("null", "None"):
             number(value)
@@ -168,13 +187,24 @@ def _check_value(key: str, option: DeclaredOption, value: str) -> None:
         ) from None
 
 
+def _number(option: DeclaredOption) -> type[int] | type[float] | None:
+    kinds: dict[str, type[int] | type[float]] = {"int": int, "float": float}
+    return kinds.get(option.kind.removesuffix(" | None"))
+
+
+def _told(option: DeclaredOption, default: str) -> str:
+    """Return the first sentence of an option's help, with its default."""
+    told = re.split(r"[.;] ", f"{option.help} ", maxsplit=1)[0].strip().rstrip(".")
+    if default not in ("", "None", "[]", "{}", "False") and "default" not in told:
+        told += f" (default: {default})"
+    return told
+
+
 def _line(option: DeclaredOption, own: dict[str, object], part: str = "") -> str:
     """Return the lines of an option."""
     name = written(part + option.name)
     default = str(own.get(option.name, option.default)).strip("'")
-    told = re.split(r"[.;] ", f"{option.help} ", maxsplit=1)[0].strip().rstrip(".")
-    if default not in ("", "None", "[]", "{}", "False") and "default" not in told:
-        told += f" (default: {default})"
+    told = _told(option, default)
     head = f"  {name} {_value(option)}".rstrip()
     width = min(110, shutil.get_terminal_size().columns if sys.stdout.isatty() else 110)
     body = textwrap.wrap(told, width - 32) or [""]

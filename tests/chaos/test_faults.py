@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from actsearch.search.executors.executor import LocalExecutor
+from actsearch.search.executors.local import LocalExecutor
 from actsearch.search.study.config import StudyConfig
 from actsearch.search.training.job import Job, Result
 from actsearch.search.training.target import Target

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from actsearch.search.executors.executor import LocalExecutor
+from actsearch.search.executors.local import LocalExecutor
 from actsearch.search.study.config import StudyConfig
 from actsearch.search.training.job import Job, Result
 from actsearch.search.training.target import Target
@@ -78,7 +78,7 @@ class Starter(own.Own):
 COORDINATOR = """
 import sys
 from pathlib import Path
-from actsearch.search.executors.executor import LocalExecutor
+from actsearch.search.executors.local import LocalExecutor
 from actsearch.search.training.job import Job
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from actsearch.placement import Placement, find_sites
-from actsearch.search.executors.executor import LocalExecutor
+from actsearch.search.executors.local import LocalExecutor
 from actsearch.search.study.config import StudyConfig
 from actsearch.search.training.job import Job, LossCurve, Result
 from actsearch.search.training.target import Target

@@ -14,18 +14,20 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from actsearch.search.executors.guardian import kill
+from actsearch.search.executors.resources import VISIBLE
 from actsearch.search.executors.threads import THREADS
 from actsearch.search.training import given
 from actsearch.search.training.job import Job, Result
 
 
-def run_child(pipe: Connection, log: str, threads: int) -> None:
+def run_child(pipe: Connection, log: str, threads: int, devices: str | None) -> None:
     """Run one trial: its output into a file, its end with the coordinator's.
 
     Args:
         pipe: to the coordinator.
         log: file for its output.
         threads: that it computes with.
+        devices: that it may use, as CUDA wants to be told of them; ``None`` for all.
     """
     # Before it can start anything: the guardian knows by the session what belongs to it.
     os.setsid()
@@ -56,6 +58,8 @@ def run_child(pipe: Connection, log: str, threads: int) -> None:
     threading.Thread(target=listen, daemon=True).start()
     for name in THREADS:  # the server may be an earlier executor's, with another number
         os.environ[name] = str(threads)
+    if devices is not None:
+        os.environ[VISIBLE] = devices
 
     import torch
 

@@ -94,6 +94,8 @@ def _environment_of_children(jobs: int) -> Iterator[None]:
         **dict.fromkeys(THREADS, str(threads_each(jobs))),
         # Idle threads that spin for long starve others.
         "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),
+        # A process that has asked CUDA itself how many devices there are hands a dead CUDA on.
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
         "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), quiet])),
     }
     given = {name: os.environ[name] for name in needed if name in os.environ}

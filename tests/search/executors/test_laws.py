@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from actsearch.search.executors.executor import InlineExecutor, LocalExecutor
+from actsearch.search.executors.inline import InlineExecutor
 from actsearch.search.executors.laws import ExecutorLaws
+from actsearch.search.executors.local import LocalExecutor
 
 
 class TestInlineExecutor(ExecutorLaws):

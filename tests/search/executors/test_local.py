@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from actsearch.search.executors.executor import LocalExecutor
+from actsearch.search.executors.local import LocalExecutor
 from actsearch.search.executors.threads import THREADS, usable_cores
 from actsearch.search.study.config import StudyConfig
 from actsearch.search.training.job import Job, Result
@@ -116,7 +116,7 @@ def test_leaves_the_callers_environment_alone():
     script = """
 import os
 before = dict(os.environ)
-from actsearch.search.executors.executor import LocalExecutor
+from actsearch.search.executors.local import LocalExecutor
 with LocalExecutor(2):
     assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
 assert dict(os.environ) == before
@@ -258,7 +258,7 @@ def test_an_executor_that_nobody_closes_lets_the_interpreter_end(job, own):
     (own / "task.json").write_text(replace(job, task="own.Own", config=config).dumps())
     script = """
 from pathlib import Path
-from actsearch.search.executors.executor import LocalExecutor
+from actsearch.search.executors.local import LocalExecutor
 from actsearch.search.training.job import Job
 executor = LocalExecutor()
 executor.submit(0, Job.loads(Path("task.json").read_text()))
