@@ -179,6 +179,7 @@ def test_an_earlier_studys_best_come_after_the_ladder(own, once, whole):
     assert stages(run).index("warm_start") > stages(run).index("famous")
 
 
+@pytest.mark.long  # test_kill.py has one that was killed, in every run
 def test_a_study_goes_on_as_if_it_had_never_stopped(own):
     straight = search(own, 14, study="straight", granularity="staged")
     with pytest.raises(KeyboardInterrupt):

@@ -57,6 +57,7 @@ def built(activation="", seed=0, **options):
     return task
 
 
+@pytest.mark.long
 @pytest.mark.claim
 def test_samples_come_near_and_relu_is_silent_in_half_of_the_generator():
     before = float(built().figures("val", {})["frechet"])

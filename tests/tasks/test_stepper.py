@@ -91,6 +91,7 @@ def test_radius_and_norm_are_those_of_a_linear_map():
     torch.testing.assert_close(found, top.expand(2), rtol=0.01, atol=0)
 
 
+@pytest.mark.long
 @pytest.mark.claim
 def test_below_a_radius_of_1_at_rest_a_roll_out_ends_there_and_above_it_breaks():
     stable = judged(build_with("elu"), 8)

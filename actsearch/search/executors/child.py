@@ -63,23 +63,34 @@ def run_child(pipe: Connection, log: str, threads: int, devices: str | None) -> 
 
     import torch
 
+    from actsearch.search.training.ranks import serving_ranks
     from actsearch.search.training.train import reason_of, run_job
 
     torch.set_num_threads(threads)
 
+    turn = threading.Lock()
+
+    def send(**message: object) -> None:
+        with turn:
+            pipe.send_bytes(json.dumps(message).encode())
+
+    def end(result: Result) -> None:
+        _flush()
+        send(kind="end", result=result.dumps())
+
     def report(epoch: int, metrics: dict[str, float]) -> bool:
-        pipe.send_bytes(json.dumps({"kind": "report", "epoch": epoch, "metrics": metrics}).encode())
+        send(kind="report", epoch=epoch, metrics=metrics)
         with news:
             news.wait_for(lambda: bool(answers))
             return answers.pop()
 
     try:
-        result = _given(objects) or run_job(job, report)
+        with serving_ranks(job, objects, end):
+            result = _given(objects) or run_job(job, report)
     except BaseException as error:  # in the coordinator's process this would be a Ctrl-C
         traceback.print_exc()
         result = Result("failed", reason_of(error))
-    _flush()
-    pipe.send_bytes(json.dumps({"kind": "end", "result": result.dumps()}).encode())
+    end(result)
     # To be ended with all that it has started, which its process stands for as long as it lives.
     threading.Event().wait()
 

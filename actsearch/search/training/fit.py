@@ -22,7 +22,6 @@ from actsearch.errors import ActsearchWarning
 from actsearch.measures.loaders import Part
 from actsearch.placement import Placement
 from actsearch.placement.optimiser import own_group
-from actsearch.search.training.distributed import leaves_process
 from actsearch.search.training.early_stopping import EarlyStopping
 from actsearch.search.training.inspect_model import (
     Seen,
@@ -35,6 +34,7 @@ from actsearch.search.training.inspect_model import (
 from actsearch.search.training.job import REDUCTION, WEIGHTS, Job, Result
 from actsearch.search.training.measuring import Measuring, require
 from actsearch.search.training.origin import Origin, origin
+from actsearch.search.training.ranks import check_ranks, plain_ddp
 from actsearch.search.training.reports import Reports
 from actsearch.search.training.target import Target
 
@@ -78,6 +78,7 @@ class _Reporter(L.Callback):
         example = model_input(module, self.batch)
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by fit
         metrics |= self.measuring.after(trainer.current_epoch, module, data, example)
+        metrics = trainer.strategy.broadcast(metrics)  # of several ranks the first one's count
         self.reports.check(metrics, type(module).__name__)
         self.last = metrics
         if not self.left:
@@ -91,8 +92,9 @@ class _Reporter(L.Callback):
             self.left -= 1
 
     def _report(self, trainer: L.Trainer, module: L.LightningModule, step: int) -> None:
-        if self.reports.add(step, self.last, module):
-            trainer.should_stop = True
+        stop = self.reports.add(step, self.last, module)
+        self.reports.pruned = trainer.strategy.broadcast(stop)
+        trainer.should_stop |= self.reports.pruned
 
 
 class _Rows(L.Callback):
@@ -136,20 +138,17 @@ def _train(
     reports = reporter.reports
     with tempfile.TemporaryDirectory(prefix="actsearch-") as scratch:  # for a user's own files
         module, data, trainer = built(job, fraction, scratch)
-        alone = not leaves_process(trainer)
-        trainer.callbacks += [*callbacks, reporter] if alone else []
+        check_ranks(trainer)
+        trainer.callbacks += [*callbacks, reporter]
         start = time.perf_counter()
-        with noting_calls(module, alone and job.kind == "inspect") as called:
+        with noting_calls(module, job.kind == "inspect") as called:
             trainer.fit(module, datamodule=data)
         last = reports.history[-1][1] if reports.history else scalars(trainer.callback_metrics)
         metrics = reports.settle(last, module)
-        if not alone and reporter.batch is None:
-            reporter.batch = example_input(module, data, trainer)
         example = model_input(module, reporter.batch)
         if job.kind == "inspect":
             measured = reporter.measuring.unlogged(metrics, module, data, example)
-            # What ran in other processes is not known here.
-            seen = Seen(reporter.batch, called if alone else None, trainer.train_dataloader)
+            seen = Seen(reporter.batch, called, trainer.train_dataloader)
             known = {
                 "has_test": has_test(module),
                 "restores_best": restores_best(trainer),
@@ -198,7 +197,7 @@ def built(job: Job, fraction: float, scratch: str) -> tuple[Any, Any, Any]:
 def _config(job: Job, fraction: float, scratch: str) -> dict[str, Any]:
     """Return the options of one training: the study's, and what this training has of its own."""
     config = job.config
-    trainer = {"default_root_dir": scratch, **config["trainer"]}
+    trainer = {"default_root_dir": scratch, **plain_ddp(config["trainer"])}
     if job.kind == "inspect":
         trainer |= {
             "max_epochs": 1,
@@ -303,7 +302,8 @@ def _test(module: Any, data: Any, trainer: Any) -> tuple[dict[str, float], dict[
         if "test_dataloader" in str(error):
             return {}, {}
         raise
-    return {name: float(value) for result in results for name, value in result.items()}, rows.found
+    found = rows.found if trainer.world_size == 1 else {}  # each rank has seen a part
+    return {name: float(value) for result in results for name, value in result.items()}, found
 
 
 def keep(module: nn.Module, folder: Path, pictures: bool) -> None:
