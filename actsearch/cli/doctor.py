@@ -88,6 +88,7 @@ def _fits(version: str, rule: str) -> bool:
 
 
 def _machine() -> Iterator[Finding]:
+    from actsearch.search.executors.resources import VISIBLE, visible_devices
     from actsearch.search.executors.threads import THREADS, usable_cores
 
     cores, given = usable_cores(), {n: os.environ[n] for n in THREADS if n in os.environ}
@@ -97,9 +98,16 @@ def _machine() -> Iterator[Finding]:
         import torch
     except Exception:  # told above
         return
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    devices += ["Apple's"] if torch.backends.mps.is_available() else []
-    yield Finding("accelerators", ", ".join(devices) or "none: trainings run on the CPU")
+    ray = installed("ray")
+    more = f"or ray {ray}: --executor ray" if ray else "on several machines by the extra ray"
+    yield Finding("executor", f"local, a process for each training; {more}")
+    kinds = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    kinds += ["Apple's"] if torch.backends.mps.is_available() else []
+    yield Finding("accelerators", ", ".join(kinds) or "none: trainings run on the CPU")
+    if names := visible_devices():
+        told = f"{VISIBLE} or the driver names them, but torch {torch.__version__} sees none."
+        shown = f"{', '.join(names)}; each training gets its own"
+        yield Finding("shared as", shown, "" if kinds else told)
 
 
 def _store(root: Path) -> Iterator[Finding]:

@@ -124,3 +124,16 @@ def test_a_database_that_mlflow_would_stumble_over(tmp_path, capsys, harm, told)
     code, found = doctor(tmp_path, capsys)
     assert code == 2
     assert told in found["mlflow.db"]
+
+
+def test_devices_that_torch_does_not_see_are_told(tmp_path, actsearch, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    ended = actsearch("doctor", "--store", tmp_path)
+    assert ended.returncode == 2
+    assert "!!  shared as          4, 7; each training gets its own" in ended.stdout
+    assert "CUDA_VISIBLE_DEVICES or the driver names them, but torch" in ended.stdout
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda index: "one of NVIDIA")
+    ended = actsearch("doctor", "--store", tmp_path)
+    assert (ended.returncode, "ok  shared as          4, 7" in ended.stdout) == (0, True)

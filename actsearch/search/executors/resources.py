@@ -10,9 +10,12 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from actsearch.errors import InvalidValueError
-from actsearch.search.training.job import Job
+
+if TYPE_CHECKING:
+    from actsearch.search.training.job import Job
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 """The variable by which CUDA, and ROCm's torch, know which devices a process may use."""

@@ -10,7 +10,7 @@ from multiprocessing.connection import Client, Connection
 from typing import NoReturn
 
 
-def main() -> NoReturn:
+def train() -> NoReturn:
     """Train what rank 0 trains, and end with it."""
     key, _, address = os.environ["ACTSEARCH_RANKS"].partition(" ")
     first = Client(address, authkey=bytes.fromhex(key))
@@ -39,4 +39,4 @@ def _end_with(first: Connection) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    train()
