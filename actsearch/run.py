@@ -26,8 +26,10 @@ from actsearch.search.loop.survey import survey, survey_again
 from actsearch.search.space.search_space import SearchSpace
 from actsearch.search.study.changes import check_unchanged
 from actsearch.search.study.config import StudyConfig
+from actsearch.search.study.kept_files import tell_missing_files
 from actsearch.search.study.placement_file import write_unconfirmed
 from actsearch.search.study.record import StudyRun, find_study, open_study
+from actsearch.search.study.record_url import chosen_record
 from actsearch.search.study.resolve import Trained, name_and_options, study_config
 from actsearch.search.study.store import Store, check_name
 from actsearch.search.training.target import resolve
@@ -48,6 +50,9 @@ class RunOptions:
             that would not fit.
         jobs: trainings at a time; with 1 the same seed gives the same trials.
         store: folder of the studies: the record, the mirror and the files.
+        record: URL of a PostgreSQL database that has the record in place of that folder, for
+            several machines: ``postgresql+psycopg://USER@HOST/DATABASE``, the password by
+            ``PGPASSWORD`` or ``~/.pgpass``.
         study: name of the study, ``<task>-<space>`` by default; the same call again resumes it.
         warm_start: name of an earlier study whose best placements are tried first.
         confirm: how many of the best are confirmed afterwards; 0 for none, and then nothing is
@@ -68,6 +73,7 @@ class RunOptions:
     time: float | None = None
     jobs: int = 1
     store: str = "mlruns"
+    record: str = ""
     study: str = ""
     warm_start: str = ""
     confirm: int = 3
@@ -82,6 +88,7 @@ class RunOptions:
     """What a confirmation has as well: where its trainings run."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "record", chosen_record(self.record))
         for name, least in {"trials": 1, "jobs": 1, "confirm": 0, "seeds": 1}.items():
             if (value := getattr(self, name)) < least:
                 raise InvalidValueError(f"{name} must be at least {least}, but got {value}.")
@@ -169,7 +176,7 @@ def run_search(
     >>> run_search("classification", "rectifiers", trials=30).best    # doctest: +SKIP
     """
     how, given = _parted(options)
-    home = Store(how.store)
+    home = Store(how.store, how.record)
     # First the executor: its server imports while the options are completed.
     with home.guarded(), make_executor(executor, how) as engine:
         config = study_config(task, space, **given)
@@ -187,6 +194,7 @@ def run_search(
         with home.owned(name):
             run = open_study(home, name, config, info, how.warm_start)
             check_unchanged(run, info, how.accept_changes)
+            tell_missing_files(run)
             with mirror.following(run), shown_in_notebook(listeners, progress) as shown:
                 call = record_call(run)
                 reserved = 2 * (how.confirm + 1) * how.seeds if how.confirm else 0
@@ -231,7 +239,7 @@ def _finish_mirror(mirror: Mirror, confirmation: Confirmation | None) -> None:
     if mirror.problem:
         way_out = (
             f"The study is safe; bring it over later: actsearch sync {mirror.run.name} --store"
-            f" {mirror.store.root}"
+            f" {mirror.store.root}{mirror.store.record_option}"
         )
         warnings.warn(
             f"MLflow at {mirror.uri} is behind ({mirror.problem}). {way_out}",
@@ -250,6 +258,7 @@ def confirm(  # noqa: PLR0913  # the options of a command
     top: int = 3,
     seeds: int = 16,
     store: str | Path = "mlruns",
+    record: str = "",
     executor: Literal["local", "inline"] | Executor = "local",
     accept_changes: bool = False,
     progress: Callable[[int, int], None] = silent,
@@ -269,6 +278,7 @@ def confirm(  # noqa: PLR0913  # the options of a command
         seeds: trainings per arm on average; ``(top + 1) * seeds`` at most, moved from dropped
             candidates to the best.
         store: folder of the study.
+        record: as for :func:`run_search`.
         executor: as for :func:`run_search`.
         accept_changes: as for :func:`run_search`.
         progress: called with (done, total).
@@ -280,13 +290,14 @@ def confirm(  # noqa: PLR0913  # the options of a command
     """
     for given in (task, model, data):
         name_and_options(given)
-    home = Store(store)
+    home = Store(store, record)
     run = StudyRun.load(home, study)
     _check_known(options, RunOptions.WHERE)
     how = RunOptions(**options)
     engine = make_executor(executor, how)
     with home.guarded(), engine, home.owned(study):
         check_unchanged(run, survey_again(run, engine), accept_changes)
+        tell_missing_files(run)
         mirror = Mirror(home)
         with mirror.following(run):
             call = record_call(run)

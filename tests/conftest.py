@@ -19,8 +19,11 @@ from actsearch.cli.main import main
 from actsearch.errors import ActsearchWarning
 from actsearch.tracking.database import create_database
 
+from .postgresql import Server, programs, served
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
+os.environ.pop("ACTSEARCH_RECORD", None)
 
 
 def pytest_configure() -> None:
@@ -198,3 +201,17 @@ def actsearch(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
         yield run
     signal.signal(signal.SIGTERM, handler)
     warnings.showwarning = show
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server of these tests alone."""
+    if programs() is None:
+        pytest.skip("no PostgreSQL is installed here: apt-get install postgresql")
+    yield from served()
+
+
+@pytest.fixture
+def record(postgresql: Server) -> str:
+    """The URL of an empty record in PostgreSQL."""
+    return postgresql.url(postgresql.database())

@@ -27,7 +27,7 @@ def run(arguments: list[str]) -> int:
     from actsearch.search.study.record import StudyRun
     from actsearch.search.study.store import Store
 
-    opened = StudyRun.load(Store(options.store), options.study)
+    opened = StudyRun.load(Store(options.store, options.record), options.study)
     path = placement_file(opened)
     if path is None:
         raise StudyError(

@@ -49,16 +49,19 @@ def run(arguments: list[str]) -> int:
 
     with Progress(options.quiet, options.verbose) as shown:
         shown.begin_confirmation(
-            StudyRun.load(Store(options.store), options.study), options.top, options.seeds
+            StudyRun.load(Store(options.store, options.record), options.study),
+            options.top,
+            options.seeds,
         )
         result = confirm(
             options.study,
             top=options.top,
             seeds=options.seeds,
             store=options.store,
+            record=options.record,
             accept_changes=options.accept_changes,
             progress=shown.confirming,
             **{name: getattr(options, name) for name in where},
         )
-    print_result(result, options.store, options.quiet)
+    print_result(result, options.store, options.record, options.quiet)
     return 0

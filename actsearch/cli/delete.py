@@ -29,7 +29,7 @@ def run(arguments: list[str]) -> int:
     from actsearch.search.study.store import READING_BYTES, Store
     from actsearch.search.study.upkeep import delete_study
 
-    store = Store(options.store)
+    store = Store(options.store, options.record)
     study = store.load(options.study)
     identity = study.user_attrs.get("actsearch.identity", "")
     with store.owned(options.study, READING_BYTES):  # refuses one that runs before it asks
@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> int:
         return 0
     deleted = _delete_runs(store, identity) if options.mlflow else 0
     delete_study(store, options.study)
-    print(f"{options.study}: deleted from {store.root}")
+    print(f"{options.study}: deleted from {store}")
     if options.mlflow:
         print(f"MLflow: {deleted} runs marked as deleted; `mlflow gc` removes them for good")
     elif identity:

@@ -51,7 +51,7 @@ def dry_run(task: str, options: Mapping[str, Any]) -> None:
         name = how.study or f"{config.task.rpartition('.')[2]}-{Path(config.space).stem}"
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         study = optuna.create_study()  # in memory
-        run = StudyRun(name, Store(how.store), config, study, info)
+        run = StudyRun(name, Store(how.store, how.record), config, study, info)
         for line in header(run, how.trials):
             print(printable(line))
         print(f"{'space':<8} {_size(run.space)}")

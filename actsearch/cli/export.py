@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> int:
     from actsearch.search.study.record import StudyRun
     from actsearch.search.study.store import Store
 
-    run = StudyRun.load(Store(options.store), options.study)
+    run = StudyRun.load(Store(options.store, options.record), options.study)
     path = Path(options.output or f"{options.study}.{options.to}")
     path.parent.mkdir(parents=True, exist_ok=True)
     if options.to in ("csv", "json"):
@@ -105,7 +105,7 @@ def _network(run: StudyRun, path: Path, options: argparse.Namespace) -> None:
             " a function. Apply best.json to your trained model and call"
             " actsearch.export.write_c(model, inputs, file), or write_onnx."
         )
-    arm = arms_of_study(options.study, options.store)[1].with_seed(options.seed)
+    arm = arms_of_study(options.study, options.store, options.record)[1].with_seed(options.seed)
     if arm.weights is None:
         print("training the placement", file=sys.stderr)
     fitted = arm.trained("val")

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from actsearch.errors import ActsearchError, ActsearchWarning, UnknownNameError, printable
 from actsearch.imports import why_broken
+from actsearch.search.study.record_url import masked, without_passwords
 
 COMMANDS = {
     "search": "search which activation belongs where, and confirm the best",
@@ -81,13 +82,14 @@ def _run(given: list[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     warnings.showwarning = _show_warning
     try:
+        given = without_passwords(given)
         if given[0] not in COMMANDS:
             raise UnknownNameError.among(
                 "command", given[0], COMMANDS, "`actsearch --help` explains them."
             )
         return int(importlib.import_module(f"actsearch.cli.{given[0]}").run(given[1:]) or 0)
     except ActsearchError as error:
-        print(f"actsearch: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        print(f"actsearch: {printable(masked(' '.join(str(error).split())))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         sys.stderr.close()
@@ -98,7 +100,7 @@ def _run(given: list[str]) -> int:
         print(f"actsearch: {printable(told)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        again = f" Go on with the same command: actsearch {shlex.join(given)}"
+        again = f" Go on with the same command: actsearch {masked(shlex.join(given))}"
         shown = again if given[0] in ("search", "confirm") else ""
         print(f"\nactsearch: stopped.{shown}", file=sys.stderr)
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -39,6 +39,7 @@ options:
   --part val|test        the split that is measured (default: val)
   --seed SEED            seed of the training, with a file (default: 0)
   --store STORE          folder of the studies (default: mlruns)
+  --record URL           PostgreSQL database that has the record
   --json                 prints JSON instead of a table"""
 
 
@@ -90,7 +91,7 @@ def run(arguments: list[str]) -> int:
     if target is not None:
         arms = arms_of_file(what, task, data, target.freeze(options), options.seed)
     else:
-        arms = arms_of_study(what, options.store)
+        arms = arms_of_study(what, options.store, options.record)
     untrained = arms[1].untrained(options.part)
     check(untrained, measures)  # what cannot be had is told before any training
     measures = measures or [m for m in map(build, possible(untrained)) if m.when != "confirm"]
@@ -135,6 +136,7 @@ def _parser(measures: Sequence[type[Measure]], target: Target | None) -> Argumen
         parser.add_class_arguments(cls, f"measure.{cls.name}", fail_untyped=False)
     if target is None:
         parser.add_argument("--store", type=str, default="mlruns")
+        parser.add_argument("--record", type=str, default="")
     else:
         parser.add_argument("--seed", type=int, default=0)
         target.add_options(parser)

@@ -12,8 +12,14 @@ from actsearch.errors import InvalidValueError
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
-    """Add ``--store``."""
+    """Add ``--store`` and ``--record``."""
     parser.add_argument("--store", default="mlruns", help="folder of the studies (default: mlruns)")
+    parser.add_argument(
+        "--record",
+        default="",
+        metavar="URL",
+        help="PostgreSQL database that has the record (default: ACTSEARCH_RECORD, or the folder)",
+    )
 
 
 ASKED = "which options?\0"

@@ -20,10 +20,11 @@ def run(arguments: list[str]) -> int:
     from actsearch.search.study.store import Store
     from actsearch.search.study.upkeep import rename_study
 
-    store = Store(options.store)
+    store = Store(options.store, options.record)
     rename_study(store, options.old, options.new)
 
     from actsearch.placement import Placement
+    from actsearch.search.study.kept_files import keep_file
     from actsearch.search.study.placement_file import placement_file
     from actsearch.search.study.record import StudyRun
     from actsearch.tracking.report import write_report
@@ -32,9 +33,10 @@ def run(arguments: list[str]) -> int:
     if (path := placement_file(run)) is not None:
         placement = Placement.load(path)
         found = {**placement.found, "study": options.new}
-        placement.model_copy(update={"found": found}).save(path)
+        keep_file(run, path.name, placement.model_copy(update={"found": found}).dumps())
     write_report(run)  # which has the name
     where = "" if options.store == "mlruns" else f" --store {options.store}"
+    where += store.record_option
     print(
         f"{options.old} is {options.new} now. Go on with it by --study {options.new}. MLflow is"
         f" told by: actsearch sync {options.new}{where}"

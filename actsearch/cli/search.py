@@ -89,7 +89,7 @@ def _search(task: str, given: dict[str, Any], quiet: bool, verbose: bool) -> Non
     from actsearch.run import run_search
     from actsearch.tracking.progress import Progress
 
-    store = given["store"]
+    store, record = given["store"], given["record"]
     with Progress(quiet, verbose) as shown:
         try:
             result = run_search(
@@ -105,7 +105,7 @@ def _search(task: str, given: dict[str, Any], quiet: bool, verbose: bool) -> Non
             if shown.run is not None and shown.has_searched and not quiet:
                 print_study(shown.run)
             raise
-    print_result(result, store, quiet)
+    print_result(result, store, record, quiet)
 
 
 def _parser(task: str, target: Target) -> ArgumentParser:

@@ -38,7 +38,7 @@ GROUPS = {
     "What is better": ("objectives", "monitor", "mode", "require", "measures"),
     "How much": ("trials", "time", "jobs", "confirm", "seeds", "dry_run"),
     "How": ("sampler", "pruner", "fidelity", "seed"),
-    "The study": ("study", "store", "data", "config", "print_config", "quiet", "verbose"),
+    "The study": ("study", "store", "record", "data", "config", "print_config", "quiet", "verbose"),
 }
 """The options that matter most, as the short help has them."""
 

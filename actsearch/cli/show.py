@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
     if options.study is None:
         from actsearch.cli.studies import print_studies
 
-        print_studies(options.store, options.json)
+        print_studies(options)
         return 0
 
     from actsearch.search.study.record import StudyRun
@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> int:
     from actsearch.tracking.ending import ending
     from actsearch.tracking.report import write_report
 
-    opened = StudyRun.load(Store(options.store), options.study)
+    opened = StudyRun.load(Store(options.store, options.record), options.study)
     if options.json:
         print_json(_data(opened, options.top))
         return 0
@@ -71,14 +71,14 @@ def print_study(opened: StudyRun, top: int = 10) -> None:
         print(printable(confirmation.verdict()[0].upper() + confirmation.verdict()[1:]))
 
 
-def print_result(result: SearchResult, store: str, quiet: bool = False) -> None:
+def print_result(result: SearchResult, store: str, record: str, quiet: bool = False) -> None:
     """Print what a search found, and what to do with it."""
     from actsearch.search.study.record import StudyRun
     from actsearch.search.study.store import Store
     from actsearch.tracking.header import short_path
     from actsearch.tracking.link import pages
 
-    opened = StudyRun.load(Store(store), result.study)
+    opened = StudyRun.load(Store(store, record), result.study)
     if not quiet:
         print_study(opened)
         print()

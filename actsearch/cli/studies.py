@@ -17,23 +17,23 @@ def run(arguments: list[str]) -> int:
     add_json(parser)
     add_store(parser)
     options = parse_arguments(parser, arguments)
-    print_studies(options.store, options.json)
+    print_studies(options)
     return 0
 
 
-def print_studies(root: str, as_json: bool) -> None:
-    """Print the studies of a store."""
+def print_studies(options: argparse.Namespace) -> None:
+    """Print the studies of a store, as the options of a command name it."""
     from actsearch.search.study.overview import overviews
     from actsearch.search.study.store import Store
 
-    store = Store(root)
+    store = Store(options.store, options.record)
     found = overviews(store)
-    if as_json:
+    if options.json:
         begun = [one.begun and one.begun.isoformat(timespec="seconds") for one in found]
         print_json([asdict(one) | {"begun": at} for one, at in zip(found, begun, strict=True)])
         return
     if not found:
-        print(f"{store.root} has no studies. Begin one: actsearch search classification")
+        print(f"{store} has no studies. Begin one: actsearch search classification")
         return
     rows = [
         (
@@ -50,5 +50,5 @@ def print_studies(root: str, as_json: bool) -> None:
         for one in found
     ]
     header = ("study", "task", "begun", "trials", "state", "metric", "best", "gain", "verdict")
-    title = f"{store.root}: {len(found)} stud{'y' if len(found) == 1 else 'ies'}"
+    title = f"{store}: {len(found)} stud{'y' if len(found) == 1 else 'ies'}"
     print_table(title, header, rows, right=("trials", "best", "gain"))

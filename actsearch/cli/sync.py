@@ -23,7 +23,7 @@ def run(arguments: list[str]) -> int:
     from actsearch.tracking.model import bring_winner
     from actsearch.tracking.replica import Replica
 
-    store = Store(options.store)
+    store = Store(options.store, options.record)
     opened = StudyRun.load(store, options.study)
     uri = tracking_uri(store)
     with store.owned(options.study):

@@ -48,10 +48,10 @@ def run(arguments: list[str]) -> int:
     from actsearch.tracking.client import server, tracking_uri
     from actsearch.tracking.database import create_database
 
-    store = Store(options.store)
+    store = Store(options.store, options.record)
     if not store.record.exists():
         raise StudyError(
-            f"{store.root} must be a store of studies, but holds none. Run a search first, or pass"
+            f"{store} must be a store of studies, but holds none. Run a search first, or pass"
             " --store."
         )
     if options.study:

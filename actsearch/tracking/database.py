@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from actsearch.search.study.store import write_ahead
+from actsearch.search.study.sqlite_record import write_ahead
 from actsearch.tracking.client import silence
 
 DRAFT = ".mlflow."

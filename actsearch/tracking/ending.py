@@ -84,4 +84,5 @@ def _keep(run: StudyRun, result: Confirmation, path: Path) -> str:
 
 def _store(run: StudyRun) -> str:
     default = Path("mlruns").absolute()
-    return "" if run.store.root == default else f" --store {run.store.root}"
+    where = "" if run.store.root == default else f" --store {run.store.root}"
+    return where + run.store.record_option

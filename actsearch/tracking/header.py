@@ -41,7 +41,8 @@ def header(run: StudyRun, total: int) -> list[str]:
         "goal": f"{goals}{', where ' * bool(config.require)}{' and '.join(config.require)}",
         "size": f"{total} trials{each}, by {config.sampler}, seed {config.seed}",
         "store": short_path(run.folder),
-        "MLflow": opening(run.name, short_path(run.store.root)),
+        "record": str(run.store.record) if run.store.is_shared else "",
+        "MLflow": opening(run.name, short_path(run.store.root)) + run.store.record_option,
     }
     return [f"{name:<8} {text}" for name, text in lines.items() if text]
 

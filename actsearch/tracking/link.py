@@ -54,7 +54,7 @@ def pages(run: StudyRun, store: str) -> str:
     """
     if address := server():
         return runs_link(run, address)
-    return f"{opening(run.name, store)}    then {runs_link(run, PAGES)}"
+    return f"{opening(run.name, store)}{run.store.record_option}    then {runs_link(run, PAGES)}"
 
 
 def opening(study: str, store: str) -> str:

@@ -18,6 +18,7 @@ import torch
 from actsearch.imports import installed
 from actsearch.search.executors.threads import usable_cores
 from actsearch.search.study.record import StudyRun
+from actsearch.search.study.record_url import masked
 
 ATTRIBUTE_OF_CALLS = "actsearch.calls"
 """The attribute of a study that has its calls."""
@@ -94,7 +95,7 @@ def _command() -> str:
         return "in a notebook or an interactive session"
     name = Path(program).name
     words = ["actsearch"] if name in ("actsearch", "__main__.py") else ["python", program]
-    return _SECRET.sub(r"\1***", shlex.join([*words, *arguments]))
+    return _SECRET.sub(r"\1***", shlex.join([*words, *map(masked, arguments)]))
 
 
 def _machine() -> str:

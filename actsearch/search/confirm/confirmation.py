@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from actsearch.errors import StudyError
 from actsearch.markup import html_lines, html_table
-from actsearch.placement.files import write_text
 from actsearch.search.confirm.racing import BASELINE, Comparison, Verdict
+from actsearch.search.study.kept_files import CONFIRMATION, keep_file
 from actsearch.search.study.record import StudyRun
 
 UNTOUCHED = "untouched"
@@ -82,7 +82,7 @@ class Confirmation:
         Raises:
             StudyError: the file is damaged.
         """
-        path = run.folder / "confirmation.json"
+        path = run.folder / CONFIRMATION
         if not path.exists():
             return None
         try:
@@ -108,9 +108,7 @@ class Confirmation:
         ):
             if one is not None:
                 one.update({key: None for key in _UNKNOWN if not math.isfinite(one[key])})
-        write_text(
-            run.folder / "confirmation.json", json.dumps(data, indent=1, allow_nan=False) + "\n"
-        )
+        keep_file(run, CONFIRMATION, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
     def __repr__(self) -> str:
         measured = sum(score is not None for score in self.scores.values())

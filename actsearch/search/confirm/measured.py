@@ -85,13 +85,13 @@ def arms_of_file(
     return MeasuredArm("model as it is", own), MeasuredArm("placement", found)
 
 
-def arms_of_study(name: str, store: str) -> tuple[MeasuredArm, MeasuredArm]:
+def arms_of_study(name: str, store: str, record: str = "") -> tuple[MeasuredArm, MeasuredArm]:
     """Return a study's baseline and its best placement, each with its weights where kept.
 
     Raises:
         StudyError: nothing was found yet, or the study trains by a function.
     """
-    study = StudyRun.load(Store(store), name)
+    study = StudyRun.load(Store(store, record), name)
     if study.config.model:
         raise StudyError(
             f"a study must train a LightningModule to be measured afterwards, but {name!r} trains"

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from actsearch.placement import Placement
-from actsearch.placement.files import write_text
+from actsearch.search.study.kept_files import BEST as BEST
+from actsearch.search.study.kept_files import CANDIDATE as CANDIDATE
+from actsearch.search.study.kept_files import drop_file, keep_file
 from actsearch.search.study.record import StudyRun
-
-BEST, CANDIDATE = "best.json", "candidate.json"
-"""The placement file of a study with a winner, and of one without: the best that was found."""
 
 
 def write_best(run: StudyRun, placement: Placement, found: dict[str, Any], factor: float) -> Path:
@@ -37,8 +36,8 @@ def write_best(run: StudyRun, placement: Placement, found: dict[str, Any], facto
     }
     name, other = (BEST, CANDIDATE) if found["significant"] else (CANDIDATE, BEST)
     told = placement.model_copy(update={"found": origin, "learning_rate_factor": factor})
-    path = write_text(run.folder / name, told.dumps())
-    (run.folder / other).unlink(missing_ok=True)
+    path = keep_file(run, name, told.dumps())
+    drop_file(run, other)
     return path
 
 

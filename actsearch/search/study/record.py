@@ -136,6 +136,7 @@ class StudyRun:
     @property
     def trials(self) -> list[FrozenTrial]:
         """Every trial of the record, read again where it may have changed."""
+        self.store.hold(self.name)
         written = self.store.writes
         if self._read is None or self._read[0] != written or not self.store.owns(self.name):
             with self.store.guarded():

@@ -1,31 +1,29 @@
-"""Where studies live: a folder with Optuna's record, MLflow's mirror, and files of each study."""
+"""Where studies live: a record of them, and a folder with MLflow's mirror and files of each."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
+import shlex
 import shutil
-import socket
 import sqlite3
-import tempfile
-import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from actsearch.errors import InvalidValueError, StudyError, UnknownNameError
+from actsearch.search.study.kept_files import bring_files
+from actsearch.search.study.postgresql_record import PostgresqlRecord
+from actsearch.search.study.record_url import RECORD_VARIABLE, chosen_record
+from actsearch.search.study.sqlite_record import SqliteRecord
 
 NEEDED_BYTES = 100_000_000
 """Of free disk, without which no study is begun or resumed."""
@@ -36,45 +34,48 @@ READING_BYTES = 1_000_000
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What the system says of a disk that takes no more."""
 
-STAMP, LOCK = "owner.json", ".owner.lock"
-"""In a study's folder, who runs it, and what only one process can hold."""
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _UNFINISHED = re.compile(r"\.(weights\.[a-z0-9_]{8}|.+\.[0-9a-f]{12})")
 """Names of files that are given their own once they are whole."""
 
 
 class Store:
-    """A folder of studies.
+    """A folder of studies, and their record.
 
     Args:
         root: the folder; it is made when the first study is created, not before.
+        record: URL of a PostgreSQL database that has the record; else the environment's
+            ``ACTSEARCH_RECORD``; else it is a file of SQLite in the folder.
 
     Attributes:
+        record: Optuna's database.
         writes: how often this has written to the record.
 
     Raises:
-        InvalidValueError: a URL, which may hold a password, or what no path can be.
+        InvalidValueError: a folder that is a URL, which may hold a password, or what no path can
+            be; or a record that is no URL of PostgreSQL.
 
     Layout:
-        ``optuna.db`` the record; ``mlflow.db`` and ``artifacts/`` the mirror; ``studies/<name>/``
-        files of one study.
+        ``optuna.db`` the record, unless it is elsewhere; ``mlflow.db`` and ``artifacts/`` the
+        mirror; ``studies/<name>/`` files of one study.
     """
 
-    def __init__(self, root: str | Path = "mlruns") -> None:
+    def __init__(self, root: str | Path = "mlruns", record: str = "") -> None:
         scheme, is_url, _ = str(root).partition("://")
         if is_url or "\0" in str(root):
             given = f"a URL of {scheme!r}" if is_url else repr(root)
             raise InvalidValueError(f"the store must be a folder, but got {given}. Pass --store.")
         self.root = Path(root).expanduser().absolute()
+        url = chosen_record(record)
+        self.record = PostgresqlRecord(url) if url else SqliteRecord(self.root / "optuna.db")
         self.writes = 0
         self._storage: RDBStorage | None = None
         self._owned: set[str] = set()
 
     @property
-    def record(self) -> Path:
-        """Optuna's database."""
-        return self.root / "optuna.db"
+    def is_shared(self) -> bool:
+        """Whether other machines may have the record, and not this folder."""
+        return isinstance(self.record, PostgresqlRecord)
 
     def folder(self, study: str) -> Path:
         """Return the folder of a study's files."""
@@ -95,13 +96,17 @@ class Store:
                 self._check_writable()
             if not create and not self.record.exists():
                 raise StudyError(
-                    f"{self.root} must be a store of studies, but holds none. Run a search first,"
-                    " or pass --store."
+                    f"{self} must be a store of studies, but holds none. Run a search first,"
+                    f" or pass --store{' or --record' * self.is_shared}."
                 )
             optuna.logging.set_verbosity(optuna.logging.ERROR)
             with self.guarded():
-                self._storage = self._open() if create or self.is_writable else self._open_to_read()
-            event.listen(self._storage.engine, "after_cursor_execute", self._count)
+                to_write = create or self.is_shared or self.is_writable
+                self._storage = self.record.open(create) if to_write else self.record.open_to_read()
+            this = weakref.ref(self)  # else neither would ever go
+            event.listen(
+                self._storage.engine, "after_cursor_execute", lambda *told: _count(this(), told[2])
+            )
         return self._storage
 
     @property
@@ -109,37 +114,14 @@ class Store:
         """Whether the folder can be written and its disk has the room that even a reader needs."""
         return os.access(self.root, os.W_OK) and shutil.disk_usage(self.root).free >= READING_BYTES
 
-    def _open(self) -> RDBStorage:
-        with FileLock(self.root / ".create.lock"):
-            write_ahead(self.record)
-            return RDBStorage(
-                f"sqlite:///{self.record}",
-                engine_kwargs={"connect_args": {"timeout": 60, "factory": Record}},
-            )
+    @property
+    def record_option(self) -> str:
+        """What names the record in a command, behind the other options."""
+        named = self.is_shared and not os.environ.get(RECORD_VARIABLE)
+        return f" --record {shlex.quote(str(self.record))}" if named else ""
 
-    def _open_to_read(self) -> RDBStorage:
-        log = self.record.with_name(f"{self.record.name}-wal")
-        unmerged = log.exists() and log.stat().st_size > 0
-        record = self._merged(log) if unmerged else self.record
-        # Else SQLite wants to make files beside it, to be told of writers.
-        return RDBStorage(
-            f"sqlite:///file:{quote(str(record))}?mode=ro&immutable=1&uri=true",
-            skip_table_creation=True,
-        )
-
-    def _merged(self, log: Path) -> Path:
-        """Return a copy of the record with what its log has, which the last writer had no room for.
-
-        Without its log it would be an old one, or a broken one.
-        """
-        folder = Path(tempfile.mkdtemp(prefix="actsearch-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        for file in (self.record, log):
-            shutil.copyfile(file, folder / file.name)
-        copy = folder / self.record.name
-        with contextlib.closing(sqlite3.connect(copy)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return copy
+    def __str__(self) -> str:
+        return str(self.record if self.is_shared else self.root)
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
@@ -151,17 +133,7 @@ class Store:
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error, StorageInternalError) as error:
-            told = _first_cause(error)
-            full = "full" in told or "readonly" in told or "I/O" in told
-            way_out = (
-                "Make room; the same call goes on where it stood"
-                if full
-                else "Put back a copy of it, or move it away and begin anew"
-            )
-            raise StudyError(
-                f"the record {self.record} must be a database that can be read and written, but:"
-                f" {told}. {way_out}."
-            ) from error
+            raise StudyError(self.record.complaint(error)) from error
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -169,9 +141,6 @@ class Store:
                 f"the store {self.root} must be on a disk with room, but: {error.strerror}"
                 f" ({error.filename}). Make room; the same call goes on where it stood."
             ) from error
-
-    def _count(self, connection: Any, cursor: Any, statement: str, *more: Any) -> None:
-        self.writes += not statement.startswith("SELECT")
 
     def _check_writable(self, needed: int = NEEDED_BYTES) -> None:
         try:
@@ -194,7 +163,7 @@ class Store:
 
     def names(self) -> list[str]:
         """Return the studies of the store."""
-        if not self.record.exists():
+        if self._storage is None and not self.record.exists():
             return []
         with self.guarded():
             return sorted(optuna.get_all_study_names(self.storage()))
@@ -206,9 +175,12 @@ class Store:
             UnknownNameError: there is none of that name; the message has the nearest.
         """
         if name not in self.names():
-            raise UnknownNameError.among("study", name, self.names(), f"The store is {self.root}.")
+            raise UnknownNameError.among("study", name, self.names(), f"The store is {self}.")
         with self.guarded():
-            return optuna.load_study(study_name=name, storage=self.storage())
+            study = optuna.load_study(study_name=name, storage=self.storage())
+            if self.is_shared:
+                bring_files(study, self.folder(name))
+        return study
 
     def owns(self, name: str) -> bool:
         """Whether this alone writes to a study now, so that :attr:`writes` tells of each change."""
@@ -218,7 +190,7 @@ class Store:
     def owned(self, name: str, needed: int = NEEDED_BYTES) -> Iterator[None]:
         """Hold a study for this process alone.
 
-        The operating system gives it up when the process dies, however it dies.
+        It is given up when the process dies, however it dies.
 
         Args:
             name: of the study.
@@ -231,66 +203,28 @@ class Store:
         self._check_writable(needed)
         folder = self.folder(name)
         folder.mkdir(parents=True, exist_ok=True)
-        stamp = folder / STAMP
-        lock = FileLock(folder / LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            owner = json.loads(stamp.read_text()) if stamp.exists() else {}
-            who = f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"
-            raise StudyError(
-                f"study {name!r} must be run by one process at a time, but {who} runs it. Wait, or"
-                " stop it."
-            ) from None
-        try:
-            stamp.write_text(json.dumps(_owner()))
+        with self.record.owned(name, folder):
             for left in folder.rglob(".*"):  # by a process that was killed while it wrote
                 if _UNFINISHED.fullmatch(left.name):
                     left.unlink()
             self._owned.add(name)
-            yield
-        finally:
-            self._owned.discard(name)
-            stamp.unlink(missing_ok=True)
-            lock.release()
+            try:
+                yield
+            finally:
+                self._owned.discard(name)
+
+    def hold(self, name: str) -> None:
+        """Make sure that a study which this owns was not taken from it.
+
+        Raises:
+            StudyError: another process has taken it up.
+        """
+        if name in self._owned:
+            self.record.hold(name)
 
     def is_running(self, name: str) -> bool:
-        """Whether a process runs a study now.
-
-        The lock tells: the stamp stays where a process was killed.
-        """
-        folder = self.folder(name)
-        if self.owns(name) or not (folder / STAMP).exists():
-            return self.owns(name)
-        try:
-            with FileLock(folder / LOCK, timeout=0):
-                return False
-        except (
-            Timeout,
-            OSError,
-        ):  # or a store that is read-only here, and may be written elsewhere
-            return True
-
-
-class Record(sqlite3.Connection):
-    """A connection to the record that leaves it to the system when a commit reaches the disk.
-
-    A killed process loses nothing. After a power cut the last trials may be missing, and are run
-    again to the same end.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.execute("PRAGMA synchronous=NORMAL")
-
-
-def write_ahead(database: Path) -> None:
-    """Let a database's readers and its one writer never wait for each other.
-
-    The file keeps the setting.
-    """
-    with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
+        """Whether a process runs a study now."""
+        return self.owns(name) or self.record.is_running(name, self.folder(name))
 
 
 def check_name(name: str) -> str:
@@ -302,18 +236,6 @@ def check_name(name: str) -> str:
     return name
 
 
-def _first_cause(error: BaseException) -> str:
-    """Return what the database itself has said, in one line."""
-    while (cause := getattr(error, "orig", None) or error.__cause__) is not None:
-        error = cause
-    return " ".join(str(error).split())
-
-
-def _owner() -> dict[str, Any]:
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return {
-        "host": socket.gethostname(),
-        "boot": boot.read_text().strip() if boot.exists() else "",
-        "pid": os.getpid(),
-        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-    }
+def _count(store: Store | None, statement: str) -> None:
+    if store is not None:
+        store.writes += not statement.startswith("SELECT")

@@ -9,7 +9,8 @@ import optuna
 from sqlalchemy import text
 
 from actsearch.errors import StudyError
-from actsearch.search.study.store import LOCK, READING_BYTES, STAMP, Store, check_name
+from actsearch.search.study.sqlite_record import LOCK, STAMP
+from actsearch.search.study.store import READING_BYTES, Store, check_name
 from actsearch.search.study.trials import ATTRIBUTE
 
 
@@ -46,7 +47,7 @@ def rename_study(store: Store, old: str, new: str) -> None:
     store.load(old)
     if new in store.names() or store.folder(new).exists():
         raise StudyError(
-            f"the new name must be free, but {store.root} has a study or a folder {new!r}. Choose"
+            f"the new name must be free, but {store} has a study or a folder {new!r}. Choose"
             " another."
         )
     change = text("UPDATE studies SET study_name = :new WHERE study_name = :old")
@@ -54,7 +55,7 @@ def rename_study(store: Store, old: str, new: str) -> None:
         with store.storage().engine.begin() as record:
             record.execute(change, {"old": old, "new": new})
             store.folder(old).rename(store.folder(new))
-        (store.folder(new) / STAMP).unlink()
+        (store.folder(new) / STAMP).unlink(missing_ok=True)
         for name in store.names():
             study = store.load(name)
             options = json.loads(study.user_attrs.get(ATTRIBUTE, "{}"))

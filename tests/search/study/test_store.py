@@ -110,7 +110,7 @@ def record(tmp_path):
     for number in range(30):
         study.add_trial(optuna.trial.create_trial(value=number, user_attrs={"a": "x" * 500}))
     storage.engine.dispose()
-    return store.record
+    return store.record.path
 
 
 @pytest.mark.parametrize("damage", ["random", "cut", "zeros"])
