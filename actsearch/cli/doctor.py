@@ -34,7 +34,8 @@ def run(arguments: list[str]) -> int:
     add_store(parser)
     options = parse_arguments(parser, arguments)
     broken = 0
-    for group in (_libraries(), _extras(), _machine(), _store(Path(options.store).absolute())):
+    store = _store(Path(options.store).absolute())
+    for group in (_libraries(), _extras(), _machine(), store, _record(options.record)):
         for finding in group:
             broken += bool(finding.way_out)
             print(f"{'!!' if finding.way_out else 'ok'}  {finding.what:<18} {finding.found}")
@@ -131,6 +132,26 @@ def _store(root: Path) -> Iterator[Finding]:
         if (root / name).exists():
             problem = _database(root / name)
             yield Finding(name, problem or "whole", way_out if problem else "")
+
+
+def _record(given: str) -> Iterator[Finding]:
+    """Look at a record in PostgreSQL, where one is named."""
+    from actsearch.errors import ActsearchError
+    from actsearch.search.study.record_url import chosen_record
+
+    try:
+        if not (url := chosen_record(given)):
+            return
+        from actsearch.search.study.postgresql_record import PostgresqlRecord
+
+        record = PostgresqlRecord(url)
+        yield Finding("record", f"{url}: {record.described()}")
+        if record.exists():
+            record.open(create=False)
+    except ActsearchError as error:
+        yield Finding("record", "cannot be used", str(error))
+    except Exception:  # a library that is told above
+        return
 
 
 def _database(path: Path) -> str:

@@ -38,12 +38,19 @@ class Search:
         store: name of its store there.
         options: of the command.
         trials: that it asks for.
+        study: its name.
+        record: URL of a record elsewhere.
+        before: words before the command, and what is in its environment beside ours.
     """
 
     folder: Path
     store: str
     options: str
     trials: int
+    study: str = "s"
+    record: str = ""
+    before: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
 
     @property
     def root(self) -> Path:
@@ -52,15 +59,16 @@ class Search:
     @property
     def arguments(self) -> list[str]:
         """Of ``actsearch``."""
-        line = f"search own.Own --space rectifiers --study s --trials {self.trials} {self.options}"
-        return [*line.split(), "--store", self.store]
+        line = f"search own.Own --space rectifiers --study {self.study} --trials {self.trials}"
+        place = ["--store", self.store, *(["--record", self.record] if self.record else [])]
+        return [*line.split(), *self.options.split(), *place]
 
     def start(self) -> subprocess.Popen[str]:
         """Start it in a process group of its own, as a shell does."""
         return subprocess.Popen(
-            [ACTSEARCH, *self.arguments],
+            [*self.before, ACTSEARCH, *self.arguments],
             cwd=self.folder,
-            env=os.environ | {"MARK": str(self.root)},
+            env=os.environ | {"MARK": str(self.root)} | dict(self.environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -86,6 +94,8 @@ class Search:
 
     def ended(self) -> int:
         """Return how many trials have ended, cheaply enough to be asked many times a second."""
+        if self.record:
+            return sum(trial.state.is_finished() for trial in self.trials_now())
         if not (self.root / "optuna.db").exists():
             return 0
         uri = f"file:{self.root / 'optuna.db'}?mode=ro"
@@ -101,7 +111,7 @@ class Search:
     def trials_now(self) -> list[FrozenTrial]:
         """Return the record's trials; none where there is no study yet."""
         try:
-            return StudyRun.load(Store(self.root), "s").trials
+            return StudyRun.load(Store(self.root, self.record), self.study).trials
         except ActsearchError:
             return []
 
@@ -139,7 +149,7 @@ class Search:
 
     def outcome(self) -> list[str]:
         """Return what a search has come to, without what a clock says."""
-        run = StudyRun.load(Store(self.root), "s")
+        run = StudyRun.load(Store(self.root, self.record), self.study)
         confirmed = Confirmation.read(run)
         trials = [
             (

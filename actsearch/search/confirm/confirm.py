@@ -164,6 +164,9 @@ def _begin(
             for key, value in earlier.scores.items()
             if key.rpartition(":")[0] not in moved
         }
+        # What a seed came to row by row is with the machine that trained it, and counts as well.
+        elsewhere = run.store.is_shared and not (run.folder / "confirmed").exists()
+        kept = {} if elsewhere else kept
         result.scores = {key: value for key, value in kept.items() if value is not None}
         same = (earlier.candidates, earlier.budget) == (result.candidates, result.budget)
         result.looks = earlier.looks + bool(earlier.comparisons and not same)

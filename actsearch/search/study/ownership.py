@@ -198,8 +198,8 @@ class Ownership:
         if row is None or row[5] < MISSED * row[4]:
             raise StudyError(self._told(row))
         self._end_connections(row[0])
-        if not self._lock_soon():
-            raise StudyError(self._told(row))
+        if not self._lock_soon():  # another was faster
+            raise StudyError(self._told(self._row()))
 
     def _end_connections(self, token: str) -> None:
         if token != self.record.token:

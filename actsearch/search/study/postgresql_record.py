@@ -131,6 +131,21 @@ class PostgresqlRecord:
             except psycopg.Error as error:
                 raise StudyError(self.complaint(error)) from None
 
+    def described(self) -> str:
+        """Return what answers there, and which Optuna's tables it has, in a few words.
+
+        Raises:
+            StudyError: the server does not answer, or refuses.
+        """
+        with self.connected() as connection:
+            server = f"PostgreSQL {connection.info.parameter_status('server_version')}"
+            if not _has(connection, "version_info"):
+                return f"{server}, no tables yet: the first search makes them"
+            found = "SELECT library_version, version_num FROM version_info, alembic_version"
+            version, schema = connection.execute(found).fetchone() or ("?", "?")
+            studies = connection.execute("SELECT count(*) FROM studies").fetchone() or (0,)
+        return f"{server}, tables of Optuna {version} ({schema}), studies: {studies[0]}"
+
     def exists(self) -> bool:
         """Whether the database has Optuna's tables."""
         with self.connected() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ import optuna
 import psycopg
 import pytest
 
+from actsearch.cli.doctor import _record
 from actsearch.errors import ActsearchError, StudyError, UnknownNameError
 from actsearch.search.study import postgresql_record
 from actsearch.search.study.record import StudyRun
@@ -248,3 +250,17 @@ def test_a_full_server_and_another_optuna_are_told(tmp_path, postgresql, record)
     postgresql.execute("UPDATE alembic_version SET version_num = 'v9.9.9'", database)
     with pytest.raises(StudyError, match=r"must have tables that fit, but: .* optuna"):
         Store(tmp_path, record).load("s")
+
+
+def test_doctor_tells_what_answers(tmp_path, postgresql, record):
+    write_trials(Store(tmp_path, record), 1)
+    (found,) = _record(record)
+    told = r"PostgreSQL \d.*, tables of Optuna 5\S+ \(v\S+\), studies: 1"
+    assert re.fullmatch(f"{re.escape(shown_url(record))}: {told}", found.found)
+    assert not found.way_out
+    assert list(_record("")) == []
+    (wrong,) = _record(record.replace(QUOTED, "wr0ng"))
+    assert "PGPASSWORD" in wrong.way_out
+    postgresql.execute("CREATE DATABASE bare OWNER keeper")
+    (bare,) = _record(postgresql.url("bare"))
+    assert "no tables yet" in bare.found
