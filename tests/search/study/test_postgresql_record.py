@@ -176,6 +176,8 @@ def broken(postgresql, monkeypatch):
                 commit(connection)
             end = f"SELECT pg_terminate_backend({connection.driver_connection.info.backend_pid})"
             postgresql.execute(end)
+            if which == "after":  # the answer to the commit is lost
+                return connection.driver_connection.execute("SELECT 1")
             return commit(connection)
 
         monkeypatch.setattr(dialect, "do_commit", do_commit)
