@@ -105,6 +105,7 @@ def test_a_silent_owner_is_followed_and_writes_nothing_more(tmp_path, record, st
         assert store.load("s").user_attrs["first"] == -1
 
 
+@pytest.mark.long
 def test_a_host_that_vanished_is_followed(tmp_path, postgresql, record, store):
     with TcpProxy(postgresql.port) as proxy:
         through = record.replace(f":{postgresql.port}/", f":{proxy.port}/")
