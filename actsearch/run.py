@@ -19,6 +19,7 @@ from actsearch.search.confirm.confirmation import Confirmation
 from actsearch.search.executors.executor import Executor
 from actsearch.search.executors.inline import InlineExecutor
 from actsearch.search.executors.local import LocalExecutor
+from actsearch.search.executors.ray_options import RayOptions
 from actsearch.search.executors.resources import Resources
 from actsearch.search.loop.coordinator import Coordinator
 from actsearch.search.loop.listener import Listener
@@ -60,11 +61,17 @@ class RunOptions:
         seeds: trainings per arm of the confirmation, on average; 8 find a gain of one standard
             deviation in 47 %.
         trial_timeout: seconds after which a training is stopped and counts as failed.
-        executor: ``local`` (a process for each training) or ``inline`` (this one, for notebooks and
-            debuggers).
+        executor: ``local`` (a process for each training), ``ray`` (a task of a Ray cluster) or
+            ``inline`` (this process, for notebooks and debuggers).
         cpus_per_trial: threads of each training; its share of the cores by default.
         gpus_per_trial: devices of each training, or the fraction of one: 0.5 where two share it; by
             default as many as its trainer asks for, one of its own where there are enough.
+        ray_address: of the Ray cluster, ``auto`` or ``HOST:PORT``; without it that of
+            ``RAY_ADDRESS``, else one is started on this machine.
+        ray_runtime_env: YAML file of what Ray brings to its nodes, such as ``working_dir: .`` for
+            your code.
+        ray_resources: that a training needs besides, as JSON; ``{"spot": 1}`` for nodes that were
+            started with it.
         accept_changes: go on with a study although the code or data it was begun with, or versions
             of actsearch, torch or Lightning, have changed.
     """
@@ -79,12 +86,24 @@ class RunOptions:
     confirm: int = 3
     seeds: int = 8
     trial_timeout: float | None = None
-    executor: Literal["local", "inline"] = "local"
+    executor: Literal["local", "ray", "inline"] = "local"
     cpus_per_trial: int | None = None
     gpus_per_trial: float | None = None
+    ray_address: str = ""
+    ray_runtime_env: str = ""
+    ray_resources: str = ""
     accept_changes: bool = False
 
-    WHERE = ("jobs", "trial_timeout", "executor", "cpus_per_trial", "gpus_per_trial")
+    WHERE = (
+        "jobs",
+        "trial_timeout",
+        "executor",
+        "cpus_per_trial",
+        "gpus_per_trial",
+        "ray_address",
+        "ray_runtime_env",
+        "ray_resources",
+    )
     """What a confirmation has as well: where its trainings run."""
 
     def __post_init__(self) -> None:
@@ -96,12 +115,17 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InvalidValueError(f"{name} must be seconds above 0, but got {value}.")
-        self.resources  # noqa: B018  # checks itself
+        self.resources, self.ray  # noqa: B018  # check themselves
 
     @property
     def resources(self) -> Resources:
         """What each training gets of its machine."""
         return Resources(self.cpus_per_trial, self.gpus_per_trial)
+
+    @property
+    def ray(self) -> RayOptions:
+        """Which Ray cluster, and what each training needs there."""
+        return RayOptions(self.ray_address, self.ray_runtime_env, self.ray_resources)
 
 
 def _with_options(
@@ -143,7 +167,7 @@ def run_search(
     task: Trained,
     space: str | Path | SearchSpace | None = None,
     *,
-    executor: Literal["local", "inline"] | Executor = "local",
+    executor: Literal["local", "ray", "inline"] | Executor = "local",
     listeners: Sequence[Listener] = (),
     progress: Callable[[int, int], None] = silent,
     **options: Any,
@@ -159,8 +183,8 @@ def run_search(
             to stop, and returns the final metrics; its optimisers get the study's learning rate as
             it builds them.
         space: a search space, its name, or its file; the task's own by default, else ``general``.
-        executor: ``local`` (a process each), ``inline`` (this process, for notebooks and
-            debuggers), or one of your own.
+        executor: ``local`` (a process each), ``ray`` (a task each on a Ray cluster), ``inline``
+            (this process, for notebooks and debuggers), or one of your own.
         listeners: what wants to know of every trial; in a notebook a progress bar where none is
             given.
         progress: called with (done, total) during the confirmation; likewise.
@@ -259,7 +283,7 @@ def confirm(  # noqa: PLR0913  # the options of a command
     seeds: int = 16,
     store: str | Path = "mlruns",
     record: str = "",
-    executor: Literal["local", "inline"] | Executor = "local",
+    executor: Literal["local", "ray", "inline"] | Executor = "local",
     accept_changes: bool = False,
     progress: Callable[[int, int], None] = silent,
     **options: Any,
@@ -321,8 +345,17 @@ def make_executor(kind: str | Executor, how: RunOptions) -> Executor:
     """
     if isinstance(kind, Executor):
         return kind
+    if kind not in ("local", "ray", "inline"):
+        raise UnknownNameError.among("executor", kind, ("local", "ray", "inline"))
+    if how.ray and kind != "ray":
+        raise InvalidValueError(
+            f"--ray-... must come with executor 'ray', but got {kind!r}. Write: --executor ray."
+        )
     if kind == "inline":
         return InlineExecutor()
-    if kind != "local":
-        raise UnknownNameError.among("executor", kind, ("local", "inline"))
-    return LocalExecutor(how.jobs, how.trial_timeout, how.resources)
+    if kind == "local":
+        return LocalExecutor(how.jobs, how.trial_timeout, how.resources)
+    # Here alone: others do without Ray.
+    from actsearch.search.executors.ray import RayExecutor
+
+    return RayExecutor(how.jobs, how.trial_timeout, how.resources, how.ray)

@@ -125,7 +125,11 @@ class LocalExecutor(Executor):
         self._running.append(_Running(key, ours, child, time.monotonic()))
         with contextlib.suppress(OSError):  # it has died: the next wait says of what
             ours.send_bytes(job.dumps().encode())
-            ours.send_bytes(given.dumps((job.task, job.data, job.model, *job.measures)))
+            ours.send_bytes(self._objects(job))
+
+    def _objects(self, job: Job) -> bytes:
+        """Return what the user gave for a job in Python."""
+        return given.dumps((job.task, job.data, job.model, *job.measures))
 
     def _fork(self, child: BaseProcess) -> None:
         for left in reversed(range(20)):

@@ -101,7 +101,7 @@ class Devices:
         """
         each = self.resources.gpus
         if each is None:
-            each = _asked(job, len(self.names))
+            each = devices_asked(job, len(self.names))
             if not self.names or not each:
                 return None
         wanted = math.ceil(each)
@@ -166,7 +166,7 @@ def parse_listing(text: str) -> list[str]:
     return names
 
 
-def _asked(job: Job, there: int) -> int:
+def devices_asked(job: Job, there: int) -> int:
     """Return how many devices a training's trainer asks for."""
     trainer = job.config.get("trainer", {})
     devices = trainer.get("devices", 1)

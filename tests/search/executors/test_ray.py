@@ -1,0 +1,122 @@
+"""Trainings on Ray, on a cluster of two pretended CPUs that is started once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actsearch.errors import InvalidValueError
+from actsearch.run import run_search
+from actsearch.search.executors.laws import ExecutorLaws
+from actsearch.search.executors.ray import RayExecutor
+from actsearch.search.executors.ray_options import RayOptions
+from actsearch.search.study.record import StudyRun, result_of
+from actsearch.search.study.store import Store
+from actsearch.search.training.job import WEIGHTS, Job
+from actsearch.search.training.target import Target
+
+ACTSEARCH = str(Path(sys.executable).parent / "actsearch")
+SEARCH = ("search", "own.Own", "--space", "rectifiers", "--store", "store")
+
+
+class TestRayExecutor(ExecutorLaws):
+    @pytest.fixture
+    def executor(self, cluster):
+        return RayExecutor(jobs=2)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_search_comes_to_the_numbers_and_files_of_one_machine(own):
+    options = {"trials": 4, "confirm": 1, "seeds": 2, "store": own / "store"}
+    options["config"] = {"trainer.max_epochs": 2}
+    for executor in ("local", "ray"):
+        run_search("own.Own", "rectifiers", executor=executor, study=executor, **options)
+    runs = [StudyRun.load(Store(own / "store"), name) for name in ("local", "ray")]
+    local, ray = (
+        [
+            (
+                *(t.number, t.state, t.params, t.values, t.intermediate_values),
+                replace(result_of(t), seconds=0.0, cpu=0.0),
+            )
+            for t in run.trials
+        ]
+        for run in runs
+    )
+    assert ray == local
+    weights, others = (
+        {name: content for name, content in files(run.folder).items() if name.endswith(WEIGHTS)}
+        for run in runs
+    )
+    assert weights == others
+    assert weights
+    logs = [{name for name in files(run.folder) if name.endswith((".txt", ".log"))} for run in runs]
+    assert logs[0] == logs[1]
+
+
+LOUD = """
+import own
+
+class Loud(own.Own):
+    def on_train_start(self):
+        print("so far")
+        raise RuntimeError("no further")
+"""
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_a_failed_training_printed_comes_back(own):
+    (own / "loud.py").write_text(LOUD)
+    config = Target.resolve("loud.Loud").configure({"trainer.max_epochs": 1})
+    job = Job("loud.Loud", config, ["val_loss"], log=str(own / "deep" / "log.txt"))
+    with RayExecutor() as executor:
+        executor.submit(0, job)
+        while not (ended := executor.wait(lambda *_: False)):
+            pass
+    assert ended[0][1].reason.startswith("error: RuntimeError: no further (")
+    assert "so far" in (own / "deep" / "log.txt").read_text()
+    assert [path.name for path in (own / "deep").iterdir()] == ["log.txt"]
+
+
+@pytest.mark.long
+def test_an_address_that_nobody_answers_is_one_line(own):
+    begin = time.monotonic()
+    ended = subprocess.run(
+        [ACTSEARCH, *SEARCH, "--executor", "ray", "--ray-address", "127.0.0.1:1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert time.monotonic() - begin < 15
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(
+        "actsearch: ray-address must be a Ray cluster that answers, but got '127.0.0.1:1': "
+    )
+    assert ended.stderr.count("\n") == 1
+    assert not (own / "store" / "optuna.db").exists()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_rays_own_init_has_decided_cannot_be_said_again(tmp_path):
+    (tmp_path / "env.yaml").write_text("working_dir: .")
+    for options in (
+        RayOptions(address="127.0.0.1:6379"),
+        RayOptions(runtime_env=str(tmp_path / "env.yaml")),
+    ):
+        with pytest.raises(InvalidValueError, match=r"Give them to ray.init\(\)\."):
+            RayExecutor(options=options).__enter__()
+
+
+def test_options_of_ray_need_ray(own, actsearch):
+    ended = actsearch(*SEARCH, "--ray-resources", '{"spot": 1}')
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "--ray-... must come with executor 'ray', but got 'local'" in ended.stderr
