@@ -26,7 +26,7 @@ from typing_extensions import override
 from actsearch.errors import StudyError
 from actsearch.search.executors.executor import Executor, OnReport
 from actsearch.search.executors.interrupts import Interrupts
-from actsearch.search.executors.ray_cluster import connected
+from actsearch.search.executors.ray_cluster import connected, warn_without_room
 from actsearch.search.executors.ray_mailbox import Answer, EpochReport, Mailbox
 from actsearch.search.executors.ray_options import RayOptions
 from actsearch.search.executors.ray_task import Assignment, Delivery, place_files, run_assignment
@@ -170,6 +170,8 @@ class RayExecutor(Executor):
             "" if own else str(Path.cwd()),
             _own_path(),
         )
+        if assignment.attempt == 0:
+            warn_without_room({"CPU": self._cpus, "GPU": gpus, **self.options.wanted})
         task = ray.remote(run_assignment).options(
             name="actsearch",
             max_retries=0,

@@ -8,9 +8,9 @@ import secrets
 import shutil
 import signal
 import socket
-import tempfile
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ray
@@ -18,7 +18,8 @@ from ray._private import ray_constants
 from ray._raylet import GcsClient
 from ray.exceptions import RayError
 
-from actsearch.errors import InvalidValueError
+from actsearch.errors import ActsearchWarning, InvalidValueError
+from actsearch.search.executors.ray_folder import folder_of_this_process
 from actsearch.search.executors.ray_options import RayOptions
 
 ANSWERS_WITHIN = 5.0
@@ -74,8 +75,8 @@ def _joined(address: str, environment: dict[str, Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own(environment: dict[str, Any], cpus: int) -> Iterator[None]:
-    # Sockets lie there, whose paths must be short.
-    folder = tempfile.mkdtemp(prefix="actsearch-")
+    # Sockets lie there, whose paths must be short: where Ray would have them, whatever TMPDIR says.
+    folder = folder_of_this_process(os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108  # a folder of its own
     told = "a Ray cluster must start on this machine"
     try:
         with _explained(told), _loopback(), _private():
@@ -84,7 +85,7 @@ def _own(environment: dict[str, Any], cpus: int) -> Iterator[None]:
                 num_cpus=cpus,
                 include_dashboard=False,
                 runtime_env=environment or None,
-                _temp_dir=folder,
+                _temp_dir=str(folder),
             )
         yield
     finally:
@@ -98,6 +99,8 @@ def _init(**options: Any) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(log_to_driver=False, logging_level="error", **options)
+    except SystemExit as stop:  # Ray's own answer to SIGTERM
+        raise KeyboardInterrupt(128 + signal.SIGTERM) from stop
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, handler)
@@ -112,6 +115,7 @@ def _private() -> Iterator[None]:
     wanted = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_worker_niceness": "0",  # trainings would yield to all else on the machine
         "RAY_AUTH_TOKEN": _TOKEN,
     }
     # Ray itself sets this one, and what it has read of it before.
@@ -170,3 +174,16 @@ def _explained(rule: str) -> Iterator[None]:
         raise InvalidValueError(
             f"{rule}: {type(error).__name__}: {told[:500].rstrip('.')}."
         ) from error
+
+
+def warn_without_room(needs: Mapping[str, float]) -> None:
+    """Tell where no node of the cluster has what a training needs, which then waits for one."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(name, 0) >= n for name, n in needs.items()) for node in nodes):
+        told = ", ".join(f"{name} {number:g}" for name, number in needs.items() if number)
+        warnings.warn(
+            f"no node of the Ray cluster has what a training needs ({told}): it waits until one"
+            " comes.",
+            ActsearchWarning,
+            stacklevel=3,
+        )

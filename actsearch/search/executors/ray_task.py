@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 from typing_extensions import override
 
 from actsearch.search.executors.local import LocalExecutor
+from actsearch.search.executors.ray_folder import folder_of_this_process
 from actsearch.search.executors.ray_mailbox import EpochReport
 from actsearch.search.executors.resources import Resources
 from actsearch.search.executors.threads import THREADS
@@ -88,7 +88,7 @@ def run_assignment(assignment: Assignment, mailbox: Any) -> Delivery:
     _see_code(assignment)
     for name in THREADS:  # Ray's own number is the CPUs of the task
         os.environ[name] = str(assignment.resources.cpus)
-    folder = Path(tempfile.mkdtemp(prefix="actsearch-"))
+    folder = folder_of_this_process()
     job = Job.loads(assignment.job)
     reports = 0
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from actsearch.errors import InvalidValueError
+from actsearch.errors import ActsearchWarning, InvalidValueError
 from actsearch.run import run_search
-from actsearch.search.executors.laws import ExecutorLaws
+from actsearch.search.executors.laws import ExecutorLaws, tiny_job
 from actsearch.search.executors.ray import RayExecutor
 from actsearch.search.executors.ray_options import RayOptions
 from actsearch.search.study.record import StudyRun, result_of
@@ -35,6 +35,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("cluster")
 def test_a_search_comes_to_the_numbers_and_files_of_one_machine(own):
     options = {"trials": 4, "confirm": 1, "seeds": 2, "store": own / "store"}
@@ -114,6 +115,15 @@ def test_what_rays_own_init_has_decided_cannot_be_said_again(tmp_path):
     ):
         with pytest.raises(InvalidValueError, match=r"Give them to ray.init\(\)\."):
             RayExecutor(options=options).__enter__()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_no_node_has_is_waited_for_and_told():
+    options = RayOptions(resources='{"spot": 1}')
+    with RayExecutor(options=options) as executor:
+        with pytest.warns(ActsearchWarning, match=r"needs \(CPU \d, spot 1\): it waits"):
+            executor.submit(0, tiny_job())
+        assert executor.wait(lambda *_: False) == []
 
 
 def test_options_of_ray_need_ray(own, actsearch):
