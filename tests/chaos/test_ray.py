@@ -63,8 +63,9 @@ def strike():
         cluster.remove_node(nodes.pop(), allow_graceful=False)
         nodes.append(cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1"))
     else:
-        title = {"worker": "ray::actsearch", "mailbox": "ray::Mailbox"}[fault]
-        os.kill(named(title)[-1], signal.SIGKILL)
+        title = "ray::Mailbox" if fault == "mailbox" else "ray::actsearch"
+        number = signal.SIGTERM if fault == "worker by SIGTERM" else signal.SIGKILL
+        os.kill(named(title)[-1], number)
 
 def hear(key, epoch, metrics):
     told.append((key, epoch, metrics["val_loss"]))
@@ -128,10 +129,13 @@ def wanted(own: Path) -> Path:
     return own
 
 
+FAULTS = {"node": 2, "worker": 3, "worker by SIGTERM": 2, "mailbox": 2}
+
+
 def test_what_a_cluster_loses_is_taken_up_and_nothing_is_told_twice(wanted):
     straight, _ = coordinate(wanted, "none", 0)
     wrong = {}
-    for fault, times in {"node": 2, "worker": 3, "mailbox": 2}.items():
+    for fault, times in FAULTS.items():
         found, survivors = coordinate(wanted, fault, times)
         keys = Counter(key for key, _ in found["ended"])
         told = Counter((key, epoch) for key, epoch, _ in found["told"])

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from actsearch.errors import ActsearchWarning, InvalidValueError
+from actsearch.errors import ActsearchWarning, InvalidValueError, StudyError
 from actsearch.run import run_search
-from actsearch.search.executors.laws import ExecutorLaws, tiny_job
+from actsearch.search.executors.laws import ExecutorLaws, Tiny, tiny_job
 from actsearch.search.executors.ray import RayExecutor
 from actsearch.search.executors.ray_options import RayOptions
 from actsearch.search.study.record import StudyRun, result_of
 from actsearch.search.study.store import Store
-from actsearch.search.training.job import WEIGHTS, Job
+from actsearch.search.training.given import give
+from actsearch.search.training.job import WEIGHTS, Job, Result
 from actsearch.search.training.target import Target
 
 ACTSEARCH = str(Path(sys.executable).parent / "actsearch")
@@ -28,6 +29,14 @@ class TestRayExecutor(ExecutorLaws):
     @pytest.fixture
     def executor(self, cluster):
         return RayExecutor(jobs=2)
+
+
+def ended_on_ray(job: Job, **options: object) -> Result:
+    with RayExecutor(**options) as executor:
+        executor.submit(0, job)
+        while not (ended := executor.wait(lambda *_: False)):
+            pass
+    return ended[0][1]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -79,11 +88,7 @@ def test_what_a_failed_training_printed_comes_back(own):
     (own / "loud.py").write_text(LOUD)
     config = Target.resolve("loud.Loud").configure({"trainer.max_epochs": 1})
     job = Job("loud.Loud", config, ["val_loss"], log=str(own / "deep" / "log.txt"))
-    with RayExecutor() as executor:
-        executor.submit(0, job)
-        while not (ended := executor.wait(lambda *_: False)):
-            pass
-    assert ended[0][1].reason.startswith("error: RuntimeError: no further (")
+    assert ended_on_ray(job).reason.startswith("error: RuntimeError: no further (")
     assert "so far" in (own / "deep" / "log.txt").read_text()
     assert [path.name for path in (own / "deep").iterdir()] == ["log.txt"]
 
@@ -115,6 +120,55 @@ def test_what_rays_own_init_has_decided_cannot_be_said_again(tmp_path):
     ):
         with pytest.raises(InvalidValueError, match=r"Give them to ray.init\(\)\."):
             RayExecutor(options=options).__enter__()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_class_of_a_notebook_travels_by_value():
+    class Mine(Tiny):
+        pass
+
+    Mine.__module__ = "__main__"
+    assert ended_on_ray(replace(tiny_job(), task=give(Mine))).state == "complete"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_node_that_cannot_run_trainings_ends_the_search_in_one_line():
+    rule = "every node of the Ray cluster must run a training, but: TypeError: "
+    with pytest.raises(StudyError, match=rule) as told:
+        ended_on_ray(tiny_job(), timeout="soon")
+    assert "\n" not in str(told.value)
+
+
+BROUGHT = """
+from actsearch.search.executors.ray import RayExecutor
+from actsearch.search.executors.ray_options import RayOptions
+from actsearch.search.training.given import give
+from actsearch.search.training.job import Job
+from pathlib import Path
+with RayExecutor(options=RayOptions(runtime_env="../env.yaml")) as executor:
+    executor.submit(0, Job.loads(Path("job.json").read_text()))
+    while not (ended := executor.wait(lambda *_: False)):
+        pass
+print(ended[0][1].state, ended[0][1].reason)
+"""
+
+
+@pytest.mark.long
+def test_a_runtime_environment_brings_the_code(own):
+    for folder in ("code", "elsewhere"):
+        (own / folder).mkdir()
+    (own / "own.py").rename(own / "code" / "brought.py")
+    (own / "env.yaml").write_text("working_dir: code\n")
+    job = Job("brought.Own", tiny_job().config | {"task": {}}, ["val_loss"], threads=1)
+    (own / "elsewhere" / "job.json").write_text(job.dumps())
+    ended = subprocess.run(
+        [sys.executable, "-c", BROUGHT],
+        cwd=own / "elsewhere",
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert ended.stdout.split() == ["complete"], ended.stdout + ended.stderr
 
 
 @pytest.mark.usefixtures("cluster")
