@@ -13,6 +13,7 @@ import pytest
 from actsearch.errors import ActsearchWarning, InvalidValueError, StudyError
 from actsearch.run import run_search
 from actsearch.search.executors.laws import ExecutorLaws, Tiny, tiny_job
+from actsearch.search.executors.local import LocalExecutor
 from actsearch.search.executors.ray import RayExecutor
 from actsearch.search.executors.ray_options import RayOptions
 from actsearch.search.study.record import StudyRun, result_of
@@ -39,6 +40,11 @@ def ended_on_ray(job: Job, **options: object) -> Result:
     return ended[0][1]
 
 
+def comparable(result: Result) -> Result:
+    """A result without what a clock says."""
+    return replace(result, seconds=0.0, cpu=0.0)
+
+
 def files(folder: Path) -> dict[str, bytes]:
     found = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
@@ -56,7 +62,7 @@ def test_a_search_comes_to_the_numbers_and_files_of_one_machine(own):
         [
             (
                 *(t.number, t.state, t.params, t.values, t.intermediate_values),
-                replace(result_of(t), seconds=0.0, cpu=0.0),
+                comparable(result_of(t)),
             )
             for t in run.trials
         ]
@@ -71,6 +77,22 @@ def test_a_search_comes_to_the_numbers_and_files_of_one_machine(own):
     assert weights
     logs = [{name for name in files(run.folder) if name.endswith((".txt", ".log"))} for run in runs]
     assert logs[0] == logs[1]
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("cluster")
+def test_a_training_on_two_devices_comes_to_the_numbers_of_one_machine(own):
+    trainer = {"max_epochs": 2, "accelerator": "cpu", "devices": 2, "strategy": "ddp"}
+    config = Target.resolve("own.Own").configure({f"trainer.{k}": v for k, v in trainer.items()})
+    job = Job("own.Own", config, ["val_loss"])
+    with LocalExecutor() as executor:
+        executor.submit(0, job)
+        while not (ended := executor.wait(lambda *_: False)):
+            pass
+    result = ended_on_ray(job)
+    assert result.state == "complete", result.reason
+    assert len(result.first_steps.losses) == 4, "each rank has half of the batches"
+    assert comparable(result) == comparable(ended[0][1])
 
 
 LOUD = """
@@ -140,6 +162,7 @@ def test_a_node_that_cannot_run_trainings_ends_the_search_in_one_line():
 
 
 BROUGHT = """
+from actsearch.search.executors.local import LocalExecutor
 from actsearch.search.executors.ray import RayExecutor
 from actsearch.search.executors.ray_options import RayOptions
 from actsearch.search.training.given import give
