@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from optuna.trial import TrialState
 
 from actsearch.search.study.record import StudyRun, counts, result_of
@@ -22,6 +23,7 @@ TRIALS = 10
 """The baseline, each of the others as a famous activation, and some again."""
 
 
+@pytest.mark.long
 def test_goes_wrong_alone(own, actsearch):
     (own / "space.yaml").write_text(
         "granularity: model\nactivations:\n" + "".join(f"  {name}:\n" for name in NAMES)

@@ -124,7 +124,9 @@ def test_one_that_is_told_to_stop_stops_in_all_ranks(own):
 @pytest.mark.parametrize(
     ("second", "reason"),
     [
-        ("raise", "error: RuntimeError: a mistake of the second rank"),
+        pytest.param(
+            "raise", "error: RuntimeError: a mistake of the second rank", marks=pytest.mark.long
+        ),
         pytest.param("diverge", "diverged: the training loss became nan", marks=pytest.mark.long),
         # Told by the connection to it, or by Lightning, which ends the others.
         pytest.param("abort", ("error: ", "killed: "), marks=pytest.mark.long),

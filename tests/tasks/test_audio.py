@@ -70,6 +70,7 @@ def test_odd_shapers_make_odd_harmonics_alone_and_silu_even_ones():
         assert found[:, 1].min() > -20
 
 
+@pytest.mark.long
 @pytest.mark.claim
 def test_of_silu_and_tanh_the_asymmetric_one_fits_the_valve():
     errors = {}

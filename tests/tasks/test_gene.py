@@ -38,6 +38,7 @@ def build_with(name=None, force=False, **options):
     return task
 
 
+@pytest.mark.long
 @pytest.mark.claim
 def test_clean_data_give_k_and_n_back_and_no_other_form_fits_them():
     task = build_with()

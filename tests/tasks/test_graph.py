@@ -51,6 +51,7 @@ def accuracy(task):
     return float((task(nodes).argmax(1) == y)[others].float().mean())
 
 
+@pytest.mark.long
 @pytest.mark.claim
 def test_deep_plain_convolutions_of_relu_collapse_and_those_of_tanh_do_not():
     for depth, name, low, high in (

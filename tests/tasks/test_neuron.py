@@ -74,6 +74,7 @@ def test_a_fit_to_counts_finds_the_neuron_and_tells_that_it_leaks():
     assert rectified["val_deviance"] > found["val_deviance"] + 0.05
 
 
+@pytest.mark.long
 def test_exact_rates_are_fitted_exactly_by_their_own_form_alone():
     options = {"noise": "none", "samples": 128, "periods": 2, "slope": 0.3}
     assert laws.fit(build_with(LEARNED, **options), 20)["val_deviance"] < 1e-4

@@ -69,7 +69,12 @@ def test_out_of_reach_then_replayed(own, actsearch, monkeypatch):
     assert children(f"sqlite:///{own}/store/mlflow.db") == expected
 
 
-@pytest.mark.parametrize("call", ["log_batch", "log_text", "set_terminated", "set_tag"])
+CALLS = ("log_text", "set_terminated", "set_tag")
+
+
+@pytest.mark.parametrize(
+    "call", ["log_batch", *(pytest.param(c, marks=pytest.mark.long) for c in CALLS)]
+)
 def test_what_was_cut_in_the_middle_of_a_trial_is_brought_over(own, actsearch, monkeypatch, call):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert actsearch(*SEARCH, *QUICK, "--executor", "inline").returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -180,7 +181,9 @@ assert child.exitcode == 0
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("start", ["start_server", pytest.param("fork_server", marks=LINUX)])
+@pytest.mark.parametrize(
+    "start", ["start_server", pytest.param("fork_server", marks=[LINUX, pytest.mark.long])]
+)
 def test_interrupt_in_the_first_moment_leaves_the_server_quiet(start):
     script = f"""
 import signal, sys, time
@@ -270,3 +273,4 @@ executor.wait(lambda *_: False)
 def test_everything_preloaded_exists():
     # The server ignores an ImportError, and each trial would quietly pay for it.
     importlib.import_module("actsearch.search.executors.preload")
+    gc.unfreeze()  # this process has others to look after
