@@ -1,1 +1,1 @@
-"""Where trainings run: in this process, or each in one of its own."""
+"""Where trainings run: in this process, each in one of its own, or on a Ray cluster."""
