@@ -154,6 +154,7 @@ def test_classes_of_a_script(tmp_path):
     check(run(tmp_path, "go.py"), 8, 64)
 
 
+@pytest.mark.long
 def test_classes_and_options_in_a_notebook_and_later_in_another_session(tmp_path):
     """Cells run in a ``__main__`` without a file, as IPython has it.
 

@@ -134,6 +134,7 @@ def test_functions_of_a_file_inline_and_in_processes(loops):
     assert inline.advice.replace("inline", "local") == local.advice
 
 
+@pytest.mark.long
 def test_functions_of_the_script_itself_inline_and_in_processes(tmp_path):
     (tmp_path / "go.py").write_text(LOOP + SCRIPT)
     environment = os.environ | {"PYTHONWARNINGS": "default::UserWarning:__main__"}

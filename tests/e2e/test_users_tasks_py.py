@@ -42,6 +42,7 @@ def run(folder: Path, *command: str | Path) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_a_search_runs_beside_them(folder):
     assert run(folder, sys.executable, "go.py").splitlines() == ["2 COMPLETE"]
 

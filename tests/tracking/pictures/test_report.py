@@ -109,7 +109,7 @@ def test_calls_are_kept_in_order_and_without_secrets(study, monkeypatch):
     record_call(run)
     first, second = calls_of(run)
     assert first.seconds is not None
-    assert second.command == "python train.py postgresql://me:***@host/db"
+    assert second.command == "python train.py 'postgresql://me:***@host/db'"
     assert isinstance(second, StudyCall)
     assert {"python", "torch", "actsearch"} <= set(second.versions)
 
