@@ -307,7 +307,7 @@ def confirm(  # noqa: PLR0913  # the options of a command
         accept_changes: as for :func:`run_search`.
         progress: called with (done, total).
         **options: where the trainings run, as for :func:`run_search`: ``jobs``, ``trial_timeout``,
-            ``cpus_per_trial``, ``gpus_per_trial``.
+            ``cpus_per_trial``, ``gpus_per_trial``, ``ray_address``, ...
 
     Raises:
         ActsearchError: no such study, or nothing to confirm.
@@ -345,8 +345,8 @@ def make_executor(kind: str | Executor, how: RunOptions) -> Executor:
     """
     if isinstance(kind, Executor):
         return kind
-    if kind not in ("local", "ray", "inline"):
-        raise UnknownNameError.among("executor", kind, ("local", "ray", "inline"))
+    if kind not in (known := ("local", "ray", "inline")):
+        raise UnknownNameError.among("executor", kind, known)
     if how.ray and kind != "ray":
         raise InvalidValueError(
             f"--ray-... must come with executor 'ray', but got {kind!r}. Write: --executor ray."

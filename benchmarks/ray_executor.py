@@ -15,8 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-
 from actsearch.search.executors.laws import Tiny, tiny_job
 from actsearch.search.executors.ray import RayExecutor
 from actsearch.search.executors.ray_cluster import connected
@@ -39,10 +37,6 @@ class Sleeper(Tiny):
     def on_train_start(self) -> None:
         """Sleep."""
         time.sleep(SLEEP)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return as the law's training does."""
-        return super().configure_optimizers()
 
 
 def fixed() -> None:

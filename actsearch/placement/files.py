@@ -17,6 +17,11 @@ from actsearch.errors import PlacementError
 
 
 def write_text(path: Path, text: str) -> Path:
+    """Write a file of text as :func:`write_bytes` does."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
     """Write a file so that a reader sees the old or the new one, whole: temporary, fsync, rename.
 
     With the umask's mode.
@@ -24,8 +29,8 @@ def write_text(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

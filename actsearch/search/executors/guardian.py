@@ -92,6 +92,17 @@ def kill(leader: int) -> None:
             os.kill(process, signal.SIGKILL)
 
 
+def is_alive(process: int) -> bool:
+    """Whether there is a process of a number, anybody's."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
+
+
 def _family(leader: int) -> set[int]:
     """Return the members of a session and their descendants, where there is ``/proc``."""
     parents: dict[int, int] = {}

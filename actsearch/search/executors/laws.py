@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from actsearch.search.executors.executor import Executor
+from actsearch.search.executors.guardian import is_alive
 from actsearch.search.training.job import Job, Result
 from actsearch.search.training.target import Target
 from actsearch.search.training.train import run_job
@@ -160,7 +161,7 @@ class ExecutorLaws:
         first, *_, last = (result for result in ended.values() if result.state == "complete")
         assert _comparable(first) == _comparable(last)
         left = {int(mark.read_text()) for mark in marks} - {os.getpid()}
-        assert not set(filter(_runs, left)), "close leaves no process behind"
+        assert not set(filter(is_alive, left)), "close leaves no process behind"
 
     def test_a_result_is_the_same_wherever_the_job_ran(self, executor: Executor) -> None:
         """It is what the training comes to in this process."""
@@ -226,11 +227,3 @@ def _ended(
 def _comparable(result: Result) -> Result:
     """Return a result without what a clock says."""
     return replace(result, seconds=0.0, cpu=0.0)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -129,7 +129,7 @@ class LocalExecutor(Executor):
 
     def _objects(self, job: Job) -> bytes:
         """Return what the user gave for a job in Python."""
-        return given.dumps((job.task, job.data, job.model, *job.measures))
+        return given.dumps(job.paths)
 
     def _fork(self, child: BaseProcess) -> None:
         for left in reversed(range(20)):

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -95,8 +94,8 @@ class RayExecutor(Executor):
         self._mailbox: Any = None
         self._news: Any = None
         self._attempts = itertools.count()
-        self._cpus = self.resources.cpus or 1
-        self._total: Mapping[str, float] = {}
+        self._cpus = self.resources.cpus or max(1, usable_cores() // jobs)
+        self._has_gpus = self._brings_code = False
 
     def __enter__(self) -> Self:
         self._interrupts.hold()
@@ -118,12 +117,11 @@ class RayExecutor(Executor):
         if self._connection is not None:
             return
         connection = contextlib.ExitStack()
-        mine = max(1, usable_cores() // self.jobs)
-        here = self.resources.cpus or mine
-        connection.enter_context(connected(self.options, max(usable_cores(), here * self.jobs)))
+        cpus = max(usable_cores(), self._cpus * self.jobs)
+        connection.enter_context(connected(self.options, cpus))
         self._connection = connection
-        self._cpus = here
-        self._total = ray.cluster_resources()
+        self._has_gpus = bool(ray.cluster_resources().get("GPU"))
+        self._brings_code = bool(self.options.environment().get("working_dir"))
         self._open_mailbox()
 
     def _disconnect(self) -> None:
@@ -159,15 +157,14 @@ class RayExecutor(Executor):
     def _start(self, trial: _OnCluster) -> None:
         job, gpus = trial.job, self._gpus(trial.job)
         share = Resources(threads_each(1, job.threads or self._cpus), gpus)
-        own = self.options.environment().get("working_dir")
         trial.attempt = next(self._attempts)
         assignment = Assignment(
             trial.attempt,
             job.dumps(),
-            given.dumps((job.task, job.data, job.model, *job.measures)),
+            given.dumps(job.paths),
             self.timeout,
             share,
-            "" if own else str(Path.cwd()),
+            "" if self._brings_code else str(Path.cwd()),
             _own_path(),
         )
         if assignment.attempt == 0:
@@ -185,7 +182,7 @@ class RayExecutor(Executor):
     def _gpus(self, job: Job) -> float:
         if self.resources.gpus is not None:
             return self.resources.gpus
-        return devices_asked(job, 1) if self._total.get("GPU") else 0
+        return devices_asked(job, 1) if self._has_gpus else 0
 
     def wait(self, on_report: OnReport) -> list[tuple[int, Result]]:
         """Wait at most a quarter of a second for news."""

@@ -9,6 +9,8 @@ import tempfile
 import zlib
 from pathlib import Path
 
+from actsearch.search.executors.guardian import is_alive
+
 
 def folder_of_this_process(parent: str = "") -> Path:
     """Make a folder, and remove those that processes of this machine have left as they died.
@@ -21,16 +23,6 @@ def folder_of_this_process(parent: str = "") -> Path:
     machine = f"{zlib.crc32(platform.node().encode()):08x}"
     for left in place.glob(f"actsearch-{machine}-*-*"):
         process = left.name.split("-")[2]
-        if process.isdecimal() and not _is_alive(int(process)):
+        if process.isdecimal() and not is_alive(int(process)):
             shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"actsearch-{machine}-{os.getpid()}-", dir=place))
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True

@@ -14,6 +14,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from actsearch.placement.files import write_bytes
 from actsearch.search.executors.local import LocalExecutor
 from actsearch.search.executors.ray_folder import folder_of_this_process
 from actsearch.search.executors.ray_mailbox import EpochReport
@@ -133,10 +134,7 @@ def place_files(job: Job, files: list[tuple[int, str, bytes]]) -> None:
     folders = [one.folder for one in (job, *job.further)]
     for index, name, content in files:
         path = Path(job.log) if index == OF_THE_LOG else Path(folders[index]) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        write_bytes(path, content)
 
 
 def _files(folder: Path, job: Job) -> Iterator[tuple[int, str, bytes]]:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,7 +65,7 @@ class Devices:
     def __init__(self, resources: Resources, names: Sequence[str] | None = None) -> None:
         self.resources = resources
         self._names = names
-        self._used: dict[str, float] = {}
+        self._used: dict[str, float] = defaultdict(float)
         self._taken: dict[int, tuple[list[str], float]] = {}
 
     @cached_property
@@ -105,11 +106,11 @@ class Devices:
             if not self.names or not each:
                 return None
         wanted = math.ceil(each)
-        chosen = sorted(self.names, key=lambda name: self._used.get(name, 0.0))[:wanted]
+        chosen = sorted(self.names, key=lambda name: self._used[name])[:wanted]
         chosen.sort(key=self.names.index)
         part = each / wanted if wanted else 0.0
         for name in chosen:
-            self._used[name] = self._used.get(name, 0.0) + part
+            self._used[name] += part
         self._taken[key] = chosen, part
         return ",".join(chosen)
 

@@ -212,6 +212,11 @@ class Job(_Data):
     log: str = ""
     threads: int = 0
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The names and dotted paths of all that it is made of, which a user may have given."""
+        return (self.task, self.data, self.model, *self.measures)
+
 
 @dataclass(frozen=True)
 class Result(_Data):

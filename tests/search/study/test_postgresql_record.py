@@ -15,7 +15,6 @@ import pytest
 from actsearch.cli.doctor import _record
 from actsearch.errors import ActsearchError, StudyError, UnknownNameError
 from actsearch.search.study import postgresql_record
-from actsearch.search.study.record import StudyRun
 from actsearch.search.study.record_url import shown_url
 from actsearch.search.study.store import Store
 from actsearch.search.study.upkeep import delete_study, rename_study
@@ -62,27 +61,6 @@ def test_it_holds_what_sqlite_holds(tmp_path, record):
     assert not there.record.exists() or not (tmp_path / "b" / "optuna.db").exists()
     with pytest.raises(UnknownNameError, match="nearest: s"):
         there.load("ss")
-
-
-def test_trials_are_read_again_where_they_may_have_changed(tmp_path, record):
-    store = Store(tmp_path, record)
-    study = optuna.create_study(study_name="s", storage=store.storage(create=True))
-    run = StudyRun("s", store, None, study, None)
-    elsewhere = optuna.load_study(study_name="s", storage=Store(tmp_path, record).storage())
-
-    def values():
-        return [trial.user_attrs.get("a", trial.values) for trial in run.trials]
-
-    elsewhere.tell(elsewhere.ask(), 0.0)
-    assert values() == [[0.0]], "of a study that others may write to"
-    with store.owned("s"):
-        trial = study.ask()
-        assert values() == [[0.0], None]
-        assert run.trials is run.trials
-        trial.set_user_attr("a", 1)
-        assert values() == [[0.0], 1]
-        study.tell(trial, 2.0)
-        assert run.trials[1].values == [2.0]
 
 
 def test_studies_are_renamed_and_deleted(tmp_path, record):

@@ -49,11 +49,14 @@ def test_ownership_ends_with_an_error(tmp_path):
         pass
 
 
-def test_trials_are_read_again_where_they_may_have_changed(tmp_path):
-    store = Store(tmp_path)
+@pytest.mark.parametrize("shared", [False, True])
+def test_trials_are_read_again_where_they_may_have_changed(tmp_path, request, shared):
+    server = request.getfixturevalue("postgresql") if shared else None
+    record = server.url(server.database()) if server else ""
+    store = Store(tmp_path, record)
     study = optuna.create_study(study_name="s", storage=store.storage(create=True))
     run = StudyRun("s", store, None, study, None)
-    elsewhere = optuna.load_study(study_name="s", storage=Store(tmp_path).storage())
+    elsewhere = optuna.load_study(study_name="s", storage=Store(tmp_path, record).storage())
 
     def values():
         return [trial.user_attrs.get("a", trial.values) for trial in run.trials]
