@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import sys
 import time
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ TAKEN_UP = 3
 
 PATIENCE_OF_CLOSE = 10.0
 """Seconds that trainings have to end by themselves before their worker is killed."""
+
+ASKED_AGAIN = 2.0
+"""Seconds after which they are asked again: Ray forgets it where a worker still loads its code."""
 
 
 @dataclass
@@ -250,11 +254,13 @@ class RayExecutor(Executor):
         if not self._running:
             return
         left = list(self._running)
-        for ref in left:
-            ray.cancel(ref)
-        until = time.monotonic() + PATIENCE_OF_CLOSE
+        asked, until = -math.inf, time.monotonic() + PATIENCE_OF_CLOSE
         with contextlib.suppress(RayError):
-            while left and time.monotonic() < until:
+            while left and (now := time.monotonic()) < until:
+                if now - asked > ASKED_AGAIN:
+                    asked = now
+                    for ref in left:
+                        ray.cancel(ref)
                 ready, _ = ray.wait([self._news, *left], num_returns=1, timeout=0.25)
                 if self._news in ready:
                     self._answer(lambda *_: True)

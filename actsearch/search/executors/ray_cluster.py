@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import shutil
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray._raylet import GcsClient
 from ray.exceptions import RayError
 
@@ -79,7 +80,7 @@ def _own(environment: dict[str, Any], cpus: int) -> Iterator[None]:
     folder = folder_of_this_process(os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108  # a folder of its own
     told = "a Ray cluster must start on this machine"
     try:
-        with _explained(told), _loopback(), _private():
+        with _explained(told), _loopback(), _private(), _own_groups():
             _init(
                 address="local",
                 num_cpus=cpus,
@@ -126,6 +127,21 @@ def _private() -> Iterator[None]:
     finally:
         for name in new:
             os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _own_groups() -> Iterator[None]:
+    """Start Ray's processes where a signal to our group does not reach them.
+
+    They would die of a SIGTERM before we have ended the trainings, and Ray's client would wait a
+    minute for them; Ray guards them from Ctrl-C alone.
+    """
+    usual = services.ConsolePopen
+    services.ConsolePopen = functools.partial(usual, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = usual
 
 
 @contextlib.contextmanager
