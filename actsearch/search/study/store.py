@@ -15,12 +15,12 @@ from pathlib import Path
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from actsearch.errors import InvalidValueError, StudyError, UnknownNameError
 from actsearch.search.study.kept_files import bring_files
+from actsearch.search.study.owners_cache import OwnersCache
 from actsearch.search.study.postgresql_record import PostgresqlRecord
 from actsearch.search.study.record_url import RECORD_VARIABLE, chosen_record
 from actsearch.search.study.sqlite_record import SqliteRecord
@@ -69,8 +69,8 @@ class Store:
         url = chosen_record(record)
         self.record = PostgresqlRecord(url) if url else SqliteRecord(self.root / "optuna.db")
         self.writes = 0
-        self._storage: RDBStorage | None = None
-        self._owned: set[str] = set()
+        self._storage: OwnersCache | None = None
+        self._owned: dict[str, object] = {}
 
     @property
     def is_shared(self) -> bool:
@@ -81,7 +81,7 @@ class Store:
         """Return the folder of a study's files."""
         return self.root / "studies" / check_name(study)
 
-    def storage(self, create: bool = False) -> RDBStorage:
+    def storage(self, create: bool = False) -> OwnersCache:
         """Open the record, to read alone where nothing can be written.
 
         Args:
@@ -102,7 +102,8 @@ class Store:
             optuna.logging.set_verbosity(optuna.logging.ERROR)
             with self.guarded():
                 to_write = create or self.is_shared or self.is_writable
-                self._storage = self.record.open(create) if to_write else self.record.open_to_read()
+                opened = self.record.open(create) if to_write else self.record.open_to_read()
+            self._storage = OwnersCache(opened, self._owned)
             this = weakref.ref(self)  # else neither would ever go
             event.listen(
                 self._storage.engine, "after_cursor_execute", lambda *told: _count(this(), told[2])
@@ -207,11 +208,12 @@ class Store:
             for left in folder.rglob(".*"):  # by a process that was killed while it wrote
                 if _UNFINISHED.fullmatch(left.name):
                     left.unlink()
-            self._owned.add(name)
+            self._owned[name] = object()
+            self.writes += 1  # what others wrote before
             try:
                 yield
             finally:
-                self._owned.discard(name)
+                del self._owned[name]
 
     def hold(self, name: str) -> None:
         """Make sure that a study which this owns was not taken from it.

@@ -72,8 +72,35 @@ def test_trials_are_read_again_where_they_may_have_changed(tmp_path, request, sh
         assert values() == [[0.0], 1]
         study.tell(trial, 2.0)
         assert run.trials[1].values == [2.0]
-    elsewhere.tell(elsewhere.ask(), 3.0)
-    assert values() == [[0.0], 1, [3.0]]
+    there = elsewhere.ask()
+    assert values() == [[0.0], 1, None]
+    elsewhere.tell(there, 3.0)
+    with store.owned("s"):
+        assert values() == [[0.0], 1, [3.0]], "what came before it was owned again"
+
+
+def test_an_owner_reads_what_it_has_written_and_not_all_that_runs(tmp_path):
+    store = Store(tmp_path)
+    study = optuna.create_study(study_name="s", storage=store.storage(create=True))
+    read = []
+    backend = store.storage()._backend
+    backend._build_frozen_trial_from_trial_model = (
+        lambda model, build=(backend._build_frozen_trial_from_trial_model): (
+            read.append(model.number) or build(model)
+        )
+    )
+    with store.owned("s"):
+        trials = [study.ask() for _ in range(20)]
+        assert len(study.get_trials()) == 20
+        trials[5].suggest_float("x", 0, 1)
+        trials[3].report(0.5, 1)
+        trials[4].set_user_attr("a", 1)
+        study.tell(trials[6], 2.0)
+        read.clear()
+        found = study.get_trials()
+        assert read == [3, 4, 5, 6]
+    assert found == Store(tmp_path).load("s").get_trials()
+    assert study.get_trials() == found
 
 
 @pytest.mark.parametrize("name", ["s", "2026-01-01_a.b", "x" * 100])
