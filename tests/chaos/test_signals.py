@@ -92,6 +92,7 @@ def test_a_signal_ends_it_with_its_code_and_it_goes_on_where_it_stood(name, own)
     assert same
 
 
+@pytest.mark.long
 def test_terminated_in_its_trials_it_says_how_to_go_on(own):
     search = Search(own, "stopped", "--confirm 0 --trainer.max_epochs 2 --task.pause 0.03", 6)
     process = search.start()

@@ -73,6 +73,7 @@ def test_leaky_relus_log_det_counts_the_negatives_exactly(slope):
     assert torch.equal((log_det / math.log(slope)).round().long(), negatives)
 
 
+@pytest.mark.long
 def test_log_det_is_that_of_the_jacobian_at_every_layer_and_of_the_whole(trained, claim):
     rows = trained.select("test")[0][:200]
     x = rows

@@ -54,6 +54,7 @@ def says_what_to_do(result, stdout: str) -> None:
     assert ("Keep your relu" in stdout) is not winner
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_thirty_trials_on_digits(tmp_path, monkeypatch, actsearch):
     monkeypatch.chdir(tmp_path)

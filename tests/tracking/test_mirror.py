@@ -165,6 +165,7 @@ def server(tmp_path):
         os.killpg(process.pid, 9)
 
 
+@pytest.mark.long
 def test_real_server(own, actsearch, server, monkeypatch, searched_once):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     result = actsearch(*SEARCH, *QUICK)
