@@ -8,7 +8,7 @@ import pytest
 
 from actsearch.cli.options import take
 from actsearch.errors import InvalidValueError
-from actsearch.run import RunOptions
+from actsearch.run_options import RunOptions
 
 
 @pytest.mark.parametrize(

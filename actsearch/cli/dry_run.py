@@ -12,7 +12,8 @@ from typing import Any
 import optuna
 
 from actsearch.errors import TaskError, printable
-from actsearch.run import RunOptions, make_executor
+from actsearch.run import make_executor
+from actsearch.run_options import RunOptions
 from actsearch.search.confirm.confirm import DESCRIBED
 from actsearch.search.executors.executor import Executor
 from actsearch.search.loop.phases import LADDER

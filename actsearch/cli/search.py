@@ -112,7 +112,7 @@ def _parser(task: str, target: Target) -> ArgumentParser:
     """Return the parser of all options."""
     from jsonargparse import ArgumentParser
 
-    from actsearch.run import RunOptions
+    from actsearch.run_options import RunOptions
     from actsearch.search.study.config import StudyConfig
 
     parser = ArgumentParser(

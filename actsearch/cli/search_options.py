@@ -64,7 +64,7 @@ class KnownOptions:
         Raises:
             UnknownNameError: no such task.
         """
-        how = declared("actsearch.run.RunOptions")
+        how = declared("actsearch.run_options.RunOptions")
         config = declared("actsearch.search.study.config.StudyConfig")
         both = [one.options for one in (how, config) if one is not None]
         names = {n: o for options in both for n, o in options.items() if n not in GIVEN}
@@ -157,7 +157,7 @@ def written(name: str) -> str:
 
 def add_where(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     """Add the options of where trainings run, as a search has them, and return their names."""
-    found = declared("actsearch.run.RunOptions")
+    found = declared("actsearch.run_options.RunOptions")
     assert found is not None, "our own source"
     names: tuple[str, ...] = found.values["WHERE"]
     for option in map(found.options.__getitem__, names):

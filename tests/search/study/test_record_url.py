@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actsearch.errors import InvalidValueError
-from actsearch.run import RunOptions
+from actsearch.run_options import RunOptions
 from actsearch.search.study.record_url import (
     connection_options,
     masked,
