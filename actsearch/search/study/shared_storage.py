@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from sqlalchemy import event
 
@@ -92,6 +93,10 @@ class SharedStorage(RDBStorage):
                 return call()
             except ConnectionLostError as error:
                 lost = error
+            except UpdateFinishedTrialError:
+                for ownership in list(self._owned.values()):
+                    ownership.hold()  # else another process has the study, and has finished it
+                raise
             time.sleep(0.05 * attempt)
             if self._transaction.last is not None:
                 ownership, number, backend = self._transaction.last

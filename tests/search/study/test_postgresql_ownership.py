@@ -133,6 +133,21 @@ def test_what_the_last_owner_tries_to_write_is_undone(tmp_path, postgresql, reco
     assert study.user_attrs == {"a": 1}
 
 
+def test_who_finds_a_trial_finished_by_the_next_owner_is_told_so(
+    tmp_path, postgresql, record, store
+):
+    database = record.rpartition("/")[2]
+    with store.owned("s"):
+        study = optuna.create_study(study_name="s", storage=store.storage(create=True))
+        trial = study.ask()
+        postgresql.execute("UPDATE actsearch_owners SET token = 'another'", database)
+        locks = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        assert postgresql.execute(locks) == [(True,)]
+        postgresql.execute("UPDATE trials SET state = 'COMPLETE'", database)
+        with pytest.raises(StudyError, match="was taken from this one"):
+            trial.set_user_attr("a", 1)
+
+
 def test_an_owner_whose_lock_was_ended_takes_it_again(tmp_path, postgresql, record, store):
     with store.owned("s"):
         study = optuna.create_study(study_name="s", storage=store.storage(create=True))
